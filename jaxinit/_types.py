@@ -1,0 +1,31 @@
+"""The words that signatures are written in."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jax.typing import DTypeLike as DTypeLike
+
+Key = jax.Array
+"""One typed key, ``jax.random.key(0)``, or a legacy ``uint32`` key."""
+
+Shape = Sequence[int]
+"""Axis lengths: any sequence of non-negative ints."""
+
+Scalar = float | int | np.number | np.ndarray | jax.Array
+"""A number, or an array of rank 0, which may be traced."""
+
+OutSharding = NamedSharding | PartitionSpec | None
+"""Where a result is to live; None leaves that to JAX."""
+
+
+class Initializer(Protocol):
+    """A pure function from a key, a shape and a dtype to an array."""
+
+    def __call__(
+        self, key: Key, shape: Shape, dtype: DTypeLike | None = None
+    ) -> jax.Array:
+        """Return an array of exactly ``shape`` and ``dtype``."""
+        ...
