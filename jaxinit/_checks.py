@@ -155,7 +155,9 @@ def check_number(
     if math.isfinite(least):
         rule += f", at least {least:g}"
     if math.isfinite(most):
-        rule += f" and at most {most:g}" if math.isfinite(least) else f", at most {most:g}"
+        rule += (
+            f" and at most {most:g}" if math.isfinite(least) else f", at most {most:g}"
+        )
     if type(value) is float or type(value) is int:
         number = float(value)
     else:
