@@ -121,9 +121,7 @@ def check_dtype(
         type_error(where, rule, f"dtype={result.name}", "Choose one of these.")
     if result.name in _WIDE and jax.dtypes.canonicalize_dtype(result) != result:
         rule = f"dtype {result.name} needs 64-bit mode"
-        advice = (
-            f"Set JAX_ENABLE_X64=1 before JAX starts, or ask for {_WIDE[result.name]}."
-        )
+        advice = f"Set JAX_ENABLE_X64=1 before JAX starts, or ask for {_WIDE[result.name]}."
         value_error(where, rule, f"dtype={result.name} with it off", advice)
     return result
 
@@ -155,9 +153,7 @@ def check_number(
     if math.isfinite(least):
         rule += f", at least {least:g}"
     if math.isfinite(most):
-        rule += (
-            f" and at most {most:g}" if math.isfinite(least) else f", at most {most:g}"
-        )
+        rule += f" and at most {most:g}" if math.isfinite(least) else f", at most {most:g}"
     if type(value) is float or type(value) is int:
         number = float(value)
     else:

@@ -19,7 +19,7 @@ from jaxinit._checks import (
     type_error,
     value_error,
 )
-from jaxinit._types import Scalar, Shape
+from jaxinit._types import Shape
 
 LETTERS = "IOBDHW"
 WINDOW = frozenset("DHW")
@@ -50,9 +50,7 @@ class Fans:
             value = check_number("Fans", name, getattr(self, name))
             if not isinstance(value, float) or value <= 0:
                 advice = "Count the terms that one output sums."
-                value_error(
-                    "Fans", f"{name} must be above 0", f"{name}={value}", advice
-                )
+                value_error("Fans", f"{name} must be above 0", f"{name}={value}", advice)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Protocol
 import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jax.typing import DTypeLike as DTypeLike
+from jax.typing import DTypeLike
 
 Key = jax.Array
 """One typed key, ``jax.random.key(0)``, or a legacy ``uint32`` key."""
@@ -24,8 +24,6 @@ OutSharding = NamedSharding | PartitionSpec | None
 class Initializer(Protocol):
     """A pure function from a key, a shape and a dtype to an array."""
 
-    def __call__(
-        self, key: Key, shape: Shape, dtype: DTypeLike | None = None
-    ) -> jax.Array:
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike | None = None) -> jax.Array:
         """Return an array of exactly ``shape`` and ``dtype``."""
         ...

@@ -109,9 +109,7 @@ def fit(
     return best
 
 
-def show(
-    name: str, fitted: tuple[list[mp.mpf], list[mp.mpf], mp.mpf], digits: int
-) -> None:
+def show(name: str, fitted: tuple[list[mp.mpf], list[mp.mpf], mp.mpf], digits: int) -> None:
     num, den, worst = fitted
     print(f"{name}: relative error {mp.nstr(worst, 3)}")
     print("  P:", ", ".join(mp.nstr(c, digits) for c in num))
@@ -129,7 +127,5 @@ if __name__ == "__main__":
     show("truncated, 32-bit", fit(truncated_quantile_ratio, 0, 1, (4, 4), 80), 10)
     show("wide, 32-bit", fit(normal_quantile_ratio, 0, 90, (7, 7)), 10)
     show("central, 64-bit", fit(central_quantile_ratio, 0, 0.7225, (7, 7), 80), 20)
-    show(
-        "middle, 64-bit", fit(lambda d: tail_quantile(d + 1.6), 0, 3.4, (7, 7), 80), 20
-    )
+    show("middle, 64-bit", fit(lambda d: tail_quantile(d + 1.6), 0, 3.4, (7, 7), 80), 20)
     show("far, 64-bit", fit(lambda d: tail_quantile(d + 5), 0, 22, (7, 7), 80), 20)
