@@ -125,6 +125,16 @@ def resolve_layout(
     return layout
 
 
+def single_axis(where: str, layout: Layout, letter: str, letters: str) -> int:
+    """Return the one axis of that letter, in a layout of none but ``letters``."""
+    found = layout.positions(letter)
+    if len(found) == 1 and set(layout.axes) <= set(letters):
+        return found[0]
+    rest = ", ".join(x for x in letters if x not in "IO")
+    rule = f"layout must have one I and one O, the rest one of {rest}"
+    value_error(where, rule, f"layout={layout.axes!r}", "Reshape the weight to that form.")
+
+
 def compute_fans(shape: Shape, layout: str | Layout | Fans | None = None) -> Fans:
     """Return the fans of a weight of that shape.
 
