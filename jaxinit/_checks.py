@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
@@ -53,7 +54,7 @@ def _text(where: str, rule: str, got: str, advice: str) -> str:
 
 def is_traced(value: object) -> bool:
     """Whether the value is known only when a compiled program runs."""
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def check_choice(where: str, name: str, value: object, choices: Iterable[str]) -> str:

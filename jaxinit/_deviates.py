@@ -1,9 +1,9 @@
 """Random words to deviates of mean 0 and variance 1.
 
-A word ``w`` of ``b`` bits stands for ``x = (2 w + 1) / 2^b - 1`` in (-1, 1), and the deviate is
-the quantile of ``(1 + x) / 2``. This is the map of ``jax.random``, over all bits of the word.
-``|x|`` and ``t = 1 - |x|`` are both taken straight from the integer, so that deviates are
-symmetric about zero and keep their relative precision into both tails.
+A word ``w`` of ``b`` bits stands for ``x = (2 w + 1) / 2^b - 1`` in (-1, 1), and the
+deviate is the quantile of ``(1 + x) / 2``. This is the map of ``jax.random``, over all bits
+of the word. ``|x|`` and ``t = 1 - |x|`` are both taken straight from the integer, so that
+deviates are symmetric about zero and keep their relative precision into both tails.
 
 The rational functions are minimax fits in relative error; tests/oracles/fit_deviates.py
 makes them. Coefficients are all positive and arguments never negative (but for the

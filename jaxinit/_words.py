@@ -1,8 +1,8 @@
 """A key to random words: the bits that every draw is made of.
 
-For threefry keys the words are those of ``jax.random.bits`` with partitionable threefry, bit
-for bit, written as one unrolled elementwise expression of each element's own index. So a
-compiled draw needs no array but its result, and every device can make its own part.
+For threefry keys the words are those of ``jax.random.bits`` with partitionable threefry,
+bit for bit, written as one unrolled elementwise expression of each element's own index. So
+a compiled draw needs no array but its result, and every device can make its own part.
 Other key implementations go through ``jax.random.bits``.
 """
 

@@ -205,8 +205,8 @@ def identity(
         TypeError: An argument is of the wrong kind.
 
     Elsewhere:
-        ``torch.nn.init.eye_`` takes two axes only and has no gain; Keras' Identity takes two
-        axes. JAX has none. For a convolution use ``dirac``.
+        ``torch.nn.init.eye_`` takes two axes only and has no gain; Keras' Identity takes
+        two axes. JAX has none. For a convolution use ``dirac``.
 
     Example:
         >>> import jax
@@ -254,8 +254,8 @@ def dirac(
         shape: Axis lengths of the kernel, three to five.
         dtype: A float dtype, real or complex; None for JAX's default.
         groups: Feature groups of the convolution, at least 1.
-        layout: The role of each axis: one ``I``, one ``O``, the rest window; None for ``"IO"``
-            with window axes in front. A ``Layout`` may state the groups itself.
+        layout: The role of each axis: one ``I``, one ``O``, the rest window; None for
+            ``"IO"`` with window axes in front. A ``Layout`` may state the groups itself.
         out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
@@ -346,7 +346,9 @@ def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
         exact = np.asarray(value)
     except ValueError:
         exact = np.asarray(None)
-    if not (np.issubdtype(exact.dtype, np.number) or jnp.issubdtype(exact.dtype, np.floating)):
+    if not (
+        np.issubdtype(exact.dtype, np.number) or jnp.issubdtype(exact.dtype, np.floating)
+    ):
         rule = f"{name} must be a number or an array of numbers"
         type_error(where, rule, f"{name}={value!r}", "Give a float.")
     if dtype.kind == "c" or exact.dtype.kind != "c":

@@ -92,15 +92,15 @@ def from_config(config: Mapping[str, Any]) -> Callable[..., jax.Array]:
     """Return the initializer that a mapping describes, with its options bound.
 
     Args:
-        config: ``"name"``, and any of that function's own options: all but ``key``, ``shape``
-            and ``dtype``.
+        config: ``"name"``, and any of that function's own options: all but ``key``,
+            ``shape`` and ``dtype``.
 
     Returns:
         A function ``(key, shape, dtype)``: the initializer itself, or a partial of it.
 
     Raises:
-        ValueError: The name or an option is unknown, or an option that the function needs is
-            missing.
+        ValueError: The name or an option is unknown, or an option that the function needs
+            is missing.
         TypeError: ``config`` is not a mapping, or has no name.
 
     Example:
@@ -127,7 +127,9 @@ def from_config(config: Mapping[str, Any]) -> Callable[..., jax.Array]:
     return functools.partial(function, **options) if options else function
 
 
-def check_present(where: str, function: str, option: str, options: Mapping[str, Any]) -> None:
+def check_present(
+    where: str, function: str, option: str, options: Mapping[str, Any]
+) -> None:
     """Refuse options without the one that the function needs."""
     if option not in options:
         rule = f"{function} needs the option {option}"

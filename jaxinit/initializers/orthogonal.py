@@ -20,9 +20,7 @@ from jaxinit._checks import (
     check_key,
     check_number,
     check_out_sharding,
-    check_rank,
     check_shape,
-    is_traced,
     value_error,
 )
 from jaxinit._deviates import complex_normal, normal
@@ -78,8 +76,8 @@ def orthogonal(
         dtype: A float dtype, real or complex (unitary matrices); None for JAX's default.
             Computed in float32 (float64 for float64) and rounded once.
         gain: Factor on the matrix, at least 0, dimensionless. May be traced.
-        layout: The role of each axis; None for ``"IO"`` with window axes in front. ``B`` axes
-            hold independent matrices; ``I`` and window axes together are the rows.
+        layout: The role of each axis; None for ``"IO"`` with window axes in front. ``B``
+            axes hold independent matrices; ``I`` and window axes together are the rows.
         out_sharding: Where the result is to live. Every device makes the whole matrix and
             keeps its part, so that values do not depend on the mesh.
 
@@ -87,8 +85,8 @@ def orthogonal(
         An array of exactly ``shape`` and ``dtype``.
 
     Raises:
-        ValueError: ``layout`` does not fit ``shape`` or has groups, ``gain`` is negative, or
-            ``dtype`` cannot hold the entries.
+        ValueError: ``layout`` does not fit ``shape`` or has groups, ``gain`` is negative,
+            or ``dtype`` cannot hold the entries.
         TypeError: An argument is of the wrong kind.
 
     References:
@@ -146,8 +144,8 @@ def delta_orthogonal(
         shape: Axis lengths of the kernel, three to five.
         dtype: As in ``orthogonal``.
         gain: Factor on the matrix, at least 0, dimensionless. May be traced.
-        layout: The role of each axis: one ``I``, one ``O``, the rest window; None for ``"IO"``
-            with window axes in front.
+        layout: The role of each axis: one ``I``, one ``O``, the rest window; None for
+            ``"IO"`` with window axes in front.
         out_sharding: As in ``orthogonal``.
 
     Returns:
@@ -199,7 +197,7 @@ def _check_no_groups(where: str, layout: Layout) -> None:
 def _draw_frames(where: str, key: Key, frames: Frames, gain: Scalar) -> jax.Array:
     factor = check_number(where, "gain", gain, least=0)
     wide = np.float64 if frames.dtype.name in {"float64", "complex128"} else np.float32
-    if not is_traced(factor):
+    if isinstance(factor, float):
         _check_entries(where, frames, factor)
         factor = wide(factor)
     return _program(frames, check_key(where, key), factor)
@@ -233,10 +231,10 @@ def _program(frames: Frames, key: Key, gain: jax.Array) -> jax.Array:
         q = jnp.swapaxes(q, -1, -2) if rows < columns else q
         q = (gain * q).reshape(lengths)
         in_place = q.transpose(tuple(np.argsort(frames.order)))
+        in_place = jnp.expand_dims(in_place, tuple(axis for axis, _ in frames.centre))
         for axis, index in frames.centre:
-            in_place = jnp.expand_dims(in_place, axis)
             along = lax.broadcasted_iota(jnp.int32, frames.shape, axis)
-            in_place = jnp.where(along == index, in_place, 0)
+            in_place = jnp.where(along == index, in_place, jnp.zeros_like(in_place))
         return in_place.astype(frames.dtype)
 
     return placed(values, frames.sharding)(key, gain)
@@ -255,7 +253,9 @@ def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
     """
     bits = 64 if dtype.name in {"float64", "complex128"} else 32
     if dtype.kind == "c":
-        q, r = lax.linalg.qr(complex_normal(*random_words(key, shape, bits, 2)), False)
+        q, r = lax.linalg.qr(
+            complex_normal(*random_words(key, shape, bits, 2)), full_matrices=False
+        )
         diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
         return q * (diagonal / jnp.abs(diagonal))[..., None, :]
     return _product_of_reflections(normal(random_words(key, shape, bits, 1)[0]))
@@ -264,8 +264,8 @@ def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
 def _product_of_reflections(g: jax.Array) -> jax.Array:
     """Return the Q, with positive R, of a matrix whose step ``k`` finds column ``k`` of g.
 
-    Reflection ``k`` is ``1 - tau v v^T`` with ``v_k = 1``, and takes the lower part ``z`` of the
-    column to ``-sign(z_k) |z| e_k``.
+    Reflection ``k`` is ``1 - tau v v^T`` with ``v_k = 1``, and takes the lower part ``z``
+    of the column to ``-sign(z_k) |z| e_k``.
     """
     rows, columns = g.shape[-2:]
     row = lax.broadcasted_iota(jnp.int32, (rows, columns), 0)

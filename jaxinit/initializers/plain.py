@@ -55,9 +55,9 @@ def uniform(
         TypeError: An argument is of the wrong kind.
 
     Elsewhere:
-        The law of ``torch.nn.init.uniform_`` (``a``, ``b``). ``jax.nn.initializers.uniform``
-        takes ``scale`` for ``high`` and is not symmetric either; Keras' RandomUniform is
-        ``(-0.05, 0.05)`` by default.
+        The law of ``torch.nn.init.uniform_`` (``a``, ``b``).
+        ``jax.nn.initializers.uniform`` takes ``scale`` for ``high`` and is not symmetric
+        either; Keras' RandomUniform is ``(-0.05, 0.05)`` by default.
 
     Example:
         >>> import jax
@@ -192,7 +192,12 @@ def truncated_normal(
     draw = _plan(where, "truncated_normal", shape, dtype, out_sharding)
     typed_key = check_key(where, key)
     limits = (lower, upper)
-    if any(is_traced(x) for x in (shift, scale, lower, upper)):
+    if not (
+        isinstance(shift, float)
+        and isinstance(scale, float)
+        and isinstance(lower, float)
+        and isinstance(upper, float)
+    ):
         wide = draw.compute_dtype
         start, end = (jnp.asarray((x - shift) / scale, wide) for x in limits)
         interval = _interval_traced(start, end)

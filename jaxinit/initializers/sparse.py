@@ -65,24 +65,24 @@ def sparse(
             (float64 for float64) and rounded once.
         sparsity: Share of the outputs of each input that is 0, from 0 to 1.
         std: Standard deviation of the others, at least 0. May be traced.
-        layout: The role of each axis; None for ``"IO"`` with window axes in front. ``O`` axes
-            together are what zeros are counted along.
+        layout: The role of each axis; None for ``"IO"`` with window axes in front. ``O``
+            axes together are what zeros are counted along.
         out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
         An array of exactly ``shape`` and ``dtype``.
 
     Raises:
-        ValueError: ``sparsity`` is not from 0 to 1, ``std`` is negative, ``layout`` does not
-            fit ``shape``, or ``dtype`` cannot hold the scale.
+        ValueError: ``sparsity`` is not from 0 to 1, ``std`` is negative, ``layout`` does
+            not fit ``shape``, or ``dtype`` cannot hold the scale.
         TypeError: An argument is of the wrong kind; ``sparsity`` must not be traced.
 
     References:
         Martens, "Deep learning via Hessian-free optimization", ICML 2010, section 5.
 
     Elsewhere:
-        The law of ``torch.nn.init.sparse_``, whose (out, in) columns are the inputs here, and
-        which draws its zeros from the global generator. JAX and Keras have none.
+        The law of ``torch.nn.init.sparse_``, whose (out, in) columns are the inputs here,
+        and which draws its zeros from the global generator. JAX and Keras have none.
 
     Example:
         >>> import jax
