@@ -165,6 +165,11 @@ def check_float(where: str, name: str, dtype: DTypeLike) -> np.dtype:
     return result
 
 
+def widened(dtype: np.dtype) -> np.dtype:
+    """Return the dtype that draws are made in before they are rounded to this one."""
+    return np.dtype(np.float32) if dtype.name in _checks.NARROW_FLOATS else dtype
+
+
 def check_known(where: str, name: str, value: float, least: float) -> float:
     """Return the number, which must be known since a bound is computed from it."""
     number = _checks.check_number(where, name, value, least=least)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxinit import _checks
 from jaxinit.asserts._arrays import check_array
-from jaxinit.asserts._laws import check_float
+from jaxinit.asserts._laws import check_float, widened
 from jaxinit.asserts._moments import Array
 from jaxinit.asserts._report import Finding, Value, settle
 
@@ -93,11 +93,11 @@ def gram(where: str, x: Array, expected: Orthogonal) -> list[Finding]:
 def _worst(x: Array, gain: float, by_rows: bool) -> Value:
     """Return the largest entry of the Gram matrix less the identity."""
     if isinstance(x, np.ndarray):
-        m = x.astype(np.promote_types(x.dtype, np.float64)) / gain
+        m = x.astype(np.promote_types(widened(x.dtype), np.float64)) / gain
         m = np.swapaxes(m, -1, -2) if by_rows else m
         product = np.swapaxes(m, -1, -2).conj() @ m
         return np.max(np.abs(product - np.eye(m.shape[-1])))
-    m = x.astype(jnp.promote_types(x.dtype, np.float32)) / gain
+    m = x.astype(widened(x.dtype)) / gain
     m = jnp.swapaxes(m, -1, -2) if by_rows else m
     product = jnp.matmul(
         jnp.swapaxes(m, -1, -2).conj(), m, precision=jax.lax.Precision.HIGHEST

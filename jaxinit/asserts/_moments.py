@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit import _checks
-from jaxinit.asserts._laws import Law, check_float
+from jaxinit.asserts._laws import Law, check_float, widened
 from jaxinit.asserts._report import Value
 
 Array = jax.Array | np.ndarray
@@ -63,7 +63,7 @@ def _on_host(x: np.ndarray, law: Law) -> Measured:
 
 
 def _traced(x: jax.Array, law: Law) -> Measured:
-    wide = jnp.promote_types(x.dtype, np.float32)
+    wide = widened(x.dtype)
     z = ((x.astype(wide) - law.mean) / (law.std or 1.0)).ravel()
     is_complex = jnp.issubdtype(x.dtype, np.complexfloating)
     squares = jnp.square(z.real) + jnp.square(z.imag) if is_complex else jnp.square(z)
