@@ -5,10 +5,13 @@ of the ratios of neighbouring runs, not the ratio of two medians, since a shared
 changes its speed by the minute.
 """
 
+import math
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import jax
@@ -70,6 +73,7 @@ def paired(
     calls: int = 1,
     goal: float | None = None,
     note: str = "",
+    samples: int = 0,
 ) -> Row:
     """Time two calls in turns, after two warm-up calls of each.
 
@@ -82,6 +86,7 @@ def paired(
         calls: Calls in one timing, for calls too short for the clock.
         goal: The least ratio wanted.
         note: What one must know to read the figure.
+        samples: Numbers drawn by one call, for a note of both rates.
 
     Returns:
         The medians of both sides, the median of the ratios, and its quartiles.
@@ -93,7 +98,11 @@ def paired(
         sides = [(ours, mine), (theirs, other)]
         for call, into in sides if turn % 2 == 0 else reversed(sides):
             into.append(seconds(call, calls))
-    return summary(name, mine, other, against=against, goal=goal, note=note, unit="s")
+    row = summary(name, mine, other, against=against, goal=goal, note=note)
+    if not samples:
+        return row
+    rates = [samples / t / 1e6 for t in (row.ours, row.theirs or math.nan)]
+    return replace(row, note=f"{rates[0]:.0f} against {rates[1]:.0f} M/s. {note}".strip())
 
 
 def summary(
@@ -127,3 +136,11 @@ def _quartiles(values: list[float]) -> tuple[float, float, float]:
         return values[0], values[0], values[0]
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, middle, high
+
+
+def fresh_process(code: str) -> list[float]:
+    """Return the numbers that a program prints, run in a Python of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return [float(word) for word in done.stdout.split()]
