@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from scipy import stats
 
+import jaxinit
 from jaxinit import asserts
 from jaxinit.asserts import Law, Orthogonal, mean_limits, variance_limits
 from jaxinit.asserts._laws import rounded
@@ -192,6 +195,23 @@ def test_assertions_accept_jaxs_own_float32_draws() -> None:
         except AssertionError:
             failures += 1
     assert failures < 12  # P(B(60, 0.05) >= 12) < 1e-4, and Chernoff leaves a margin
+
+
+NARROW = ("bfloat16", "float16", "float8_e4m3fn", "float8_e5m2", "float8_e3m4")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64", *NARROW])
+def test_assertions_accept_the_initializers(dtype: str) -> None:
+    key, shape, std = jax.random.key(3), (300, 700), 700**-0.5
+    for mode in REAL:
+        x = jaxinit.variance_scaling(key, shape, dtype, mode="fan_out", distribution=mode)
+        asserts.assert_law(x, Law(std, distribution=mode))
+    if dtype != "complex64":
+        x = jaxinit.normal(key, shape, dtype, mean=1.0, std=0.25)
+        asserts.assert_law(x, Law(0.25, mean=1.0))
+    x = jaxinit.orthogonal(key, (4, 40, 70), dtype, gain=1.5, layout="BIO")
+    asserts.assert_orthogonal(x, 1.5)
+    asserts.assert_law(jaxinit.ones(key, shape, dtype), Law(0.0, mean=1.0))
 
 
 # --- planted faults ---------------------------------------------------------------------
@@ -434,6 +454,20 @@ def test_under_vmap_inside_jit() -> None:
     run = chexified(jax.vmap(lambda x: asserts.assert_variance(x, 1.0)))
     run(x)
     rejected(run, x.at[2].multiply(2))
+
+
+def test_a_sharded_array_is_not_gathered() -> None:
+    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
+    x = jnp.asarray(draws("normal", (400, 500), 34), np.float32)
+    x = jax.device_put(x, NamedSharding(mesh, PartitionSpec("a", "b")))
+    moments = jax.jit(lambda x: measure_moments("t", x, Law(1.0)).square)
+    text = moments.lower(x).compile().as_text() or ""
+    assert "all-reduce" in text
+    gathered = re.findall(r"= f32\[([\d,]+)\]\S* all-gather", text)
+    assert max((math.prod(map(int, s.split(","))) for s in gathered), default=0) < 1000
+    run = chexified(lambda x: asserts.assert_law(x, Law(1.0)))
+    run(x)
+    rejected(run, 1.05 * x)
 
 
 def test_shapes_under_jit_need_no_chexify() -> None:

@@ -2,8 +2,9 @@
 
 In the manner of chex: each ``assert_*`` raises an ``AssertionError`` or does nothing,
 works eagerly and, in a function wrapped by ``chex.chexify``, under ``jax.jit``, and is
-silenced by ``chex.disable_asserts``. There is no tolerance to choose: each takes the
-probability ``alpha`` with which it may reject weights that are right.
+silenced by ``chex.disable_asserts``. An array that spans processes goes the second way.
+There is no tolerance to choose: each takes the probability ``alpha`` with which it may
+reject weights that are right.
 """
 
 from jaxinit.asserts._arrays import assert_array as assert_array

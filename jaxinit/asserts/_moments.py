@@ -64,12 +64,12 @@ def _on_host(x: np.ndarray, law: Law) -> Measured:
 
 def _traced(x: jax.Array, law: Law) -> Measured:
     wide = widened(x.dtype)
-    z = ((x.astype(wide) - law.mean) / (law.std or 1.0)).ravel()
+    z = (x.astype(wide) - law.mean) / (law.std or 1.0)
     is_complex = jnp.issubdtype(x.dtype, np.complexfloating)
     squares = jnp.square(z.real) + jnp.square(z.imag) if is_complex else jnp.square(z)
     shift = _sum(z) / x.size
     shift = jnp.abs(shift) if is_complex else shift
-    levels = math.ceil(math.log(x.size + 1, _FOLD)) + 1
+    levels = math.ceil(math.log(x.size + 1, _FOLD)) + x.ndim
     sums = levels * _FOLD / 2 * float(jnp.finfo(wide).eps)
     radius = jnp.sqrt(jnp.max(squares))
     return Measured(shift, _sum(squares) / x.size, radius, _slack(x.dtype, law) + sums)
@@ -83,8 +83,14 @@ def _slack(dtype: np.dtype, law: Law) -> float:
 
 
 def _sum(values: jax.Array) -> jax.Array:
-    """Return the sum of a flat array over blocks of 64, then over their sums, ..."""
-    while values.size > 1:
-        block = min(_FOLD, values.size)
-        values = jnp.pad(values, (0, -values.size % block)).reshape(-1, block).sum(axis=1)
-    return values[0]
+    """Return the sum over blocks of 64, then over their sums, ...; axis by axis.
+
+    Few roundings on any path, and a sharded array stays where it is.
+    """
+    while values.ndim:
+        *rest, length = values.shape
+        block = min(_FOLD, length)
+        padding = [(0, 0)] * len(rest) + [(0, -length % block)]
+        values = jnp.pad(values, padding).reshape(*rest, -1, block).sum(axis=-1)
+        values = values[..., 0] if length == block else values
+    return values
