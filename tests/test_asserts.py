@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from scipy import stats
+from scipy import special, stats
 
 import jaxinit
 from jaxinit import asserts
 from jaxinit.asserts import Law, Orthogonal, mean_limits, variance_limits
-from jaxinit.asserts._laws import rounded
+from jaxinit.asserts._laws import _squares, rounded
 from jaxinit.asserts._moments import measure as measure_moments
 
 DATA = Path(__file__).parent / "data"
@@ -115,6 +115,20 @@ def test_limits_follow_a_mean_that_rounding_moves(dtype: str) -> None:
     )
     if dtype.startswith("float8"):
         assert not low < 1.0 < high
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "truncated_normal"])
+def test_the_laws_are_strictly_sub_gaussian(distribution: str) -> None:
+    # The limits of the mean rest on E exp(t x) <= exp(t^2 / 2), of each part of a complex
+    # number exp(t^2 / 4); for an isotropic law E exp(t Re w) = E I_0(t |w|).
+    t = np.linspace(0.01, 12, 300)[:, None]
+    squares, mass = _squares(distribution, False)
+    log_mean = np.log(np.cosh(t * np.sqrt(squares)) @ mass)
+    assert np.all(log_mean <= t[:, 0] ** 2 / 2)
+    squares, mass = _squares(distribution, True)
+    log_mean = np.log(special.i0(t * np.sqrt(squares)) @ mass)
+    assert np.all(log_mean <= t[:, 0] ** 2 / 4)
+    assert squares @ mass == pytest.approx(1, abs=1e-12)
 
 
 # --- calibration: right draws pass ------------------------------------------------------
@@ -303,8 +317,13 @@ def test_a_constant() -> None:
         x = np.full((5,), 0.1).astype(dtype)
         asserts.assert_law(x, Law(0.0, mean=0.1))
         x[3] = np.nextafter(np.float32(0.1), np.float32(1))
-        if dtype != jnp.bfloat16:
-            rejected(asserts.assert_law, x, Law(0.0, mean=0.1))
+        if dtype == jnp.bfloat16:
+            x[3] = 0.1006
+        rejected(asserts.assert_law, x, Law(0.0, mean=0.1))
+        rejected(asserts.assert_mean, x, 0.1, std=0.0)
+        rejected(asserts.assert_variance, x, 0.0, mean=0.1)
+    assert mean_limits(Law(0.0, 0.1), 5, dtype="bfloat16") == (0.10009765625, 0.10009765625)
+    assert variance_limits(Law(0.0, 0.1), 5) == (0.0, 0.0)
 
 
 def orthonormal(rows: int, columns: int, batch: tuple[int, ...] = ()) -> np.ndarray:

@@ -63,7 +63,7 @@ def assert_mean(
     Args:
         x: One or more independent draws, of any shape and float or complex dtype.
         mean: The mean of the law, before rounding to the dtype.
-        std: Its standard deviation, as in :class:`Law`.
+        std: Its standard deviation, as in :class:`Law`; at 0 every value is the mean.
         distribution: ``"normal"``, ``"uniform"``, ``"truncated_normal"``, ``"other"``.
         kurtosis: Of an ``"other"`` law.
         alpha: Probability, at most, that draws which are right are rejected.
@@ -103,7 +103,8 @@ def assert_variance(
 
     Args:
         x: One or more independent draws, of any shape and float or complex dtype.
-        variance: The variance of the law, before rounding to the dtype.
+        variance: The variance of the law, before rounding to the dtype; at 0 every value is
+            the mean.
         mean: Its mean.
         distribution: ``"normal"``, ``"uniform"``, ``"truncated_normal"``, ``"other"``.
         kurtosis: Of an ``"other"`` law.
@@ -191,9 +192,7 @@ def of_law(where: str, x: Array, law: Law, alpha: float) -> list[Finding]:
     """Return the findings on range, mean and variance; NaN fails each of them."""
     got = measure(where, x, law)
     if law.std == 0:
-        ok = (x == np.asarray(law.mean).astype(x.dtype)).all()
-        rule = f"every value must be {law.mean:g} in {x.dtype.name}"
-        return [Finding(ok, rule, {"largest_difference": got.radius})]
+        return _constant(x, got, law)
     findings = [
         *_mean(x, got, law, alpha / 2),
         *_variance(x, got, law, alpha / 2),
@@ -213,7 +212,15 @@ def of_law(where: str, x: Array, law: Law, alpha: float) -> list[Finding]:
     return findings
 
 
+def _constant(x: Array, got: Measured, law: Law) -> list[Finding]:
+    ok = (x == np.asarray(law.mean).astype(x.dtype)).all()
+    rule = f"every value must be {law.mean:g} in {x.dtype.name}"
+    return [Finding(ok, rule, {"largest_difference": got.radius})]
+
+
 def _mean(x: Array, got: Measured, law: Law, alpha: float) -> list[Finding]:
+    if law.std == 0:
+        return _constant(x, got, law)
     low, high = mean_limits(law, x.size, dtype=x.dtype, alpha=alpha)
     low, high = low - got.slack * law.std, high + got.slack * law.std
     if jnp.issubdtype(x.dtype, np.complexfloating):
@@ -231,6 +238,8 @@ def _mean(x: Array, got: Measured, law: Law, alpha: float) -> list[Finding]:
 
 
 def _variance(x: Array, got: Measured, law: Law, alpha: float) -> list[Finding]:
+    if law.std == 0:
+        return _constant(x, got, law)
     low, high = variance_limits(law, x.size, dtype=x.dtype, alpha=alpha)
     margin = got.slack * law.std
     low = max(0.0, math.sqrt(low) - margin) ** 2

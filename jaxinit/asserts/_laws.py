@@ -244,12 +244,15 @@ def rounded(law: Law, dtype: str) -> Atoms:
     """Return the law after one rounding to nearest even: every value of the dtype.
 
     Args:
-        law: A real law that is not ``"other"``, with ``std > 0``.
+        law: A real law that is not ``"other"``.
         dtype: One of the narrow floats.
 
     Returns:
         The values in rising order, and their probabilities.
     """
+    if law.std == 0:
+        only = np.asarray([law.mean]).astype(jnp.dtype(dtype)).astype(np.float64)
+        return only, np.ones(1)
     values = _representable(dtype)
     middles = (values[1:] + values[:-1]) / 2
     edges = np.concatenate([[-np.inf], middles, [np.inf]])
