@@ -253,9 +253,8 @@ def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
     """
     bits = 64 if dtype.name in {"float64", "complex128"} else 32
     if dtype.kind == "c":
-        q, r = lax.linalg.qr(
-            complex_normal(*random_words(key, shape, bits, 2)), full_matrices=False
-        )
+        g = lax.complex(*complex_normal(*random_words(key, shape, bits, 2)))
+        q, r = lax.linalg.qr(g, full_matrices=False)
         diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
         phase = diagonal / lax.complex(jnp.abs(diagonal), jnp.zeros_like(diagonal.real))
         return q * phase[..., None, :]
