@@ -211,13 +211,13 @@ def test_assertions_accept_jaxs_own_float32_draws() -> None:
     assert failures < 12  # P(B(60, 0.05) >= 12) < 1e-4, and Chernoff leaves a margin
 
 
-NARROW = ("bfloat16", "float16", "float8_e4m3fn", "float8_e5m2", "float8_e3m4")
+NARROW = ("bfloat16", "float8_e5m2")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex64", *NARROW])
 def test_assertions_accept_the_initializers(dtype: str) -> None:
     key, shape, std = jax.random.key(3), (300, 700), 700**-0.5
-    for mode in REAL:
+    for mode in REAL[:2] if dtype == "complex64" else REAL:
         x = jaxinit.variance_scaling(key, shape, dtype, mode="fan_out", distribution=mode)
         asserts.assert_law(x, Law(std, distribution=mode))
     if dtype != "complex64":
