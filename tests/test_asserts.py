@@ -162,16 +162,17 @@ def test_false_alarms_are_rare_in_rounded_dtypes(dtype: str) -> None:
     for distribution in REAL:
         law = Law(std, distribution=distribution)
         for n in (1, 3, 30, 1000):
-            x = (std * draws(distribution, (trials, n), n)).astype(jnp.dtype(dtype))
+            x = std * draws(distribution, (trials if n < 1000 else 500, n), n)
+            x = x.astype(jnp.dtype(dtype))
             x = x.astype(np.float64)
             low, high = variance_limits(law, n, dtype=dtype, alpha=alpha)
             square = np.mean(x**2, axis=1)
             alarms = int(np.sum((square < low) | (square > high)))
-            assert not too_many(alarms, trials, alpha), (distribution, n, alarms)
+            assert not too_many(alarms, len(x), alpha), (distribution, n, alarms)
             low, high = mean_limits(law, n, dtype=dtype, alpha=alpha)
             mean = np.mean(x, axis=1)
             alarms = int(np.sum((mean < low) | (mean > high)))
-            assert not too_many(alarms, trials, alpha), (distribution, n, alarms)
+            assert not too_many(alarms, len(x), alpha), (distribution, n, alarms)
 
 
 def test_false_alarms_are_rare_where_only_the_kurtosis_is_known() -> None:
@@ -362,7 +363,7 @@ def test_what_is_not_orthogonal() -> None:
     rejected(asserts.assert_orthogonal, q.astype(np.complex64) * turn * 1.001)
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 64, 500])
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 200])
 def test_tolerance_leaves_room_for_jaxs_factorization(size: int) -> None:
     x = jax.random.normal(jax.random.key(size), (size, size), np.float32)
     asserts.assert_orthogonal(jnp.linalg.qr(x)[0])
