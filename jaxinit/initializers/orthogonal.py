@@ -78,8 +78,9 @@ def orthogonal(
         gain: Factor on the matrix, at least 0, dimensionless. May be traced.
         layout: The role of each axis; None for ``"IO"`` with window axes in front. ``B``
             axes hold independent matrices; ``I`` and window axes together are the rows.
-        out_sharding: Where the result is to live. Every device makes the whole matrix and
-            keeps its part, so that values do not depend on the mesh.
+        out_sharding: Where the result is to live. Values do not depend on the mesh, but
+            every device holds a whole matrix while it is made, which they may put together
+            from draws of each.
 
     Returns:
         An array of exactly ``shape`` and ``dtype``.
