@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -143,7 +144,7 @@ def constant(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    value: Scalar | complex,
+    value: Scalar | complex | Sequence[Any],
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     """Return one value everywhere, or an array spread over the shape.
@@ -367,9 +368,16 @@ def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def _once(wide: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Round float64 values once: NumPy goes to narrow floats by way of float32.
+    """Return float64 values rounded once: NumPy reaches narrow floats by way of float32.
 
     Rounded to odd there, a value on its way keeps the side of every tie that it is on.
+
+    Args:
+        wide: The values.
+        dtype: What they are rounded to.
+
+    Returns:
+        The values in the dtype.
     """
     if dtype.name not in NARROW_FLOATS:
         return wide.astype(dtype)

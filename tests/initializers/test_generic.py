@@ -174,7 +174,8 @@ def _larger(case: Case) -> tuple[int, ...]:
 def test_sharded_is_unsharded(case: Case, kind: AxisType) -> None:
     shape = _larger(case)
     plain = case.init(KEY, shape)
-    with jax.set_mesh(mesh_of(kind)) as mesh:
+    mesh = mesh_of(kind)
+    with jax.set_mesh(mesh):
         for spec in specs(len(shape)):
             sharding = NamedSharding(mesh, spec)
             placed = case.init(KEY, shape, out_sharding=sharding)
