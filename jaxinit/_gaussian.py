@@ -42,6 +42,7 @@ class Resolved(NamedTuple):
     """A function at quadrature nodes that resolve it; all arrays are float64."""
 
     function: Function
+    reach: int  # resolved for |x| <= 2**reach
     at_zero: float
     x: np.ndarray
     weights: np.ndarray
@@ -202,6 +203,7 @@ def resolve(function: Function, reach: int = 5) -> Resolved:
     half = (pieces.right - pieces.left) / 2
     return Resolved(
         function,
+        reach,
         float(evaluate(function, np.zeros(1))[0][0]),
         _nodes(pieces.left, pieces.right).reshape(-1),
         (half[:, None] * _WEIGHTS).reshape(-1),

@@ -113,7 +113,7 @@ def test_in_a_trace_and_in_either_precision():
     gelu = functools.partial(jax.nn.gelu, approximate=False)
     traced = jax.jit(lambda x: x * calculate_gain(gelu))
     np.testing.assert_allclose(traced(1.0), want, rtol=1e-6)
-    with jax.enable_x64(not jax.config.jax_enable_x64):
+    with jax.enable_x64(not jax.config.read("jax_enable_x64")):
         assert calculate_gain(gelu) == pytest.approx(want, abs=1e-14)
     under_vmap = jax.vmap(lambda x: x * calculate_gain(gelu))
     np.testing.assert_allclose(under_vmap(jnp.ones(2)), want, rtol=1e-6)

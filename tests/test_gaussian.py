@@ -105,7 +105,7 @@ def test_under_a_trace_and_in_either_precision():
     want = mean_of(jnp.tanh, power=2)
     np.testing.assert_allclose(traced(1.0), want, rtol=1e-6)
     np.testing.assert_allclose(jax.grad(traced)(1.0), want, rtol=1e-6)
-    with jax.enable_x64(not jax.config.jax_enable_x64):
+    with jax.enable_x64(not jax.config.read("jax_enable_x64")):
         assert mean_of(lambda z: jnp.tanh(z) * jnp.tanh(z)) == pytest.approx(
             want, abs=1e-15
         )
