@@ -1,3 +1,38 @@
 """Weight initializers for JAX: exact in every dtype, fast, the same on every mesh."""
 
+from jaxinit._gains import calculate_gain as calculate_gain
+from jaxinit._layout import Fans as Fans
+from jaxinit._layout import Layout as Layout
+from jaxinit._layout import compute_fans as compute_fans
+from jaxinit._types import Initializer as Initializer
+from jaxinit.initializers.constant import constant as constant
+from jaxinit.initializers.constant import dirac as dirac
+from jaxinit.initializers.constant import identity as identity
+from jaxinit.initializers.constant import ones as ones
+from jaxinit.initializers.constant import zeros as zeros
+from jaxinit.initializers.named import from_config as from_config
+from jaxinit.initializers.named import get as get
+from jaxinit.initializers.orthogonal import delta_orthogonal as delta_orthogonal
+from jaxinit.initializers.orthogonal import orthogonal as orthogonal
+from jaxinit.initializers.plain import normal as normal
+from jaxinit.initializers.plain import truncated_normal as truncated_normal
+from jaxinit.initializers.plain import uniform as uniform
+from jaxinit.initializers.scaled import glorot_normal as glorot_normal
+from jaxinit.initializers.scaled import glorot_truncated_normal as glorot_truncated_normal
+from jaxinit.initializers.scaled import glorot_uniform as glorot_uniform
+from jaxinit.initializers.scaled import he_normal as he_normal
+from jaxinit.initializers.scaled import he_truncated_normal as he_truncated_normal
+from jaxinit.initializers.scaled import he_uniform as he_uniform
+from jaxinit.initializers.scaled import kaiming_normal as kaiming_normal
+from jaxinit.initializers.scaled import kaiming_truncated_normal as kaiming_truncated_normal
+from jaxinit.initializers.scaled import kaiming_uniform as kaiming_uniform
+from jaxinit.initializers.scaled import lecun_normal as lecun_normal
+from jaxinit.initializers.scaled import lecun_truncated_normal as lecun_truncated_normal
+from jaxinit.initializers.scaled import lecun_uniform as lecun_uniform
+from jaxinit.initializers.scaled import variance_scaling as variance_scaling
+from jaxinit.initializers.scaled import xavier_normal as xavier_normal
+from jaxinit.initializers.scaled import xavier_truncated_normal as xavier_truncated_normal
+from jaxinit.initializers.scaled import xavier_uniform as xavier_uniform
+from jaxinit.initializers.sparse import sparse as sparse
+
 __version__ = "0.1.0"

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.core import Tracer
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 
@@ -53,7 +54,7 @@ def _text(where: str, rule: str, got: str, advice: str) -> str:
 
 def is_traced(value: object) -> bool:
     """Whether the value is known only when a compiled program runs."""
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def check_choice(where: str, name: str, value: object, choices: Iterable[str]) -> str:
@@ -126,6 +127,23 @@ def check_dtype(
     return result
 
 
+def check_any_dtype(where: str, dtype: DTypeLike | None) -> np.dtype[Any]:
+    """Return a dtype of any kind of number that JAX has, at its full width."""
+    try:
+        result = jnp.dtype(dtype) if dtype is not None else None
+        whole = result is not None and result.kind in "biu"
+    except TypeError:
+        whole = False
+    if not whole:
+        return check_dtype(where, dtype, allow_complex=True)
+    result = jnp.dtype(dtype)
+    if jax.dtypes.canonicalize_dtype(result) != result:
+        rule = f"dtype {result.name} needs 64-bit mode"
+        advice = "Set JAX_ENABLE_X64=1 before JAX starts, or ask for 32 bits."
+        value_error(where, rule, f"dtype={result.name} with it off", advice)
+    return result
+
+
 def check_int(where: str, name: str, value: object, *, least: int) -> int:
     """Return a Python int that is at least ``least``."""
     rule = f"{name} must be an int, at least {least}"
@@ -181,8 +199,21 @@ def _is_real(value: object) -> bool:
 
 
 def check_out_sharding(where: str, sharding: OutSharding) -> OutSharding:
-    """Return the sharding if it is of a kind that JAX places results by."""
-    if sharding is None or isinstance(sharding, (NamedSharding, PartitionSpec)):
+    """Return the sharding if JAX can place a result by it here and now."""
+    if sharding is None:
+        return None
+    no_mesh = jax.sharding.get_abstract_mesh().empty
+    if isinstance(sharding, PartitionSpec):
+        if no_mesh:
+            rule = "out_sharding as a PartitionSpec needs a mesh in context"
+            advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
+            value_error(where, rule, f"out_sharding={sharding}", advice)
+        return sharding
+    if isinstance(sharding, NamedSharding):
+        if no_mesh and AxisType.Explicit in sharding.mesh.axis_types:
+            rule = "out_sharding on a mesh with explicit axes needs that mesh in context"
+            advice = "Enter it with jax.set_mesh(mesh)."
+            value_error(where, rule, f"out_sharding={sharding.spec}", advice)
         return sharding
     rule = "out_sharding must be a NamedSharding, a PartitionSpec or None"
     advice = "Build one with jax.sharding.NamedSharding(mesh, spec)."

@@ -1,8 +1,8 @@
 """What each axis of a weight is, and the fans that follow.
 
-A layout gives one letter an axis: ``I`` what the layer sums over, ``O`` what it makes, ``B``
-a batch of weights that do not mix (stacked layers, experts), ``D``, ``H``, ``W`` the window
-of a convolution. Letters may repeat: ``"IOO"`` takes a model to (heads, head size).
+A layout gives one letter an axis: ``I`` what the layer sums over, ``O`` what it makes,
+``B`` a batch of weights that do not mix (stacked layers, experts), ``D``, ``H``, ``W`` the
+window of a convolution. Letters may repeat: ``"IOO"`` takes a model to (heads, head size).
 """
 
 import dataclasses
@@ -61,9 +61,9 @@ class Layout:
         axes: One letter an axis, of ``I``, ``O``, ``B``, ``D``, ``H``, ``W``.
         groups: Feature groups of a convolution, 1 for none. Each group of outputs sees its
             own group of inputs.
-        grouped: Which letter counts the channels of all groups; the other counts those of one.
-            ``"O"`` for kernels as JAX, Flax, Haiku and PyTorch's Conv keep them, ``"I"``
-            for PyTorch's ConvTranspose and Keras' DepthwiseConv.
+        grouped: Which letter counts the channels of all groups; the other counts those of
+            one. ``"O"`` for kernels as JAX, Flax, Haiku and PyTorch's Conv keep them,
+            ``"I"`` for PyTorch's ConvTranspose and Keras' DepthwiseConv.
 
     Raises:
         ValueError: A letter is unknown, or ``groups`` is below 1.
@@ -125,11 +125,21 @@ def resolve_layout(
     return layout
 
 
+def single_axis(where: str, layout: Layout, letter: str, letters: str) -> int:
+    """Return the one axis of that letter, in a layout of none but ``letters``."""
+    found = layout.positions(letter)
+    if len(found) == 1 and set(layout.axes) <= set(letters):
+        return found[0]
+    rest = ", ".join(x for x in letters if x not in "IO")
+    rule = f"layout must have one I and one O, the rest one of {rest}"
+    value_error(where, rule, f"layout={layout.axes!r}", "Reshape the weight to that form.")
+
+
 def compute_fans(shape: Shape, layout: str | Layout | Fans | None = None) -> Fans:
     """Return the fans of a weight of that shape.
 
-    ``fan_in`` is the product of the ``I`` and window axes, ``fan_out`` that of the ``O`` and
-    window axes; ``B`` axes count in neither. With groups, the letter that counts the
+    ``fan_in`` is the product of the ``I`` and window axes, ``fan_out`` that of the ``O``
+    and window axes; ``B`` axes count in neither. With groups, the letter that counts the
     channels of all groups is divided by their number.
 
     Args:
@@ -146,9 +156,9 @@ def compute_fans(shape: Shape, layout: str | Layout | Fans | None = None) -> Fan
         TypeError: ``shape`` or ``layout`` is of the wrong kind.
 
     Elsewhere:
-        PyTorch and JAX take ``fan_out`` of a grouped convolution ``groups`` times too large,
-        and PyTorch swaps the fans of ConvTranspose (its kernels are ``"IOHW"``). JAX's
-        ``batch_axis`` is ``B`` here.
+        PyTorch and JAX take ``fan_out`` of a grouped convolution ``groups`` times too
+        large, and PyTorch swaps the fans of ConvTranspose (its kernels are ``"IOHW"``).
+        JAX's ``batch_axis`` is ``B`` here.
 
     Example:
         >>> from jaxinit import compute_fans

@@ -1,0 +1,1 @@
+"""The initializers, one family a file. All are listed in ``jaxinit`` itself."""

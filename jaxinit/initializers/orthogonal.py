@@ -1,0 +1,282 @@
+"""Orthogonal matrices, and convolutions made of one.
+
+A Haar matrix is the product of the Householder reflections that the QR factorization of a
+normal matrix would find. What is left of that matrix after each step is again normal, so
+every reflection can be drawn outright, and nothing has to be factorized.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxinit._checks import (
+    check_dtype,
+    check_key,
+    check_number,
+    check_out_sharding,
+    check_shape,
+    value_error,
+)
+from jaxinit._deviates import complex_normal, normal
+from jaxinit._draw import placed
+from jaxinit._layout import Layout, resolve_layout, single_axis
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._words import random_words
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """A batch of matrices with orthonormal rows or columns, and how they are laid out.
+
+    Attributes:
+        shape: Axis lengths of the result.
+        dtype: Dtype of the result.
+        sharding: Placement of the result, or None.
+        order: The axes of the result in the order batch, rows, columns.
+        batch: How many of them are batch axes.
+        rows: How many are rows.
+        centre: For axes that are no part of the matrix, the one index that holds it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    sharding: OutSharding
+    order: tuple[int, ...]
+    batch: int
+    rows: int
+    centre: tuple[tuple[int, int], ...] = ()
+
+
+def orthogonal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    gain: Scalar = 1.0,
+    layout: str | Layout | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw orthogonal matrices, all of them equally likely (the Haar measure).
+
+    The weight is taken as a matrix of inputs (with the window) by outputs. Its rows, or its
+    columns if they are fewer, are orthonormal:
+
+    .. math:: W^T W = gain^2 I \text{ if } n_{in} \ge n_{out}, \quad W W^T = gain^2 I
+        \text{ else}
+
+    Args:
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths, two or more. A zero length gives an empty array.
+        dtype: A float dtype, real or complex (unitary matrices); None for JAX's default.
+            Computed in float32 (float64 for float64) and rounded once.
+        gain: Factor on the matrix, at least 0, dimensionless. May be traced.
+        layout: The role of each axis; None for ``"IO"`` with window axes in front. ``B``
+            axes hold independent matrices; ``I`` and window axes together are the rows.
+        out_sharding: Where the result is to live. Every device makes the whole matrix and
+            keeps its part, so that values do not depend on the mesh.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: ``layout`` does not fit ``shape`` or has groups, ``gain`` is negative,
+            or ``dtype`` cannot hold the entries.
+        TypeError: An argument is of the wrong kind.
+
+    References:
+        Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning
+        in deep linear neural networks", ICLR 2014. Stewart, "The efficient generation of
+        random orthogonal matrices", SIAM J. Numer. Anal. 17, 1980, section 3.
+
+    Elsewhere:
+        The law of ``torch.nn.init.orthogonal_``, whose rows are outputs; of
+        ``jax.nn.initializers.orthogonal``, which knows no batch and no bfloat16; and of
+        Keras' Orthogonal. The numbers differ from all.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.orthogonal(jax.random.key(0), (12, 64, 32), layout="BIO")
+        >>> gram = jax.numpy.einsum("bio,bij->boj", w, w)
+        >>> bool(abs(gram - jax.numpy.eye(32)).max() < 1e-5)
+        True
+    """
+    where = "orthogonal"
+    lengths = check_shape(where, shape)
+    roles = resolve_layout(where, lengths, layout)
+    for letters, name in (("IDHW", "an input"), ("O", "an output")):
+        if not roles.positions(letters):
+            got = f"layout={roles.axes!r}"
+            value_error(where, f"layout needs {name} axis", got, 'Write "IO".')
+    _check_no_groups(where, roles)
+    batch, rows = roles.positions("B"), roles.positions("IDHW")
+    order = (*batch, *rows, *roles.positions("O"))
+    result = check_dtype(where, dtype, allow_complex=True)
+    sharding = check_out_sharding(where, out_sharding)
+    frames = Frames(lengths, result, sharding, order, len(batch), len(rows))
+    return _draw_frames(where, key, frames, gain)
+
+
+def delta_orthogonal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    gain: Scalar = 1.0,
+    layout: str | Layout | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw a convolution that is an orthogonal matrix at its centre and 0 elsewhere.
+
+    .. math:: W_c = gain\, H \, [c = \lfloor (k - 1) / 2 \rfloor]
+
+    With stride 1, ``SAME`` padding and at least as many outputs as inputs, the layer keeps
+    the length of every signal, so that nets of thousands of layers can be trained.
+
+    Args:
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths of the kernel, three to five.
+        dtype: As in ``orthogonal``.
+        gain: Factor on the matrix, at least 0, dimensionless. May be traced.
+        layout: The role of each axis: one ``I``, one ``O``, the rest window; None for
+            ``"IO"`` with window axes in front.
+        out_sharding: As in ``orthogonal``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: The rank is not 3, 4 or 5, ``layout`` does not fit, or ``dtype`` cannot
+            hold the entries.
+        TypeError: An argument is of the wrong kind.
+
+    References:
+        Xiao et al., "Dynamical isometry and a mean field theory of CNNs", ICML 2018,
+        section 2.4.
+
+    Elsewhere:
+        ``jax.nn.initializers.delta_orthogonal``, which refuses fewer outputs than inputs;
+        here the columns are orthonormal then, and only what they span keeps its length.
+        PyTorch and Keras have none.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.delta_orthogonal(jax.random.key(0), (3, 3, 8, 16))
+        >>> round(float((w**2).sum()), 3), round(float((w[1, 1] ** 2).sum()), 3)
+        (8.0, 8.0)
+    """
+    where = "delta_orthogonal"
+    lengths = check_shape(where, shape)
+    if not 3 <= len(lengths) <= 5:
+        rule = "shape must have 3, 4 or 5 axes"
+        value_error(where, rule, f"shape={lengths}", "For a dense layer use orthogonal.")
+    roles = resolve_layout(where, lengths, layout)
+    _check_no_groups(where, roles)
+    order = tuple(single_axis(where, roles, letter, "IODHW") for letter in "IO")
+    centre = tuple((axis, (lengths[axis] - 1) // 2) for axis in roles.positions("DHW"))
+    result = check_dtype(where, dtype, allow_complex=True)
+    sharding = check_out_sharding(where, out_sharding)
+    frames = Frames(lengths, result, sharding, order, 0, 1, centre)
+    return _draw_frames(where, key, frames, gain)
+
+
+def _check_no_groups(where: str, layout: Layout) -> None:
+    if layout.groups != 1:
+        rule = "layout must have no groups"
+        advice = "Draw one weight a group, with a B axis, and join them."
+        value_error(where, rule, f"groups={layout.groups}", advice)
+
+
+def _draw_frames(where: str, key: Key, frames: Frames, gain: Scalar) -> jax.Array:
+    factor = check_number(where, "gain", gain, least=0)
+    wide = np.float64 if frames.dtype.name in {"float64", "complex128"} else np.float32
+    if isinstance(factor, float):
+        _check_entries(where, frames, factor)
+        factor = wide(factor)
+    return _program(frames, check_key(where, key), factor)
+
+
+def _check_entries(where: str, frames: Frames, gain: float) -> None:
+    """Refuse entries, of size ``gain / sqrt(n)``, that the dtype rounds to 0."""
+    part = {"complex64": np.float32, "complex128": np.float64}
+    info = jnp.finfo(part.get(frames.dtype.name, frames.dtype))
+    lengths = [frames.shape[axis] for axis in frames.order[frames.batch :]]
+    largest = max(math.prod(lengths[: frames.rows]), math.prod(lengths[frames.rows :]), 1)
+    size = gain / math.sqrt(largest)
+    least = float(info.smallest_subnormal) / 2
+    if gain != 0 and not least < size <= gain <= float(info.max):
+        rule = f"entries of size gain / sqrt({largest}) must fit {frames.dtype.name}"
+        got = f"gain={gain:g}, of which it holds {least:.3g} to {float(info.max):g}"
+        value_error(where, rule, got, "Use a wider dtype.")
+
+
+@functools.partial(jax.jit, static_argnames="frames")
+def _program(frames: Frames, key: Key, gain: jax.Array) -> jax.Array:
+    lengths = tuple(frames.shape[axis] for axis in frames.order)
+    batch, matrix = lengths[: frames.batch], lengths[frames.batch :]
+    rows, columns = math.prod(matrix[: frames.rows]), math.prod(matrix[frames.rows :])
+    tall, thin = max(rows, columns), min(rows, columns)
+
+    def values(key: Key, gain: jax.Array) -> jax.Array:
+        if 0 in frames.shape:
+            return jnp.zeros(frames.shape, frames.dtype)
+        q = haar(key, (*batch, tall, thin), frames.dtype)
+        q = jnp.swapaxes(q, -1, -2) if rows < columns else q
+        q = (gain * q).reshape(lengths)
+        in_place = q.transpose(tuple(np.argsort(frames.order)))
+        in_place = jnp.expand_dims(in_place, tuple(axis for axis, _ in frames.centre))
+        for axis, index in frames.centre:
+            along = lax.broadcasted_iota(jnp.int32, frames.shape, axis)
+            in_place = jnp.where(along == index, in_place, jnp.zeros_like(in_place))
+        return in_place.astype(frames.dtype)
+
+    return placed(values, frames.sharding)(key, gain)
+
+
+def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
+    """Return matrices with orthonormal columns, of no more columns than rows.
+
+    Args:
+        key: One typed key.
+        shape: Batch, rows, columns; no length is 0.
+        dtype: What the matrices are for; complex ones are unitary.
+
+    Returns:
+        The matrices, in the float dtype that is computed in.
+    """
+    bits = 64 if dtype.name in {"float64", "complex128"} else 32
+    if dtype.kind == "c":
+        q, r = lax.linalg.qr(
+            complex_normal(*random_words(key, shape, bits, 2)), full_matrices=False
+        )
+        diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
+        return q * (diagonal / jnp.abs(diagonal))[..., None, :]
+    return _product_of_reflections(normal(random_words(key, shape, bits, 1)[0]))
+
+
+def _product_of_reflections(g: jax.Array) -> jax.Array:
+    """Return the Q, with positive R, of a matrix whose step ``k`` finds column ``k`` of g.
+
+    Reflection ``k`` is ``1 - tau v v^T`` with ``v_k = 1``, and takes the lower part ``z``
+    of the column to ``-sign(z_k) |z| e_k``.
+    """
+    rows, columns = g.shape[-2:]
+    row = lax.broadcasted_iota(jnp.int32, (rows, columns), 0)
+    column = lax.broadcasted_iota(jnp.int32, (rows, columns), 1)
+    z = jnp.where(row >= column, g, 0)
+    head = jnp.diagonal(g, axis1=-2, axis2=-1)
+    sign = jnp.where(head < 0, -1, 1).astype(g.dtype)
+    signed_norm = sign * jnp.sqrt(jnp.sum(z * z, axis=-2))
+    # Of one row nothing is left to reflect: the last step of a square matrix is a sign.
+    single = jnp.arange(columns) == rows - 1
+    tau = jnp.where(single, 0, (head + signed_norm) / signed_norm)
+    v = z / jnp.where(single, 1, head + signed_norm)[..., None, :]
+    q = lax.linalg.householder_product(v, tau)
+    return q * jnp.where(single, sign, -sign)[..., None, :]

@@ -1,0 +1,269 @@
+"""Uniform, normal and truncated normal laws with stated parameters."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxinit._checks import (
+    check_dtype,
+    check_key,
+    check_number,
+    check_out_sharding,
+    check_shape,
+    is_traced,
+    value_error,
+)
+from jaxinit._deviates import TRUNCATED_STD, Interval
+from jaxinit._draw import UNIFORM_LIMIT, Draw, Law, check_scale, execute
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+
+
+def uniform(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    low: Scalar = 0.0,
+    high: Scalar = 1.0,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw values spread evenly between two bounds.
+
+    .. math:: W \sim U(low, high)
+
+    The mean is :math:`(low + high) / 2` and the standard deviation
+    :math:`(high - low) / \sqrt{12}`. For a bias as PyTorch draws it, use
+    :math:`\pm 1 / \sqrt{fan_{in}}` of its weight.
+
+    Args:
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths; any rank. A zero length gives an empty array.
+        dtype: A real float dtype; None for JAX's default. Values are computed in float32
+            (float64 for float64) and rounded once.
+        low: Lower bound, as a value. May be traced. Reached only by rounding.
+        high: Upper bound, as a value, no less than ``low``; equal bounds give a constant.
+            May be traced. Reached only by rounding.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: ``high`` is below ``low``, or ``dtype`` cannot hold the range.
+        TypeError: An argument is of the wrong kind.
+
+    Elsewhere:
+        The law of ``torch.nn.init.uniform_`` (``a``, ``b``).
+        ``jax.nn.initializers.uniform`` takes ``scale`` for ``high`` and is not symmetric
+        either; Keras' RandomUniform is ``(-0.05, 0.05)`` by default.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.uniform(jax.random.key(0), (200, 300), low=-0.1, high=0.1)
+        >>> w.shape, w.dtype.name, bool(abs(w).max() <= 0.1)
+        ((200, 300), 'float32', True)
+        >>> round(float(w.std()), 3)  # 0.2 / sqrt(12)
+        0.058
+    """
+    where = "uniform"
+    lower = check_number(where, "low", low)
+    upper = check_number(where, "high", high)
+    if not is_traced(lower) and not is_traced(upper) and upper < lower:
+        got = f"low={lower:g}, high={upper:g}"
+        value_error(where, "high must be no less than low", got, "Swap the bounds.")
+    draw = _plan(where, "uniform", shape, dtype, out_sharding)
+    centre, half = (lower + upper) / 2, (upper - lower) / 2
+    check_scale(where, draw, centre, half / UNIFORM_LIMIT, UNIFORM_LIMIT)
+    symmetric = not is_traced(centre) and centre == 0
+    limits = None if symmetric else (lower, upper)
+    return execute(draw, check_key(where, key), centre, half, limits=limits)
+
+
+def normal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    mean: Scalar = 0.0,
+    std: Scalar = 1.0,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw values from a normal law.
+
+    .. math:: W \sim N(mean, std^2)
+
+    Args:
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths; any rank. A zero length gives an empty array.
+        dtype: A float dtype, real or complex; None for JAX's default. Values are computed
+            in float32 (float64 for float64) and rounded once. A complex value has
+            independent parts, each of variance ``std**2 / 2``.
+        mean: Mean. May be traced.
+        std: Standard deviation, at least 0; 0 gives a constant. May be traced.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``. No value is further than 6.34 ``std``
+        from the mean (9.08 in float64): the quantile of a whole random word.
+
+    Raises:
+        ValueError: ``std`` is negative, or ``dtype`` cannot hold the scale.
+        TypeError: An argument is of the wrong kind.
+
+    Elsewhere:
+        The law of ``torch.nn.init.normal_``. ``jax.nn.initializers.normal`` has
+        ``stddev=0.01`` and no mean; Keras' RandomNormal has 0.05.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.normal(jax.random.key(0), (200, 300), std=0.02)
+        >>> w.shape, round(float(w.std()), 3)
+        ((200, 300), 0.02)
+    """
+    where = "normal"
+    shift = check_number(where, "mean", mean)
+    scale = check_number(where, "std", std, least=0)
+    draw = _plan(where, "normal", shape, dtype, out_sharding, allow_complex=True)
+    check_scale(where, draw, shift, scale, draw.limit)
+    return execute(draw, check_key(where, key), shift, scale)
+
+
+def truncated_normal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    mean: Scalar = 0.0,
+    std: Scalar = 1.0,
+    low: Scalar = -2.0,
+    high: Scalar = 2.0,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw values from a normal law that is cut at two bounds.
+
+    .. math:: W \sim N(mean, std^2) \text{ given } low \le W \le high
+
+    The bounds are values, as in PyTorch, not multiples of ``std``: with ``std=0.02`` the
+    default bounds cut nothing. ``std`` is that of the law before the cut; for a law whose
+    own standard deviation is stated use ``variance_scaling`` or a ``*_truncated_normal``.
+
+    Args:
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths; any rank. A zero length gives an empty array.
+        dtype: A real float dtype; None for JAX's default. Values are computed in float32
+            (float64 for float64) and rounded once.
+        mean: Mean before the cut. May be traced.
+        std: Standard deviation before the cut, above 0. May be traced.
+        low: Lower bound, as a value. May be traced.
+        high: Upper bound, as a value, above ``low``. May be traced.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``, between the bounds as the dtype rounds
+        them.
+
+    Raises:
+        ValueError: ``std`` is not above 0, ``high`` is not above ``low``, the bounds are
+            further than 10 ``std`` (35 in float64) from the mean, or ``dtype`` cannot hold
+            the scale.
+        TypeError: An argument is of the wrong kind.
+
+    Elsewhere:
+        The law of ``torch.nn.init.trunc_normal_`` (``a``, ``b``). The bounds of
+        ``jax.nn.initializers.truncated_normal`` are multiples of ``stddev``; Keras'
+        TruncatedNormal and Haiku's cut at two of them.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> key = jax.random.key(0)
+        >>> w = jaxinit.truncated_normal(key, (200, 300), std=0.02, low=-0.04, high=0.04)
+        >>> bool(abs(w).max() <= 0.04), round(float(w.std()), 4)  # 0.02 * 0.8796
+        (True, 0.0176)
+    """
+    where = "truncated_normal"
+    shift = check_number(where, "mean", mean)
+    scale = check_number(where, "std", std, least=0)
+    lower, upper = check_number(where, "low", low), check_number(where, "high", high)
+    draw = _plan(where, "truncated_normal", shape, dtype, out_sharding)
+    typed_key = check_key(where, key)
+    limits = (lower, upper)
+    if not (
+        isinstance(shift, float)
+        and isinstance(scale, float)
+        and isinstance(lower, float)
+        and isinstance(upper, float)
+    ):
+        wide = draw.compute_dtype
+        start, end = (jnp.asarray((x - shift) / scale, wide) for x in limits)
+        interval = _interval_traced(start, end)
+        return execute(draw, typed_key, shift, scale, limits=limits, interval=interval)
+    start, end = _standard_bounds(where, draw, shift, scale, lower, upper)
+    reach = max(abs(start), abs(end))
+    inside = lower <= shift <= upper
+    check_scale(where, draw, shift, scale, min(reach, draw.limit) if inside else reach)
+    if (start, end) == (-2, 2):  # the law that has a faster map of its own
+        return execute(draw, typed_key, shift, scale * TRUNCATED_STD, limits=limits)
+    interval = _interval(start, end)
+    return execute(draw, typed_key, shift, scale, limits=limits, interval=interval)
+
+
+def _standard_bounds(
+    where: str, draw: Draw, mean: float, std: float, low: float, high: float
+) -> tuple[float, float]:
+    """Return the bounds in standard deviations about the mean."""
+    if std == 0:
+        value_error(where, "std must be above 0", "std=0", "Use constant for one value.")
+    if high <= low:
+        got = f"low={low:g}, high={high:g}"
+        value_error(where, "high must be above low", got, "Swap the bounds.")
+    start, end = (low - mean) / std, (high - mean) / std
+    furthest = {32: 10, 64: 35}[draw.bits]
+    if start > furthest or end < -furthest:
+        rule = f"the bounds must come within {furthest} std of the mean"
+        got = f"low={low:g}, high={high:g} for mean={mean:g}, std={std:g}"
+        value_error(where, rule, got, "No value of that law lies between them.")
+    return start, end
+
+
+def _interval(start: float, end: float) -> Interval:
+    turned = start + end > 0
+    if turned:
+        start, end = -end, -start
+    a, b = start / math.sqrt(2), end / math.sqrt(2)
+    below, above = math.erfc(-a) / 2, math.erfc(b) / 2
+    mass = math.erfc(-b) / 2 - below if end <= 0 else (math.erf(b) - math.erf(a)) / 2
+    centre = (math.erf(a) + math.erf(b)) / 2
+    return Interval(centre, below, above, mass, -1.0 if turned else 1.0)
+
+
+def _interval_traced(start: jax.Array, end: jax.Array) -> Interval:
+    turned = start + end > 0
+    start, end = jnp.where(turned, -end, start), jnp.where(turned, -start, end)
+    a, b = start * math.sqrt(0.5), end * math.sqrt(0.5)
+    below, above = lax.erfc(-a) / 2, lax.erfc(b) / 2
+    mass = jnp.where(end <= 0, lax.erfc(-b) / 2 - below, (lax.erf(b) - lax.erf(a)) / 2)
+    centre = (lax.erf(a) + lax.erf(b)) / 2
+    sign = jnp.where(turned, -1, 1).astype(start.dtype)
+    return Interval(centre, below, above, mass, sign)
+
+
+def _plan(
+    where: str,
+    law: Law,
+    shape: Shape,
+    dtype: DTypeLike | None,
+    sharding: OutSharding,
+    *,
+    allow_complex: bool = False,
+) -> Draw:
+    return Draw(
+        law,
+        check_shape(where, shape),
+        check_dtype(where, dtype, allow_complex=allow_complex),
+        check_out_sharding(where, sharding),
+    )
