@@ -82,8 +82,8 @@ def critical_points(
         return _bias_variance(function, q) / q - sigma_b**2 / q
 
     for q in _roots(function, excess):
-        sw, _, q, chi_q = (float(v) for v in critical_line(function, q))
-        found.append(CriticalPoint(sw, sigma_b, q, chi_q))
+        sigma_w, _, _, chi_q = (float(v) for v in critical_line(function, q))
+        found.append(CriticalPoint(sigma_w, sigma_b, float(q), chi_q))
     return tuple(found)
 
 
@@ -120,9 +120,7 @@ def doubly_critical_points(nonlinearity: Nonlinearity) -> tuple[CriticalPoint, .
 
     points = (critical_line(function, q) for q in _roots(function, excess))
     return tuple(
-        CriticalPoint(*(float(v) for v in point))
-        for point in points
-        if point.sigma_b >= 0
+        CriticalPoint(*(float(v) for v in point)) for point in points if point.sigma_b >= 0
     )
 
 
@@ -140,7 +138,7 @@ def _roots(
     q = q[q >= 1e-6]
     on_grid = excess(q)
     ok = np.isfinite(on_grid[:-1]) & np.isfinite(on_grid[1:])
-    change = np.nonzero(ok & (np.sign(on_grid[:-1]) * np.sign(on_grid[1:]) < 0))[0]
+    change = np.nonzero(ok & ((on_grid[:-1] > 0) != (on_grid[1:] > 0)))[0]
     if not change.size:
         return []
     return list(solve_increasing_sign(excess, q[change], q[change + 1]))

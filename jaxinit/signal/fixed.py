@@ -162,7 +162,7 @@ def fixed_points(
     grid = moment_grid(function)
     on_grid = (sw2 * grid.moments.square + sb2) / grid.q - 1
     roots = list(_touching(drift, grid.q, on_grid))
-    change = np.nonzero(np.sign(on_grid[:-1]) * np.sign(on_grid[1:]) < 0)[0]
+    change = np.nonzero((on_grid[:-1] > 0) != (on_grid[1:] > 0))[0]
     if change.size:
         roots += list(solve_increasing_sign(drift, grid.q[change], grid.q[change + 1]))
     found = [FixedPoint(float(q), float(sw2 * moments(function, q).growth)) for q in roots]
@@ -178,11 +178,10 @@ def _touching(
     found: list[float] = []
     middle = np.abs(on_grid[1:-1])
     near = (middle <= np.abs(on_grid[:-2])) & (middle <= np.abs(on_grid[2:]))
-    same = (np.sign(on_grid[:-2]) == np.sign(on_grid[1:-1])) & (
-        np.sign(on_grid[2:]) == np.sign(on_grid[1:-1])
-    )
+    above = on_grid > 0
+    same = (above[:-2] == above[1:-1]) & (above[2:] == above[1:-1])
     for i in np.nonzero(near & same & (middle < 0.05))[0]:
-        sign = np.sign(on_grid[i + 1])
+        sign = 1 if above[i + 1] else -1
         low, high = math.log(q[i]), math.log(q[i + 2])
         for _ in range(60):  # shrink by thirds around the least |drift|
             thirds = np.array([(2 * low + high) / 3, (low + 2 * high) / 3])
@@ -237,7 +236,9 @@ def attractor(
     return min((p.q for p in points), key=lambda p: abs(p - q), default=q)
 
 
-def mean_field(nonlinearity: Nonlinearity, sigma_w: float, sigma_b: float = 0.0) -> MeanField:
+def mean_field(
+    nonlinearity: Nonlinearity, sigma_w: float, sigma_b: float = 0.0
+) -> MeanField:
     """Return what mean-field theory says of one activation and one initialization.
 
     Args:
