@@ -12,3 +12,14 @@ from jaxinit.signal.maps import Moments as Moments
 from jaxinit.signal.maps import correlation_map as correlation_map
 from jaxinit.signal.maps import length_map as length_map
 from jaxinit.signal.maps import moments as moments
+from jaxinit.signal.network import QUANTITIES as QUANTITIES
+from jaxinit.signal.network import Network as Network
+from jaxinit.signal.predict import predict as predict
+from jaxinit.signal.result import Band as Band
+from jaxinit.signal.result import Prediction as Prediction
+from jaxinit.signal.result import Result as Result
+from jaxinit.signal.result import from_json as from_json
+from jaxinit.signal.result import to_json as to_json
+from jaxinit.signal.schemes import Scheme as Scheme
+from jaxinit.signal.schemes import scheme as scheme
+from jaxinit.signal.study import study as study

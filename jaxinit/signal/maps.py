@@ -20,7 +20,14 @@ import numpy as np
 
 from jaxinit._activations import ACTIVATION_NAMES, activation
 from jaxinit._checks import check_choice, check_number, type_error, value_error
-from jaxinit._gaussian import Resolved, correlated, density, resolve, resolve_for
+from jaxinit._gaussian import (
+    Resolved,
+    correlated,
+    density,
+    evaluate,
+    resolve,
+    resolve_for,
+)
 
 Nonlinearity = str | Callable[[Any], Any]
 """A name such as ``"tanh"``, or a function of one number that JAX can trace."""
@@ -174,3 +181,28 @@ def homogeneity(nonlinearity: Nonlinearity) -> float | None:
         if not np.allclose(ratio, slopes[side][0], rtol=1e-9, atol=1e-12):
             return None
     return float(slopes[0] ** 2 + slopes[-1] ** 2) / 2
+
+
+def correlation_series(nonlinearity: Nonlinearity, q: float, terms: int = 256) -> np.ndarray:
+    """Return the coefficients a_k of ``E f(u) f(v) = sum a_k c^k``, all at least 0.
+
+    They are the squared Hermite coefficients of f(sqrt(q) z). The last one holds what is
+    left of E f^2, so that c = 1 is exact; in between the error is below it times c^terms.
+    """
+    resolved = resolve_for(as_function("correlation_series", nonlinearity), q)
+    sigma = q**0.5
+    cuts = np.union1d(np.arange(-12, 12.1, 0.25), resolved.breaks / sigma)
+    cuts = cuts[np.abs(cuts) <= 12]
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    half = np.diff(cuts)[:, None] / 2
+    z = ((cuts[1:] + cuts[:-1])[:, None] / 2 + half * nodes).reshape(-1)
+    f, _ = evaluate(resolved.function, sigma * z)
+    mass = (half * weights).reshape(-1) * np.exp(-z * z / 4) * (2 * np.pi) ** -0.5
+    before, now = np.zeros_like(z), np.exp(-z * z / 4)
+    found = np.empty(terms + 1)
+    for k in range(terms):
+        found[k] = (mass * f * now).sum() ** 2
+        before, now = now, (z * now - k**0.5 * before) / (k + 1) ** 0.5
+    rest = float(moments(nonlinearity, q).square) - found[:-1].sum()
+    found[-1] = max(rest, 0.0)
+    return found
