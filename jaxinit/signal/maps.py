@@ -51,6 +51,8 @@ class Moments(NamedTuple):
     """E f'^2."""
     slope_fourth: np.ndarray
     """E f'^4."""
+    slope_spread: np.ndarray
+    """E f'^2 x^2 / q."""
     growth: np.ndarray
     """d E f^2 / d q = E f f' x / q."""
 
@@ -83,11 +85,20 @@ def differentiable(resolved: Resolved) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def _columns(function: Callable[[Any], Any], reach: int) -> np.ndarray:
-    """Return the weighted integrands of all moments, shape (nodes, 7)."""
+    """Return the weighted integrands of all moments, shape (nodes, 8)."""
     resolved = resolve(function, reach)
     f, g = resolved.values, differentiable(resolved)
     with np.errstate(over="ignore", invalid="ignore"):
-        powers = [f, f**2, f**3, f**4, g**2, g**4, f * g * resolved.x]
+        powers = [
+            f,
+            f**2,
+            f**3,
+            f**4,
+            g**2,
+            g**4,
+            (g * resolved.x) ** 2,
+            f * g * resolved.x,
+        ]
         columns = np.stack(powers, axis=1) * resolved.weights[:, None]
     if not np.isfinite(columns).all():
         rule = "the fourth power of the activation must be finite"
@@ -129,14 +140,15 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
         rows = slice(start, start + _ROWS)
         with np.errstate(under="ignore"):
             table[rows] = density(resolved.x, flat[rows]) @ columns
-    mean, square, third, fourth, slope_square, slope_fourth, growth = table.T
+    mean, square, third, fourth, slope_square, slope_fourth, spread, growth = table.T
     below = np.minimum(q.reshape(-1) / flat, 1.0)
     zero = resolved.at_zero
     mean = zero + (mean - zero) * np.sqrt(below)
     square = zero**2 + (square - zero**2) * below
     fourth = zero**4 + (fourth - zero**4) * below**2
     central = fourth - 4 * mean * third + 6 * mean**2 * square - 3 * mean**4
-    found = (mean, square, fourth, central, slope_square, slope_fourth, growth / flat)
+    slopes = (slope_square, slope_fourth, spread / flat, growth / flat)
+    found = (mean, square, fourth, central, *slopes)
     return Moments(*(column.reshape(q.shape) for column in found))
 
 
@@ -183,7 +195,9 @@ def homogeneity(nonlinearity: Nonlinearity) -> float | None:
     return float(slopes[0] ** 2 + slopes[-1] ** 2) / 2
 
 
-def correlation_series(nonlinearity: Nonlinearity, q: float, terms: int = 256) -> np.ndarray:
+def correlation_series(
+    nonlinearity: Nonlinearity, q: float, terms: int = 256
+) -> np.ndarray:
     """Return the coefficients a_k of ``E f(u) f(v) = sum a_k c^k``, all at least 0.
 
     They are the squared Hermite coefficients of f(sqrt(q) z). The last one holds what is

@@ -9,11 +9,11 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 
 from jaxinit.initializers.plain import normal
 from jaxinit.signal.schemes import Law, draw_weight
@@ -87,14 +87,43 @@ class Network:
         return math.prod(self.weight_shape[:-1])
 
 
+class Draws(NamedTuple):
+    """All random numbers of a seed but the weights, which are drawn layer by layer."""
+
+    inputs: jax.Array
+    """Shape of a batch of inputs, N(0, 1)."""
+    end: jax.Array
+    """Gradient with respect to the last layer, of the same shape, N(0, 1)."""
+    biases: jax.Array
+    """Shape (depth, width), N(0, 1)."""
+    keys: jax.Array
+    """One key a layer."""
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "depth", "width"))
+def draw_seeds(
+    keys: jax.Array, shape: tuple[int, ...], depth: int, width: int, correlation: Any
+) -> Draws:
+    """Return the draws of many seeds; one program for all networks of these shapes."""
+
+    def one(key: jax.Array) -> Draws:
+        keys = jax.random.split(key, 4)
+        both = normal(keys[0], (2, *shape), jnp.float32)
+        x, end = both[0], both[1]
+        if shape[0] > 1:
+            mixed = correlation * x[0] + jnp.sqrt(1 - correlation**2) * x[1]
+            x = x.at[1].set(mixed)
+        biases = normal(keys[1], (depth, width), jnp.float32)
+        return Draws(x, end, biases, jax.random.split(keys[2], depth))
+
+    return jax.vmap(one)(keys)
+
+
 def layer(
-    net: Network, x: jax.Array, key: jax.Array, gain: jax.Array, sigma_b: jax.Array
+    net: Network, x: jax.Array, key: jax.Array, gain: jax.Array, bias: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return a layer's output and what went into its activation."""
-    weight_key, bias_key = jax.random.split(key)
-    weight = draw_weight(net.law, weight_key, net.weight_shape, net.dtype, gain)
-    unit = normal(bias_key, (net.width,), jnp.float32)
-    bias = (sigma_b * unit).astype(net.dtype)
+    weight = draw_weight(net.law, key, net.weight_shape, net.dtype, gain)
     if net.kind == "conv":
         padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap")
         h = jax.lax.conv_general_dilated(
@@ -102,7 +131,7 @@ def layer(
         )
     else:
         h = x @ weight
-    h = h + jnp.reshape(bias, (1,) * (h.ndim - 1) + (-1,))
+    h = h + jnp.reshape(bias.astype(net.dtype), (1,) * (h.ndim - 1) + (-1,))
     if net.kind == "normalized":
         centred = h - h.mean(-1, keepdims=True)
         h = centred * jax.lax.rsqrt(jnp.mean(centred**2, -1, keepdims=True))
@@ -112,39 +141,25 @@ def layer(
     return out, h
 
 
-def inputs(net: Network, key: jax.Array, correlation: jax.Array) -> jax.Array:
-    """Return N(0, 1) inputs, the second of that correlation with the first."""
-    x = normal(key, net.input_shape, jnp.float32)
-    if net.batch > 1:
-        mixed = correlation * x[0] + jnp.sqrt(1 - correlation**2) * x[1]
-        x = x.at[1].set(mixed)
-    return x.astype(net.dtype)
-
-
 def one_seed(
-    net: Network,
-    key: jax.Array,
-    gains: jax.Array,
-    sigma_b: jax.Array,
-    correlation: jax.Array,
+    net: Network, draws: Draws, gains: jax.Array, sigma_b: jax.Array
 ) -> dict[str, jax.Array]:
     """Return all quantities of one seed, each of shape (depth + 1,)."""
-    input_key, layers_key, end_key = jax.random.split(key, 3)
-    x0 = inputs(net, input_key, correlation)
+    x0 = draws.inputs.astype(net.dtype)
 
     @jax.checkpoint
     def step(x: jax.Array, at: tuple[Any, ...]) -> tuple[jax.Array, Any]:
-        index, gain, zero = at
-        out, h = layer(net, x, jax.random.fold_in(layers_key, index), gain, sigma_b)
+        key, gain, bias, zero = at
+        out, h = layer(net, x, key, gain, bias)
         return out + zero, jax.lax.stop_gradient((out, h))
 
     def forward(x: jax.Array, zeros: jax.Array) -> tuple[jax.Array, Any]:
-        return jax.lax.scan(step, x, (jnp.arange(net.depth), gains, zeros))
+        return jax.lax.scan(step, x, (draws.keys, gains, sigma_b * draws.biases, zeros))
 
-    zeros = jnp.zeros((net.depth, *net.input_shape), net.dtype)
-    end, pull, (outs, before) = jax.vjp(forward, x0, zeros, has_aux=True)
-    from_end = normal(end_key, end.shape, jnp.float32).astype(net.dtype)
-    at_input, at_layers = pull(from_end)
+    # Made from x0: a plain constant is one for all devices, and so would its gradient be.
+    zeros = jnp.broadcast_to(0 * x0, (net.depth, *net.input_shape))
+    _, pull, (outs, before) = jax.vjp(forward, x0, zeros, has_aux=True)
+    at_input, at_layers = pull(draws.end.astype(net.dtype))
     outs = jnp.concatenate([x0[None], outs])
     gradients = jnp.concatenate([at_input[None], at_layers])
     measured = jax.vmap(moments_of)(outs)
@@ -187,7 +202,9 @@ def slopes_of(net: Network, before: jax.Array) -> dict[str, jax.Array]:
         h = h.astype(jnp.float32)
         slope = jnp.abs(jax.jvp(net.activation, (h,), (jnp.ones_like(h),))[1])
         dead = jnp.all(slope == 0, axis=tuple(range(h.ndim - 1)))
-        return jnp.mean(dead.astype(jnp.float32)), jnp.mean((slope < 0.1).astype(jnp.float32))
+        return jnp.mean(dead.astype(jnp.float32)), jnp.mean(
+            (slope < 0.1).astype(jnp.float32)
+        )
 
     dead, saturated = jax.vmap(one_layer)(before)
     none = jnp.full(1, jnp.nan)
@@ -204,22 +221,33 @@ def cosine(h: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames=("net", "devices"))
-def run_seeds(
+def measure(
     net: Network,
-    keys: jax.Array,
+    draws: Draws,
     gains: jax.Array,
     sigma_b: jax.Array,
-    correlation: jax.Array,
-    devices: tuple[jax.Device, ...] = (),
+    devices: tuple[Any, ...] = (),
 ) -> dict[str, jax.Array]:
     """Return all quantities, each of shape (seeds, depth + 1), seeds over ``devices``."""
-    many = jax.vmap(functools.partial(one_seed, net), in_axes=(0, None, None, None))
+    many = jax.vmap(functools.partial(one_seed, net), in_axes=(0, None, None))
     if len(devices) > 1:
         axis = (AxisType.Auto,)
         mesh = jax.make_mesh((len(devices),), ("seed",), axis_types=axis, devices=devices)
         apart, same = PartitionSpec("seed"), PartitionSpec()
-        many = jax.shard_map(
-            many, mesh=mesh, in_specs=(apart, same, same, same), out_specs=apart
-        )
-        keys = jax.lax.with_sharding_constraint(keys, NamedSharding(mesh, apart))
-    return many(keys, gains, sigma_b, correlation)
+        many = jax.shard_map(many, mesh=mesh, in_specs=(apart, same, same), out_specs=apart)
+    return many(draws, gains, sigma_b)
+
+
+def run_seeds(
+    net: Network,
+    keys: jax.Array,
+    gains: Any,
+    sigma_b: Any,
+    correlation: Any,
+    devices: tuple[Any, ...] = (),
+) -> dict[str, jax.Array]:
+    """Draw and measure the networks of these keys."""
+    gains, sigma_b = jnp.asarray(gains, jnp.float32), jnp.float32(sigma_b)
+    shape = net.input_shape
+    draws = draw_seeds(keys, shape, net.depth, net.width, jnp.float32(correlation))
+    return measure(net, draws, gains, sigma_b, devices=devices)

@@ -39,6 +39,8 @@ class _Layer(NamedTuple):
     grad: float  # mean of ln of the growth of squared gradients
     grad_noise: float
     grad_slope: float  # of that by ln q
+    coherent: float  # how much of a gradient along f(x) goes on along x, and
+    scattered: float  # how much of the rest joins it, both against the mean growth
 
 
 def predict(
@@ -98,7 +100,9 @@ def _dense(
             length = math.log(gain**2 * square + sigma_b**2) + share * mean
             length_var, slope = share**2 * var, share
         else:
-            length, length_var, slope, noise = _step(function, layers[-1], gain, sigma_b, width)
+            length, length_var, slope, noise = _step(
+                function, layers[-1], gain, sigma_b, width
+            )
             length_var += noise
         layers.append(_layer(function, length, length_var, slope, gain, width))
     return _bands(layers, width)
@@ -135,7 +139,10 @@ def _layer(
     rms_noise = float(_MASS @ (at.fourth / at.square**2 - 1)) / width
     grad_noise = float(_MASS @ (3 * at.slope_fourth / at.slope_square**2 - 1)) / width
     means = [float(_MASS @ v) for v in (std, rms, growth)]
-    spreads = [float(_MASS @ (v - m) ** 2) for v, m in zip((std, rms), means[:2], strict=True)]
+    spreads = [
+        float(_MASS @ (v - m) ** 2) for v, m in zip((std, rms), means[:2], strict=True)
+    ]
+    coherent = at.growth**2 * q / (at.square * at.slope_square)
     scatter = math.sqrt(length_var)
     tilt = float(_MASS @ (growth * _POINTS)) / scatter if scatter > 0 else 0.0
     return _Layer(
@@ -149,6 +156,8 @@ def _layer(
         means[2] - grad_noise / 2,
         grad_noise,
         tilt,
+        float(_MASS @ coherent),
+        float(_MASS @ (at.slope_spread / at.slope_square - coherent)),
     )
 
 
@@ -160,7 +169,8 @@ def _bands(layers: list[_Layer], width: float) -> dict[str, Band]:
     std_var = np.concatenate([[start / 2], column["std_var"]])
     rms_var = np.concatenate([[start / 2], column["rms_var"]])
     # Squared gradient at layer l: the sum of growths at the layers after it.
-    after = np.concatenate([np.cumsum(column["grad"][::-1])[::-1], [0.0]])
+    growth = column["grad"] + _along_the_signal(column, width)
+    after = np.concatenate([np.cumsum(growth[::-1])[::-1], [0.0]])
     noise = np.concatenate([np.cumsum(column["grad_noise"][::-1])[::-1], [0.0]])
     grad_var = noise + _shared(column) + 2 / width
     return {
@@ -168,6 +178,19 @@ def _bands(layers: list[_Layer], width: float) -> dict[str, Band]:
         "log10_rms": _band(rms, rms_var, width),
         "log10_grad": _band((after - 1 / width) / 2, grad_var / 4, width),
     }
+
+
+def _along_the_signal(column: dict[str, np.ndarray], width: float) -> np.ndarray:
+    """Return what is added to ln of the growth by the gradient's part along the signal.
+
+    Given its input x a layer is known along x and random across it, so that one of n
+    directions has a growth of its own.
+    """
+    energy, found = 1.0, np.zeros(len(column["grad"]))
+    for k in reversed(range(len(found))):
+        energy = column["scattered"][k] + column["coherent"][k] * energy
+        found[k] = (energy - 1) / width
+    return found
 
 
 def _shared(column: dict[str, np.ndarray]) -> np.ndarray:

@@ -96,22 +96,20 @@ def to_json(results: list[Result]) -> str:
     def plain(value: float) -> float | str:
         return float(f"{value:.7g}") if math.isfinite(value) else str(value)
 
-    return json.dumps(
-        {
-            "format": FORMAT,
-            "results": [
-                {
-                    "label": r.label,
-                    "settings": dict(r.settings),
-                    "values": {
-                        q: [[plain(float(x)) for x in row] for row in v]
-                        for q, v in r.values.items()
-                    },
-                }
-                for r in results
-            ],
-        }
-    )
+    return json.dumps({
+        "format": FORMAT,
+        "results": [
+            {
+                "label": r.label,
+                "settings": dict(r.settings),
+                "values": {
+                    q: [[plain(float(x)) for x in row] for row in v]
+                    for q, v in r.values.items()
+                },
+            }
+            for r in results
+        ],
+    })
 
 
 def from_json(text: str) -> list[Result]:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxinit._checks import check_choice, check_number, type_error, value_error
-from jaxinit._gains import calculate_gain
+from jaxinit._gains import Criterion, calculate_gain
 from jaxinit._types import Initializer
 from jaxinit.initializers.orthogonal import delta_orthogonal, orthogonal
 from jaxinit.initializers.scaled import lecun_normal, lecun_truncated_normal, lecun_uniform
@@ -33,7 +33,11 @@ LAWS: dict[str, Callable[..., jax.Array]] = {
 """Initializers whose ``gain`` is sigma_w: the root of fan_in times the std."""
 
 _FAMILIES = ("xavier", "kaiming", "lecun")
-_COMPUTED = {"forward": "forward", "backward": "backward", "centered": "centered"}
+_COMPUTED: dict[str, Criterion] = {
+    "forward": "forward",
+    "centered": "centered",
+    "backward": "backward",
+}
 SCHEME_NAMES = (
     *(f"{family}_{law}" for family in _FAMILIES for law in list(LAWS)[:3]),
     "unit_uniform",
@@ -112,9 +116,13 @@ def scheme(spec: str | Scheme | Initializer, activation: Nonlinearity) -> Scheme
     name = name.strip().replace("glorot", "xavier").replace("he_", "kaiming_")
     check_choice("scheme", "init", name, SCHEME_NAMES)
     numbers = _numbers(spec, tail)
-    most = 2 if name == "normal" else 0 if name in _COMPUTED or name == "unit_uniform" else 1
+    most = (
+        2 if name == "normal" else 0 if name in _COMPUTED or name == "unit_uniform" else 1
+    )
     if len(numbers) > most:
-        rule = f"{name} takes at most {most} numbers" if most else f"{name} takes no numbers"
+        rule = (
+            f"{name} takes at most {most} numbers" if most else f"{name} takes no numbers"
+        )
         value_error("scheme", rule, f"init={spec!r}", "Leave the others out.")
     return dataclasses.replace(_named(name, numbers, activation), name=spec)
 
@@ -193,5 +201,3 @@ def measured_sigma_w(init: Initializer, shape: tuple[int, ...], fan_in: int) -> 
     """Return the root of the fan-in times the root mean square of one draw."""
     weight = jnp.asarray(init(jax.random.key(0), shape, jnp.float32), jnp.float32)
     return float(jnp.sqrt(jnp.mean(weight**2)) * math.sqrt(fan_in))
-
-

@@ -102,11 +102,7 @@ def study(
     )
     if resume is not None:
         done = _continued(done, resume)
-    numbers = (
-        jnp.asarray(drawn.gains(depth), jnp.float32),
-        jnp.float32(drawn.sigma_b),
-        jnp.float32(correlation),
-    )
+    numbers = (drawn.gains(depth), drawn.sigma_b, correlation)
     return _run(net, done, seeds, jax.random.key(seed), numbers, progress)
 
 
@@ -115,7 +111,7 @@ def _run(
     done: Result,
     seeds: int,
     root: jax.Array,
-    numbers: tuple[jax.Array, ...],
+    numbers: tuple[Any, ...],
     progress: Callable[[Result], None] | None,
 ) -> Result:
     first = done.seeds if done.values else 0
@@ -135,7 +131,7 @@ def _run(
     return dataclasses.replace(done, values={q: v[:seeds] for q, v in done.values.items()})
 
 
-def _spread(net: Network, seeds: int) -> tuple[tuple[jax.Device, ...], int]:
+def _spread(net: Network, seeds: int) -> tuple[tuple[Any, ...], int]:
     """Return the devices to use and the seeds to run at a time on all of them."""
     devices = jax.local_devices()[: max(seeds, 1)]
     activations = 8 * net.depth * int(np.prod(net.input_shape)) * 4
