@@ -36,7 +36,7 @@ def test_skewed() -> None:
 
 
 def test_wrong_kurtosis() -> None:
-    with pytest.raises(AssertionError, match="kurtosis is off|variance is off"):
+    with pytest.raises(AssertionError, match="kurtosis is off"):
         laws.check_moments(UNIFORM, laws.NORMAL)
 
 

@@ -78,8 +78,9 @@ def orthogonal(
         gain: Factor on the matrix, at least 0, dimensionless. May be traced.
         layout: The role of each axis; None for ``"IO"`` with window axes in front. ``B``
             axes hold independent matrices; ``I`` and window axes together are the rows.
-        out_sharding: Where the result is to live. Every device makes the whole matrix and
-            keeps its part, so that values do not depend on the mesh.
+        out_sharding: Where the result is to live. Values do not depend on the mesh, but
+            every device holds a whole matrix while it is made, which they may put together
+            from draws of each.
 
     Returns:
         An array of exactly ``shape`` and ``dtype``.
@@ -253,9 +254,8 @@ def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
     """
     bits = 64 if dtype.name in {"float64", "complex128"} else 32
     if dtype.kind == "c":
-        q, r = lax.linalg.qr(
-            complex_normal(*random_words(key, shape, bits, 2)), full_matrices=False
-        )
+        g = lax.complex(*complex_normal(*random_words(key, shape, bits, 2)))
+        q, r = lax.linalg.qr(g, full_matrices=False)
         diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
         phase = diagonal / lax.complex(jnp.abs(diagonal), jnp.zeros_like(diagonal.real))
         return q * phase[..., None, :]
