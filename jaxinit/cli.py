@@ -9,13 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import jax
+import numpy as np
 
 from jaxinit.signal.network import KINDS
 from jaxinit.signal.optional import MissingPackageError, has, need
-from jaxinit.signal.plot import plot_study
+from jaxinit.signal.phase import phase_diagram, phases_to_json
+from jaxinit.signal.plot import plot_phases, plot_study
 from jaxinit.signal.predict import predict
+from jaxinit.signal.recommend import recommend
 from jaxinit.signal.saved import Progress, run_studies
-from jaxinit.signal.table import print_table, study_table
+from jaxinit.signal.table import (
+    phase_table,
+    print_table,
+    recommendation_table,
+    study_table,
+)
 
 Arguments = argparse.Namespace
 
@@ -93,6 +101,12 @@ def _add_study(options: argparse.ArgumentParser) -> None:
         "--theory", action="store_true", help="lay mean-field theory over it"
     )
     options.add_argument(
+        "--sweep",
+        nargs=2,
+        metavar="NAME=FROM:TO:COUNT",
+        help="phase diagram by theory: sigma_w=0.5:3:30 sigma_b=0:1:20",
+    )
+    options.add_argument(
         "--out", default="study.png", help="picture; numbers go to .json beside"
     )
     options.add_argument(
@@ -109,6 +123,8 @@ def _study(arguments: Arguments) -> int:
     if not has("matplotlib") and arguments.out != "study.png":
         need("matplotlib", f"--out {out}")
     numbers = out.with_suffix(".json")
+    if arguments.sweep is not None:
+        return _sweep(arguments, out, numbers)
     plans = [_plan(arguments, *pair) for pair in _pairs(arguments)]
     predictions = [_prediction(plan) if arguments.theory else None for plan in plans]
     if arguments.fresh:
@@ -119,10 +135,62 @@ def _study(arguments: Arguments) -> int:
     print_table(study_table(results, predictions), plain=arguments.plain)
     if has("matplotlib"):
         plot_study(results, predictions, out)
+    _say_where(out, numbers)
+    return 0
+
+
+def _sweep(arguments: Arguments, out: pathlib.Path, numbers: pathlib.Path) -> int:
+    """Print, write and draw a phase diagram."""
+    ranges = dict(_range(text) for text in arguments.sweep)
+    if set(ranges) != {"sigma_w", "sigma_b"}:
+        got = " ".join(arguments.sweep)
+        message = (
+            f"study: --sweep needs sigma_w and sigma_b; got {got}. "
+            "Write sigma_w=0.5:3:30 sigma_b=0:1:20."
+        )
+        raise ValueError(message)
+    name = arguments.activation or "tanh"
+    diagram = phase_diagram(name, ranges["sigma_w"], ranges["sigma_b"])
+    numbers.write_text(phases_to_json(diagram, name))
+    print_table(phase_table(diagram, name), plain=arguments.plain)
+    if has("matplotlib"):
+        plot_phases(diagram, name, out)
+    _say_where(out, numbers)
+    return 0
+
+
+def _range(text: str) -> tuple[str, np.ndarray]:
+    """Return a name and the numbers that ``name=from:to:count`` means."""
+    name, _, numbers = text.partition("=")
+    try:
+        start, stop, count = numbers.split(":")
+        return name, np.linspace(float(start), float(stop), max(int(count), 1))
+    except ValueError:
+        message = (
+            f"study: --sweep must be of the form NAME=FROM:TO:COUNT; got {text!r}. "
+            "Write sigma_w=0.5:3:30 sigma_b=0:1:20."
+        )
+        raise ValueError(message) from None
+
+
+def _say_where(out: pathlib.Path, numbers: pathlib.Path) -> None:
+    if has("matplotlib"):
         print(f"Picture in {out}, numbers in {numbers}.")
-    else:
-        print(f"Numbers in {numbers}.")
-        print('No picture: run pip install "jaxinit[study]".', file=sys.stderr)
+        return
+    print(f"Numbers in {numbers}.")
+    print('No picture: run pip install "jaxinit[study]".', file=sys.stderr)
+
+
+def _add_recommend(options: argparse.ArgumentParser) -> None:
+    options.add_argument("activation", help="tanh, relu, gelu, ...")
+    options.add_argument("--depth", type=int, default=100, help="layers (100)")
+    options.add_argument("--width", type=int, default=512, help="units of a layer (512)")
+    options.add_argument("--plain", action="store_true", help="no colours")
+
+
+def _recommend(arguments: Arguments) -> int:
+    advice = recommend(arguments.activation, arguments.depth, width=arguments.width)
+    print_table(recommendation_table(advice), plain=arguments.plain)
     return 0
 
 
@@ -190,6 +258,12 @@ COMMANDS = (
         "Measure how signals and gradients pass through a deep network at initialization.",
         _add_study,
         _study,
+    ),
+    Command(
+        "recommend",
+        "Say what to initialize a deep network of one activation with, and why.",
+        _add_recommend,
+        _recommend,
     ),
 )
 """The subcommands."""

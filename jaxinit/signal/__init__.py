@@ -14,7 +14,12 @@ from jaxinit.signal.maps import length_map as length_map
 from jaxinit.signal.maps import moments as moments
 from jaxinit.signal.network import QUANTITIES as QUANTITIES
 from jaxinit.signal.network import Network as Network
+from jaxinit.signal.phase import PhaseDiagram as PhaseDiagram
+from jaxinit.signal.phase import phase_diagram as phase_diagram
 from jaxinit.signal.predict import predict as predict
+from jaxinit.signal.recommend import Choice as Choice
+from jaxinit.signal.recommend import Recommendation as Recommendation
+from jaxinit.signal.recommend import recommend as recommend
 from jaxinit.signal.result import Band as Band
 from jaxinit.signal.result import Prediction as Prediction
 from jaxinit.signal.result import Result as Result

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxinit.signal.optional import need
+from jaxinit.signal.phase import PhaseDiagram
 from jaxinit.signal.result import Band, Prediction, Result
 from jaxinit.signal.table import headline
 
@@ -124,3 +125,45 @@ def _room(axes: Any) -> None:
         middle = (high + low) / 2
         low, high = middle - 2, middle + 2
     axes.set_ylim(10.0**low, 10.0**high)
+
+
+def plot_phases(diagram: PhaseDiagram, name: str, path: pathlib.Path) -> None:
+    """Draw a phase diagram: depth scale as colour, the edge of chaos over it, to a PNG.
+
+    Args:
+        diagram: The numbers.
+        name: What the activation is called.
+        path: The file to write.
+    """
+    with figure(path, 1, 7.5, 5) as (made, (axes,)):
+        colours = need("matplotlib.colors", "the picture")
+        shown = np.ma.masked_invalid(np.clip(diagram.xi_c, 1, 1000))
+        mesh = axes.pcolormesh(
+            diagram.sigma_w,
+            diagram.sigma_b,
+            shown,
+            norm=colours.LogNorm(1, 1000),
+            cmap="viridis",
+            shading="nearest",
+        )
+        axes.set_facecolor("#DDDDDD")
+        axes.grid(visible=False)
+        edge_w, edge_b = diagram.edge
+        style = {"color": "white", "lw": 4, "marker": "o", "ms": 7, "markevery": [0]}
+        axes.plot(edge_w, edge_b, **style)
+        axes.plot(edge_w, edge_b, **{**style, "color": COLOURS[1], "lw": 2, "ms": 5})
+        axes.set_xlim(diagram.sigma_w.min(), diagram.sigma_w.max())
+        axes.set_ylim(diagram.sigma_b.min(), diagram.sigma_b.max())
+        axes.set_xlabel("sigma_w: standard deviation of the weights x sqrt(fan_in)")
+        axes.set_ylabel("sigma_b: standard deviation of the biases")
+        axes.set_title(f"{name}: how deep two inputs stay told apart")
+        bar = made.colorbar(mesh, ax=axes, extend="both")
+        bar.set_label("depth scale of correlations, in layers")
+        line = need("matplotlib.lines", "the picture").Line2D
+        patch = need("matplotlib.patches", "the picture").Patch
+        handles = [line([], [], color=COLOURS[1], lw=2, marker="o", ms=5)]
+        labels = ["edge of chaos, chi_1 = 1"]
+        if np.isnan(diagram.xi_c).any():
+            handles.append(patch(color="#DDDDDD"))
+            labels.append("signals die out or blow up")
+        made.legend(handles, labels, loc="outside lower center", ncols=2)

@@ -104,7 +104,8 @@ def _dense(
                 function, layers[-1], gain, sigma_b, width
             )
             length_var += noise
-        layers.append(_layer(function, length, length_var, slope, gain, width))
+        share = 1 - sigma_b**2 / math.exp(length)
+        layers.append(_layer(function, length, length_var, slope, gain, share, width))
     return _bands(layers, width)
 
 
@@ -129,8 +130,15 @@ def _step(
 
 
 def _layer(
-    function: Any, length: float, length_var: float, slope: float, gain: float, width: float
+    function: Any,
+    length: float,
+    length_var: float,
+    slope: float,
+    gain: float,
+    share: float,
+    width: float,
 ) -> _Layer:
+    """Return the layer; a ``share`` of its q comes from the weights, not the biases."""
     q = _spread(length, length_var)
     at = moments(function, q)
     std, rms = np.log(at.variance) / 2, np.log(at.square) / 2
@@ -142,7 +150,8 @@ def _layer(
     spreads = [
         float(_MASS @ (v - m) ** 2) for v, m in zip((std, rms), means[:2], strict=True)
     ]
-    coherent = at.growth**2 * q / (at.square * at.slope_square)
+    coherent = share * at.growth**2 * q / (at.square * at.slope_square)
+    along = share * at.slope_spread / at.slope_square + (1 - share)
     scatter = math.sqrt(length_var)
     tilt = float(_MASS @ (growth * _POINTS)) / scatter if scatter > 0 else 0.0
     return _Layer(
@@ -157,7 +166,7 @@ def _layer(
         grad_noise,
         tilt,
         float(_MASS @ coherent),
-        float(_MASS @ (at.slope_spread / at.slope_square - coherent)),
+        float(_MASS @ (along - coherent)),
     )
 
 
@@ -189,7 +198,8 @@ def _along_the_signal(column: dict[str, np.ndarray], width: float) -> np.ndarray
     energy, found = 1.0, np.zeros(len(column["grad"]))
     for k in reversed(range(len(found))):
         energy = column["scattered"][k] + column["coherent"][k] * energy
-        found[k] = (energy - 1) / width
+        found[k] = math.log1p((energy - 1) / width)
+        energy *= math.exp(-found[k])
     return found
 
 

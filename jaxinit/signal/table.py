@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxinit.signal.optional import has, need
+from jaxinit.signal.phase import PhaseDiagram
+from jaxinit.signal.recommend import Recommendation
 from jaxinit.signal.result import Band, Prediction, Result
 
 LOST = 3.0
@@ -74,12 +76,8 @@ def study_table(
     settings = results[0].settings
     depth = settings["depth"]
     shown = sorted({max(1, depth // 10), max(1, depth // 2)} - {depth})
-    columns = [
-        "std at layer",
-        *map(str, shown),
-        f"{depth} [5 %, 95 %]",
-        "gradient at input",
-    ]
+    last, edges = f"{depth}", f"{depth}: 5-95 %"
+    columns = ["std at layer", *map(str, shown), last, edges, "gradient at 0"]
     rows, notes = [], []
     for result, prediction in zip(results, predictions, strict=True):
         rows.append((result.label, *_cells(result, shown, depth)))
@@ -103,6 +101,45 @@ def _cells(of: Result | Prediction, shown: list[int], depth: int) -> list[str]:
     forward, backward = of.band("log10_std"), of.band("log10_grad")
     medians = [power(float(forward.median[n])) for n in (*shown, depth)]
     return [*medians, power_range(forward, depth), power(float(backward.median[0]))]
+
+
+def recommendation_table(advice: Recommendation) -> Table:
+    """Return the table of a recommendation, the best choice first."""
+    rows = []
+    for choice in (advice.best, *advice.others):
+        spec = choice.scheme
+        last = power(float(choice.log10_std[-1])), power(float(choice.log10_grad[0]))
+        fates = verdict(choice.log10_std, choice.log10_grad)
+        rows.append((spec.name, f"{spec.sigma_w:.4f}", f"{spec.sigma_b:.4f}", *last, fates))
+    columns = (
+        "scheme",
+        "sigma_w",
+        "sigma_b",
+        f"std at {advice.depth}",
+        "gradient at 0",
+        "",
+    )
+    title = f"{advice.activation} over {advice.depth} layers, by theory"
+    return Table(title, columns, tuple(rows), (advice.why, *advice.calls))
+
+
+def phase_table(diagram: PhaseDiagram, name: str) -> Table:
+    """Return the depth scales of a phase diagram at up to 6 x 8 of its points."""
+    rows_at = np.unique(np.linspace(0, len(diagram.sigma_b) - 1, 6).round().astype(int))
+    at = np.unique(np.linspace(0, len(diagram.sigma_w) - 1, 8).round().astype(int))
+    columns = ("sigma_b | sigma_w", *(f"{w:.2f}" for w in diagram.sigma_w[at]))
+    rows = tuple(
+        (f"{diagram.sigma_b[i]:.2f}", *(_layers(diagram.xi_c[i, j]) for j in at))
+        for i in rows_at[::-1]
+    )
+    title = f"{name}: depth scale of correlations, in layers, by theory"
+    return Table(title, columns, rows, ("A dash: signals die out or blow up.",))
+
+
+def _layers(scale: Any) -> str:
+    if np.isnan(scale):
+        return "-"
+    return "inf" if np.isinf(scale) else f"{scale:.3g}"
 
 
 def print_table(table: Table, *, plain: bool = False) -> None:
