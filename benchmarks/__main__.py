@@ -63,7 +63,7 @@ def _header(name: str) -> str:
     left, middle = _WIDTHS
     return (
         f"{name:<{left}} {'jaxinit':>11}  {'against':<{middle}} {'':>11} {'ratio':>7}"
-        f" {'(quartiles)':>15}  goal"
+        f" {'(quartiles)':>15} {'of CPU':>7}  goal"
     )
 
 
@@ -71,11 +71,12 @@ def _formatted(row: Row) -> str:
     left, middle = _WIDTHS
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}x"
     spread = "" if row.quartiles is None else "({:.2f}, {:.2f})".format(*row.quartiles)
+    cpu = "" if row.cpu_ratio is None else f"{row.cpu_ratio:.2f}x"
     mark = {None: "", True: "reached", False: "MISSED"}[row.reached]
     goal = "" if row.goal is None else f"{row.goal:g} {mark}"
     return (
         f"{row.name:<{left}} {_figure(row.ours, row.unit):>11}  {row.against:<{middle}}"
-        f" {_figure(row.theirs, row.unit):>11} {ratio:>7} {spread:>15}  {goal:<12}"
+        f" {_figure(row.theirs, row.unit):>11} {ratio:>7} {spread:>15} {cpu:>7}  {goal:<12}"
         f" {row.note}"
     ).rstrip()
 

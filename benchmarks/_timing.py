@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ class Row:
         theirs: The figure of ``against``.
         ratio: ``theirs / ours``, so that more is better.
         quartiles: Lower and upper quartile of the ratio over the pairs.
+        cpu_ratio: The median ratio of CPU times, which other programs disturb less.
         goal: The least ratio (or, with nothing to compare, the largest ``ours``) wanted.
         note: What one must know to read the figure.
     """
@@ -40,6 +41,7 @@ class Row:
     theirs: float | None = None
     ratio: float | None = None
     quartiles: tuple[float, float] | None = None
+    cpu_ratio: float | None = None
     goal: float | None = None
     note: str = ""
 
@@ -57,10 +59,16 @@ class Row:
 
 def seconds(call: Callable[[], Any], calls: int = 1) -> float:
     """Return the time of one call, its result waited for."""
-    start = time.perf_counter()
+    return _times(call, calls)[0]
+
+
+def _times(call: Callable[[], Any], calls: int) -> tuple[float, float]:
+    """Return the wall time and the CPU time of one call."""
+    start, cpu = time.perf_counter(), time.process_time()
     for _ in range(calls):
         jax.block_until_ready(call())
-    return (time.perf_counter() - start) / calls
+    wall = (time.perf_counter() - start) / calls
+    return wall, max((time.process_time() - cpu) / calls, 1e-9)
 
 
 def paired(
@@ -93,12 +101,16 @@ def paired(
     """
     for call in (ours, theirs):
         seconds(call, 2)
-    mine, other = [], []
+    mine: list[tuple[float, float]] = []
+    other: list[tuple[float, float]] = []
     for turn in range(pairs):
         sides = [(ours, mine), (theirs, other)]
         for call, into in sides if turn % 2 == 0 else reversed(sides):
-            into.append(seconds(call, calls))
-    row = summary(name, mine, other, against=against, goal=goal, note=note)
+            into.append(_times(call, calls))
+    (wall, cpu), (their_wall, their_cpu) = zip(*mine, strict=True), zip(*other, strict=True)
+    row = summary(name, wall, their_wall, against=against, goal=goal, note=note)
+    cpu_ratio = summary(name, cpu, their_cpu, against=against).ratio
+    row = replace(row, cpu_ratio=cpu_ratio)
     if not samples:
         return row
     rates = [samples / t / 1e6 for t in (row.ours, row.theirs or math.nan)]
@@ -107,8 +119,8 @@ def paired(
 
 def summary(
     name: str,
-    ours: list[float],
-    theirs: list[float],
+    ours: Sequence[float],
+    theirs: Sequence[float],
     *,
     against: str,
     unit: str = "s",

@@ -207,13 +207,15 @@ def check_out_sharding(where: str, sharding: OutSharding) -> OutSharding:
         if no_mesh:
             rule = "out_sharding as a PartitionSpec needs a mesh in context"
             advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
-            value_error(where, rule, f"out_sharding={sharding}", advice)
+            value_error(where, rule, f"out_sharding=PartitionSpec{tuple(sharding)}", advice)
         return sharding
     if isinstance(sharding, NamedSharding):
         if no_mesh and AxisType.Explicit in sharding.mesh.axis_types:
             rule = "out_sharding on a mesh with explicit axes needs that mesh in context"
             advice = "Enter it with jax.set_mesh(mesh)."
-            value_error(where, rule, f"out_sharding={sharding.spec}", advice)
+            value_error(
+                where, rule, f"out_sharding=PartitionSpec{tuple(sharding.spec)}", advice
+            )
         return sharding
     rule = "out_sharding must be a NamedSharding, a PartitionSpec or None"
     advice = "Build one with jax.sharding.NamedSharding(mesh, spec)."

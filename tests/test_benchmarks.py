@@ -27,6 +27,18 @@ def test_a_ratio_above_one_means_that_ours_is_faster() -> None:
     assert "M/s" in row.note
 
 
+def test_cpu_time_is_compared_too() -> None:
+    row = paired(
+        "work",
+        lambda: sum(range(1000)),
+        lambda: sum(range(20_000)),
+        against="more",
+        pairs=5,
+    )
+    assert row.cpu_ratio is not None
+    assert row.cpu_ratio > 2
+
+
 def test_the_median_is_that_of_paired_ratios() -> None:
     row = summary("x", [1.0, 10.0, 100.0], [2.0, 30.0, 400.0], against="y", goal=3.5)
     assert row.ratio == 3.0  # of 2, 3 and 4; the ratio of the medians is 3 by chance only

@@ -168,7 +168,7 @@ def test_errors(call, text: str) -> None:
 KINDS = [
     (
         lambda: compute_fans((3, 4), 5),  # pyright: ignore[reportArgumentType]
-        "compute_fans: layout must be a string, a Layout, Fans or None; got layout=5. For a "
+        "compute_fans: layout must say what each axis is, as a string or a Layout; got layout=5. For a "
         'dense kernel write "IO".',
     ),
     (

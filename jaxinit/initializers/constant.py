@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from jaxinit._checks import (
+    NARROW_FLOATS,
     check_any_dtype,
     check_dtype,
     check_int,
@@ -354,7 +355,7 @@ def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "c" or exact.dtype.kind != "c":
         wide = exact.astype(np.complex128 if dtype.kind == "c" else np.float64)
         with np.errstate(all="ignore"):
-            rounded = wide.astype(dtype)
+            rounded = _once(wide, dtype)
             back = rounded.astype(wide.dtype)
         whole = jnp.issubdtype(dtype, np.integer) or dtype == np.bool_
         held = (back == wide) if whole else np.isfinite(back) & ((back != 0) | (wide == 0))
@@ -363,3 +364,17 @@ def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     rule = f"{name} must be a finite number that {dtype.name} can hold"
     shown = f"{exact.item():g}" if exact.size == 1 else f"an array of shape {exact.shape}"
     value_error(where, rule, f"{name}={shown}", "Use a wider dtype.")
+
+
+def _once(wide: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Round float64 values once: NumPy goes to narrow floats by way of float32.
+
+    Rounded to odd there, a value on its way keeps the side of every tie that it is on.
+    """
+    if dtype.name not in NARROW_FLOATS:
+        return wide.astype(dtype)
+    near = wide.astype(np.float32)
+    inward = np.where(np.abs(near) > np.abs(wide), np.nextafter(near, np.float32(0)), near)
+    sticky = (inward != wide) & np.isfinite(near)
+    odd = inward.view(np.uint32) | sticky.astype(np.uint32)
+    return odd.view(np.float32).astype(dtype)
