@@ -106,7 +106,7 @@ def orthogonal(
         >>> import jaxinit
         >>> w = jaxinit.orthogonal(jax.random.key(0), (12, 64, 32), layout="BIO")
         >>> gram = jax.numpy.einsum("bio,bij->boj", w, w)
-        >>> bool(abs(gram - jax.numpy.eye(32)).max() < 1e-5)
+        >>> bool(abs(gram - jax.numpy.eye(32)[None]).max() < 1e-5)
         True
     """
     where = "orthogonal"
