@@ -44,13 +44,13 @@ def constant(value: float) -> Float64:
 
 
 def from_floats(values: np.ndarray) -> Float64:
-    """Return a NumPy array of float64, exactly; it is done before any tracing."""
+    """Return a NumPy array of float64, exactly, as NumPy arrays: constants."""
     fraction, exponent = np.frexp(np.abs(values))
     bits = (fraction * 2.0**53).astype(np.uint64) << np.uint64(11)
     exponent = np.where(values == 0, _ZERO_EXPONENT, exponent - 1).astype(np.int32)
     sign = np.signbit(values).astype(np.uint32)
     high, low = (bits >> np.uint64(32)).astype(np.uint32), bits.astype(np.uint32)
-    return Float64(*(jnp.asarray(x) for x in (sign, exponent, high, low)))
+    return Float64(sign, exponent, high, low)  # pyright: ignore[reportArgumentType]
 
 
 def from_integer(value: Pair, scale: int) -> Float64:
