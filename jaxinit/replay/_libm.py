@@ -92,7 +92,7 @@ def log(x: jax.Array) -> jax.Array:
         Float64(*(jnp.asarray(f)[index] for f in table))
         for table in (_RECIPROCALS, _LOGARITHMS)
     )
-    r = sum_of(multiply(_from_float32(mantissa), reciprocal), constant(-1.0))
+    r = sum_of(multiply(from_float32(mantissa), reciprocal), constant(-1.0))
     base = sum_of(logarithm, multiply(_from_int32(power), _LN2))
     square = multiply(r, r)
     y = sum_of(multiply(_LOG[1], r), _LOG[2])
@@ -102,7 +102,7 @@ def log(x: jax.Array) -> jax.Array:
 
 def circle(x: jax.Array, want_sin: jax.Array) -> jax.Array:
     """Return ``sinf`` where it is wanted, else ``cosf``, of float32 in [0, 2 pi]."""
-    wide = _from_float32(jax.lax.bitcast_convert_type(x, jnp.uint32))
+    wide = from_float32(jax.lax.bitcast_convert_type(x, jnp.uint32))
     # The quarter turn nearest to x, halves upwards; below pi / 4 it is the zeroth.
     turns = multiply(wide, _TWO_OVER_PI)
     places = (np.int32(62) - turns.exponent).astype(jnp.uint32)
@@ -126,7 +126,7 @@ def circle(x: jax.Array, want_sin: jax.Array) -> jax.Array:
     return to_float32(value._replace(sign=value.sign ^ flip))
 
 
-def _from_float32(bits: jax.Array) -> Float64:
+def from_float32(bits: jax.Array) -> Float64:
     """Return float32 numbers from their bits, exactly; subnormal ones as zero."""
     exponent = (bits >> 23 & np.uint32(0xFF)).astype(jnp.int32) - 127
     zero = exponent == -127

@@ -1,6 +1,6 @@
-"""TensorFlow's stateless stream, and Keras' initializers on TensorFlow by their seed.
+"""TensorFlow's stateless stream; Keras' initializers on it are in `keras_tensorflow`.
 
-Proved against TensorFlow 2.21.0 and Keras 3.15.1 on x86-64 Linux with glibc 2.36. The
+Proved against TensorFlow 2.21.0 on x86-64 Linux with glibc 2.36. The
 generator is Philox-4x32-10 on every device; the CPU's normals go through the C library's
 float32 log, sine and cosine, which are replayed for glibc 2.28 and later. Every float32
 draw equals TensorFlow's in every bit. There is no state: a seed is all there is.
@@ -14,14 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit._checks import check_number, check_rank, type_error, value_error
+from jaxinit._checks import type_error, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
 from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._exact import product, split
 from jaxinit.replay._float64 import constant, multiply, to_float32
-from jaxinit.replay._libm import _from_float32 as from_float32
-from jaxinit.replay._libm import circle, log
+from jaxinit.replay._libm import circle, from_float32, log
 from jaxinit.replay._philox import Block, philox
 
 _DTYPES = ("float32",)
@@ -173,7 +172,7 @@ def _seed_words(where: str, seed: SeedPair) -> jax.Array:
 
 def _blocks(seed: jax.Array, index: jax.Array) -> Block:
     """Return the blocks at some places of the stream of a seed."""
-    key = np.uint32(_SCRAMBLE[0]), np.uint32(_SCRAMBLE[1])
+    key = jnp.uint32(_SCRAMBLE[0]), jnp.uint32(_SCRAMBLE[1])
     s = philox((seed[0], seed[1], seed[2], seed[3]), key)
     zero = jnp.zeros_like(index)
     return philox((index, zero, zero + s[2], zero + s[3]), (s[0], s[1]))
@@ -210,15 +209,15 @@ def _uniform(
     return _flat(map_rows(work, index), size).reshape(shape)
 
 
-def _box_muller(
-    radius: jax.Array, angle: jax.Array, want_sin: jax.Array
-) -> jax.Array:
-    """Return the sine or cosine value of Box-Muller from two words."""
-    unit = jnp.maximum(_unit(radius), np.float32(1.0e-7))
-    bits = jax.lax.bitcast_convert_type(_unit(angle), jnp.uint32)
+def _radius(words: jax.Array) -> tuple[jax.Array]:
+    unit = jnp.maximum(_unit(words), np.float32(1.0e-7))
+    return (jnp.sqrt(np.float32(-2) * log(unit)),)
+
+
+def _circle(words: jax.Array, want_sin: jax.Array) -> tuple[jax.Array]:
+    bits = jax.lax.bitcast_convert_type(_unit(words), jnp.uint32)
     turn = to_float32(multiply(constant(2 * np.pi), from_float32(bits)))
-    length = jnp.sqrt(np.float32(-2) * log(unit))
-    return product(split(circle(turn, want_sin)), split(length))
+    return (circle(turn, want_sin),)
 
 
 def _normal_blocks(seed: jax.Array, index: jax.Array) -> jax.Array:
@@ -228,14 +227,13 @@ def _normal_blocks(seed: jax.Array, index: jax.Array) -> jax.Array:
         return _blocks(seed, index)
 
     b = map_rows(words, index)
-    radius = jnp.concatenate([b[0], b[0], b[2], b[2]])
-    angle = jnp.concatenate([b[1], b[1], b[3], b[3]])
-    want_sin = jnp.arange(4 * index.size) // index.size % 2 == 0
-
-    def work(*rows: jax.Array) -> tuple[jax.Array]:
-        return (_box_muller(*rows),)
-
-    return map_rows(work, radius, angle, want_sin)[0].reshape(4, -1)
+    (radius,) = map_rows(_radius, jnp.concatenate([b[0], b[2]]))
+    angle = jnp.concatenate([b[1], b[3]])
+    want_sin = jnp.arange(2 * angle.size) < angle.size
+    (value,) = map_rows(_circle, jnp.concatenate([angle, angle]), want_sin)
+    value = product(split(value.reshape(2, -1)), split(radius))
+    # (sine or cosine, first or second pair of the block, block)
+    return value.reshape(2, 2, -1).swapaxes(0, 1).reshape(4, -1)
 
 
 @functools.partial(jax.jit, static_argnums=3)
@@ -261,9 +259,8 @@ def _truncated_normal(
     groups = -(-size // 4)
     first = jnp.arange(groups, dtype=jnp.uint32) * np.uint32(_RESERVED)
     column = np.arange(4, dtype=np.int32)[:, None]
-    State = tuple[jax.Array, jax.Array, jax.Array]
 
-    def body(state: State) -> State:
+    def body(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         block, count, results = state
         values = _normal_blocks(seed, first + block)
         for i in range(4):
