@@ -29,6 +29,7 @@ from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937, _torch_stream
 from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
 from jaxinit.replay._torch_stream import Stream as Stream
+from jaxinit.replay.torch_layers import build as build
 
 _DTYPES = "float64", "float32", "bfloat16", "float16"
 _LINEAR = (
