@@ -24,38 +24,28 @@ from jaxinit.replay._float64 import (
 
 _HEX = float.fromhex
 
-# Arm Optimized Routines (MIT licence), logf_data.c: reciprocals, their logarithms, and
-# the polynomial; glibc uses the same.
-_RECIPROCALS = from_floats(
-    np.array(
-        [
-            _HEX(x)
-            for x in (
-                "0x1.661ec79f8f3bep+0 0x1.571ed4aaf883dp+0 0x1.49539f0f010bp+0 "
-                "0x1.3c995b0b80385p+0 0x1.30d190c8864a5p+0 0x1.25e227b0b8eap+0 "
-                "0x1.1bb4a4a1a343fp+0 0x1.12358f08ae5bap+0 0x1.0953f419900a7p+0 "
-                "0x1p+0 0x1.e608cfd9a47acp-1 0x1.ca4b31f026aap-1 "
-                "0x1.b2036576afce6p-1 0x1.9c2d163a1aa2dp-1 0x1.886e6037841edp-1 "
-                "0x1.767dcf5534862p-1"
-            ).split()
-        ]
-    )
+# Arm Optimized Routines (MIT licence), logf_data.c: reciprocals and their logarithms,
+# and the polynomial; glibc uses the same.
+_TABLE = (
+    ("0x1.661ec79f8f3bep+0", "-0x1.57bf7808caadep-2"),
+    ("0x1.571ed4aaf883dp+0", "-0x1.2bef0a7c06ddbp-2"),
+    ("0x1.49539f0f010bp+0", "-0x1.01eae7f513a67p-2"),
+    ("0x1.3c995b0b80385p+0", "-0x1.b31d8a68224e9p-3"),
+    ("0x1.30d190c8864a5p+0", "-0x1.6574f0ac07758p-3"),
+    ("0x1.25e227b0b8eap+0", "-0x1.1aa2bc79c81p-3"),
+    ("0x1.1bb4a4a1a343fp+0", "-0x1.a4e76ce8c0e5ep-4"),
+    ("0x1.12358f08ae5bap+0", "-0x1.1973c5a611cccp-4"),
+    ("0x1.0953f419900a7p+0", "-0x1.252f438e10c1ep-5"),
+    ("0x1p+0", "0x0p+0"),
+    ("0x1.e608cfd9a47acp-1", "0x1.aa5aa5df25984p-5"),
+    ("0x1.ca4b31f026aap-1", "0x1.c5e53aa362eb4p-4"),
+    ("0x1.b2036576afce6p-1", "0x1.526e57720db08p-3"),
+    ("0x1.9c2d163a1aa2dp-1", "0x1.bc2860d22477p-3"),
+    ("0x1.886e6037841edp-1", "0x1.1058bc8a07ee1p-2"),
+    ("0x1.767dcf5534862p-1", "0x1.4043057b6ee09p-2"),
 )
-_LOGARITHMS = from_floats(
-    np.array(
-        [
-            _HEX(x)
-            for x in (
-                "-0x1.57bf7808caadep-2 -0x1.2bef0a7c06ddbp-2 -0x1.01eae7f513a67p-2 "
-                "-0x1.b31d8a68224e9p-3 -0x1.6574f0ac07758p-3 -0x1.1aa2bc79c81p-3 "
-                "-0x1.a4e76ce8c0e5ep-4 -0x1.1973c5a611cccp-4 -0x1.252f438e10c1ep-5 "
-                "0x0p+0 0x1.aa5aa5df25984p-5 0x1.c5e53aa362eb4p-4 "
-                "0x1.526e57720db08p-3 0x1.bc2860d22477p-3 0x1.1058bc8a07ee1p-2 "
-                "0x1.4043057b6ee09p-2"
-            ).split()
-        ]
-    )
-)
+_RECIPROCALS = from_floats(np.array([_HEX(a) for a, _ in _TABLE]))
+_LOGARITHMS = from_floats(np.array([_HEX(b) for _, b in _TABLE]))
 _LOG = [
     constant(_HEX(x))
     for x in ("-0x1.00ea348b88334p-2", "0x1.5575b0be00b6ap-2", "-0x1.ffffef20a4123p-2")
@@ -117,9 +107,7 @@ def circle(x: jax.Array, want_sin: jax.Array) -> jax.Array:
     even_base = sum_of(constant(1.0), multiply(square, _COS[0]))
     base = where(odd, y, even_base)
     power = multiply(square, where(odd, y, square))
-    one, two, three = (
-        where(odd, s, c) for s, c in zip(_SIN, _COS[1:], strict=True)
-    )
+    one, two, three = (where(odd, s, c) for s, c in zip(_SIN, _COS[1:], strict=True))
     high = multiply(multiply(power, square), sum_of(two, multiply(square, three)))
     value = sum_of(sum_of(base, multiply(power, one)), high)
     flip = jnp.where(want_sin, quarter, quarter + np.uint32(1)) >> 1 & np.uint32(1)

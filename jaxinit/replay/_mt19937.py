@@ -26,7 +26,7 @@ def window_from_seed(seed: jax.Array) -> jax.Array:
         word = np.uint32(1812433253) * (previous ^ previous >> 30) + i
         return word, word
 
-    index = np.arange(1, LENGTH, dtype=np.uint32)
+    index = jnp.arange(1, LENGTH, dtype=jnp.uint32)
     _, rest = jax.lax.scan(step, seed, index)
     return jnp.concatenate([seed[None], rest])
 
@@ -62,7 +62,7 @@ def _stir(
     # The walk goes 1, ..., 623, 1, ...: before word 1 stands a copy of word 623, but
     # at the very first step word 0 itself.
     previous = window[start - 1] if start > 1 else window[0]
-    (window, _), _ = jax.lax.scan(step, (window, previous), (order, extra))
+    (window, _), _ = jax.lax.scan(step, (window, previous), (jnp.asarray(order), extra))
     return window, int(order[-1]) % (LENGTH - 1) + 1
 
 

@@ -92,9 +92,7 @@ def polar_points(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     return window, points
 
 
-def polar_normals(
-    points: jax.Array, finish: Callable[[Float64], jax.Array]
-) -> jax.Array:
+def polar_normals(points: jax.Array, finish: Callable[[Float64], jax.Array]) -> jax.Array:
     """Return the two normals of each point, flat, in the order in which NumPy does.
 
     Marsaglia's polar method; the value of the second coordinate comes first. ``finish``
@@ -110,6 +108,8 @@ def polar_normals(
         return (finish(_float64.multiply(factor, own)),)
 
     order = (2, 3, 4, 5), (0, 1, 4, 5)
-    columns = [jnp.concatenate([points[:, i], points[:, j]]) for i, j in zip(*order, strict=True)]
+    columns = [
+        jnp.concatenate([points[:, i], points[:, j]]) for i, j in zip(*order, strict=True)
+    ]
     (values,) = map_rows(work, *columns)
     return values.reshape(2, -1).T.reshape(-1)

@@ -111,13 +111,11 @@ def start(words: jax.Array) -> tuple[jax.Array, jax.Array]:
     increment += [stream[i] << 1 | stream[i - 1] >> 31 for i in (1, 2, 3)]
     step: Limbs = tuple(increment)  # pyright: ignore[reportAssignmentType]
     factor = tuple(jnp.asarray(x) for x in limbs(_MULTIPLIER))
-    state = _add(_multiply(_add(state, step), factor), step)  # pyright: ignore
+    state = _add(_multiply(_add(state, step), factor), step)  # pyright: ignore[reportArgumentType]
     return jnp.stack(state), jnp.stack(step)
 
 
-def draw(
-    state: jax.Array, increment: jax.Array, count: int
-) -> tuple[jax.Array, Pair]:
+def draw(state: jax.Array, increment: jax.Array, count: int) -> tuple[jax.Array, Pair]:
     """Return the state after ``count`` outputs, and those 64-bit outputs.
 
     Lane i of a row stands i steps after the row's start; all lanes then jump together.
@@ -129,12 +127,12 @@ def draw(
 
     def table(values: list[int]) -> Limbs:
         columns = zip(*(limbs(v) for v in values), strict=True)
-        return tuple(jnp.asarray(np.array(c)) for c in columns)  # pyright: ignore
+        return tuple(jnp.asarray(np.array(c)) for c in columns)  # pyright: ignore[reportArgumentType]
 
     def jump(limbs_: Limbs, power: Limbs, total: Limbs) -> Limbs:
-        return _add(_multiply(limbs_, power), _multiply(step, total))  # pyright: ignore
+        return _add(_multiply(limbs_, power), _multiply(step, total))  # pyright: ignore[reportArgumentType]
 
-    first = jump(tuple(state), table(powers), table(totals))  # pyright: ignore
+    first = jump(tuple(state), table(powers), table(totals))  # pyright: ignore[reportArgumentType]
     far = table(powers[-1:]), table(totals[-1:])
 
     def body(lane: Limbs, _: None) -> tuple[Limbs, Limbs]:

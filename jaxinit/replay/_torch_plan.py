@@ -51,10 +51,18 @@ def xavier_std(fan_in: int, fan_out: int) -> float:
 def execute(
     stream: Stream, draws: list[Draw], dtype: np.dtype[Any]
 ) -> tuple[Stream, list[jax.Array]]:
-    """Draw the tensors in their order.
+    """Return the stream after the draws, and the tensors in their order.
 
     Words are made for as many tensors as possible at a time. Only small normals stand
     alone, as they may use a value that an earlier one has left.
+
+    Args:
+        stream: The stream.
+        draws: What to draw.
+        dtype: The dtype of all tensors.
+
+    Returns:
+        The stream and the tensors.
     """
     results: list[jax.Array] = []
     pending: list[Draw] = []
@@ -76,9 +84,7 @@ def _words(draw: Draw, dtype: np.dtype[Any]) -> int:
     if draw.law == "fill" or size == 0:
         return 0
     count = _torch_stream.words_of_uniform
-    return (count if draw.law == "uniform" else _torch_stream.words_of_normal)(
-        size, dtype
-    )
+    return (count if draw.law == "uniform" else _torch_stream.words_of_normal)(size, dtype)
 
 
 def _flush(

@@ -70,9 +70,7 @@ def words_of_normal(size: int, dtype: Dtype) -> int:
     return words_of_uniform(size + BLOCK, dtype)
 
 
-def uniform_values(
-    words: jax.Array, low: float, high: float, dtype: Dtype
-) -> jax.Array:
+def uniform_values(words: jax.Array, low: float, high: float, dtype: Dtype) -> jax.Array:
     """Return a flat uniform tensor from its words."""
     if dtype == np.float64:
         unit, wide = unit_float64(words.reshape(-1, 2)), np.float64

@@ -66,7 +66,7 @@ def shift_right_by(a: Pair, count: jax.Array) -> Pair:
     right = jax.lax.shift_right_logical
     left = jax.lax.shift_left
     # JAX's shifts by 32 and more (as unsigned) are zero, as wanted here.
-    over = right(high, count) , right(low, count) | left(high, np.uint32(32) - count)
+    over = right(high, count), right(low, count) | left(high, np.uint32(32) - count)
     under = jnp.zeros_like(high), right(high, count - np.uint32(32))
     small = count < np.uint32(32)
     return jnp.where(small, over[0], under[0]), jnp.where(small, over[1], under[1])

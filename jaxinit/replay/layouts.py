@@ -187,7 +187,7 @@ def _recurrent(layer: Recurrent, own: Tensors, library: str) -> dict[str, Tree]:
     ends = sorted({name.split("_", 2)[2] for name in own})
     cells: dict[str, Tree] = {}
     for end in ends:
-        cell = {k: own.get(f"{k}_{end}") for k in ("weight_ih", "weight_hh")}
+        cell = {k: own[f"{k}_{end}"] for k in ("weight_ih", "weight_hh")}
         zero = jnp.zeros(own[f"weight_ih_{end}"].shape[0], own[f"weight_ih_{end}"].dtype)
         cell |= {k: own.get(f"{k}_{end}", zero) for k in ("bias_ih", "bias_hh")}
         cells[end] = convert(layer, cell, library)
@@ -198,7 +198,7 @@ def _gates(weight: jax.Array, bias: jax.Array | None) -> Tree:
     return {"kernel": weight.T} | ({} if bias is None else {"bias": bias})
 
 
-def _lstm(layer: Layer, cell: Tensors, library: str) -> Tree:
+def _lstm(_: Layer, cell: Tensors, library: str) -> Tree:
     inner, outer = cell["weight_ih"], cell["weight_hh"]
     bias = cell["bias_ih"] + cell["bias_hh"]
     if library == "equinox":

@@ -156,9 +156,7 @@ def _uniform(
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _random32(
-    stream: Stream, shape: tuple[int, ...]
-) -> tuple[Stream, jax.Array]:
+def _random32(stream: Stream, shape: tuple[int, ...]) -> tuple[Stream, jax.Array]:
     """Each 64-bit word gives its lower half, then its upper half."""
     size = math.prod(shape)
     if size == 0:

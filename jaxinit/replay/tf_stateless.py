@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxinit._checks import type_error, value_error
 from jaxinit._types import DTypeLike, Shape
-from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
+from jaxinit.replay._arguments import check_draw, check_seed, check_static
 from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._exact import product, split
 from jaxinit.replay._float64 import constant, multiply, to_float32
@@ -203,7 +203,7 @@ def _uniform(
 
     def work(index: jax.Array) -> Block:
         b = _blocks(seed, index)
-        return tuple(_affine(_unit(x), high - low, low) for x in b)  # pyright: ignore
+        return tuple(_affine(_unit(x), high - low, low) for x in b)  # pyright: ignore[reportReturnType]
 
     index = jnp.arange(-(-size // 4), dtype=jnp.uint32)
     return _flat(map_rows(work, index), size).reshape(shape)

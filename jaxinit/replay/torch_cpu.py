@@ -15,10 +15,7 @@ Not this stream: CUDA devices, ``ATEN_CPU_CAPABILITY=default``, other processors
 tensors that are not contiguous.
 """
 
-import dataclasses
-import functools
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +23,11 @@ import numpy as np
 
 from jaxinit._checks import check_choice, check_number, check_rank, value_error
 from jaxinit._types import DTypeLike, Shape
-from jaxinit.replay import _mt19937, _torch_stream
+from jaxinit.replay import _torch_special, _torch_stream, torch_layers
 from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
-from jaxinit.replay._torch_stream import Stream as Stream
-from jaxinit.replay.torch_layers import build as build
+
+Stream = _torch_stream.Stream
+build = torch_layers.build
 
 _DTYPES = "float64", "float32", "bfloat16", "float16"
 _LINEAR = (
@@ -216,9 +214,7 @@ def xavier_normal(
     return normal(stream, lengths, 0.0, std, dtype)
 
 
-def _kaiming_std(
-    where: str, shape: Shape, a: float, mode: str, nonlinearity: str
-) -> float:
+def _kaiming_std(where: str, shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
     fans = _fans(where, shape)
     check_choice(where, "mode", mode, ("fan_in", "fan_out"))
     check_choice(where, "nonlinearity", nonlinearity, (*_GAINS, "leaky_relu"))
@@ -328,7 +324,7 @@ def trunc_normal(
         rule = "the bounds must hold more than 0.3 of the normal law"
         got = f"a share of {share:.3g}"
         value_error(where, rule, got, "PyTorch's numbers cannot be replayed there.")
-    return _trunc_normal(stream, lengths, (mean, std, low, high), kind)
+    return _torch_special.trunc_normal(stream, lengths, (mean, std, low, high), kind)
 
 
 def _share(mean: float, std: float, low: float, high: float) -> float:
@@ -336,29 +332,6 @@ def _share(mean: float, std: float, low: float, high: float) -> float:
         return (1.0 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2.0
 
     return below(high) - below(low)
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _trunc_normal(
-    stream: Stream,
-    shape: tuple[int, ...],
-    law: tuple[float, float, float, float],
-    dtype: np.dtype[Any],
-) -> tuple[Stream, jax.Array]:
-    mean, std = law[:2]
-    low, high = (jnp.asarray(x, dtype) for x in law[2:])
-
-    def outside(values: jax.Array) -> jax.Array:
-        return (values < low) | (values > high)
-
-    def body(state: tuple[Stream, jax.Array]) -> tuple[Stream, jax.Array]:
-        stream, values = state
-        stream, fresh = _torch_stream.normal(stream, shape, mean, std, dtype)
-        return stream, jnp.where(outside(values), fresh, values)
-
-    # The first draw is the loop's too, so that it is compiled once.
-    start = stream, jnp.full(shape, jnp.inf, dtype)
-    return jax.lax.while_loop(lambda s: jnp.any(outside(s[1])), body, start)
 
 
 def orthogonal(
@@ -389,20 +362,7 @@ def orthogonal(
     gain = check_static(where, "gain", gain)
     if 0 in lengths:
         return stream, jnp.zeros(lengths, kind)
-    return _orthogonal(stream, lengths, gain, kind)
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _orthogonal(
-    stream: Stream, shape: tuple[int, ...], gain: float, dtype: np.dtype[Any]
-) -> tuple[Stream, jax.Array]:
-    rows, columns = shape[0], math.prod(shape[1:])
-    stream, matrix = _torch_stream.normal(stream, (rows, columns), 0.0, 1.0, dtype)
-    wide = rows < columns
-    q, r = jnp.linalg.qr(matrix.T if wide else matrix)
-    q = q * jnp.sign(jnp.diagonal(r))
-    values = (q.T if wide else q) * jnp.asarray(gain, dtype)
-    return stream, values.reshape(shape)
+    return _torch_special.orthogonal(stream, lengths, gain, kind)
 
 
 def sparse(
@@ -436,31 +396,4 @@ def sparse(
     share = float(check_number(where, "sparsity", sparsity, least=0.0, most=1.0))
     std = check_static(where, "std", std, least=0.0)
     zeros = math.ceil(share * lengths[0])
-    return _sparse(stream, lengths, zeros, std, kind)
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
-def _sparse(
-    stream: Stream, shape: tuple[int, ...], zeros: int, std: float, dtype: np.dtype[Any]
-) -> tuple[Stream, jax.Array]:
-    """Draw normals, then shuffle the row numbers of each column as ``randperm`` does."""
-    rows, columns = shape
-    stream, values = _torch_stream.normal(stream, shape, 0.0, std, dtype)
-    steps = max(rows - 1, 0)
-    if not steps or not columns:
-        return stream, jnp.zeros_like(values) if zeros else values
-    window, raw = _mt19937.draw(stream.window, steps * columns)
-    words = _mt19937.temper(raw).reshape(columns, steps)
-    remaining = np.arange(rows, 1, -1, dtype=np.uint32)
-    jump = (words % remaining).astype(jnp.int32)
-    place = np.arange(columns)
-
-    def swap(i: jax.Array, order: jax.Array) -> jax.Array:
-        other = i + jump[:, i]
-        here, there = order[:, i], order[place, other]
-        return order.at[place, other].set(here).at[:, i].set(there)
-
-    order = jnp.broadcast_to(jnp.arange(rows), (columns, rows))
-    order = jax.lax.fori_loop(0, min(zeros, steps), swap, order)
-    values = values.at[order[:, :zeros].T, place].set(0)
-    return dataclasses.replace(stream, window=window), values
+    return _torch_special.sparse(stream, lengths, zeros, std, kind)

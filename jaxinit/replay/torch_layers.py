@@ -10,10 +10,9 @@ import abc
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Union
+from typing import Any, ClassVar
 
 import jax
-
 
 from jaxinit._checks import check_choice, check_dtype, check_int, type_error, value_error
 from jaxinit._types import DTypeLike
@@ -80,9 +79,7 @@ class Conv(Layer):
         where = type(self).__name__
         if self.in_channels % self.groups or self.out_channels % self.groups:
             rule = "groups must divide in_channels and out_channels"
-            got = (
-                f"groups={self.groups} with {self.in_channels} and {self.out_channels}"
-            )
+            got = f"groups={self.groups} with {self.in_channels} and {self.out_channels}"
             value_error(where, rule, got, "Choose a common divisor.")
         if len(self.window) != self.axes:
             rule = f"kernel_size must be an int or {self.axes} ints"
@@ -102,9 +99,7 @@ class Conv(Layer):
         first, second = self.out_channels, self.in_channels // self.groups
         if self.transposed:
             first, second = self.in_channels, self.out_channels // self.groups
-        return _fan_in_draws(
-            (first, second, *self.window), self.out_channels, self.bias
-        )
+        return _fan_in_draws((first, second, *self.window), self.out_channels, self.bias)
 
 
 class Conv1d(Conv):
@@ -319,9 +314,9 @@ class MultiheadAttention(Layer):
         return draws
 
 
-Model = Union[Layer, Sequence["Model | None"], Mapping[str, "Model | None"]]
-"""A layer; or the layers of a model, by place or by name, and so on inside. None stands
-for a layer without parameters, such as an activation."""
+Model = Layer | Sequence[Any] | Mapping[str, Any]
+"""A layer, or models by place or by name, and so on inside. None stands for a layer
+without parameters, such as an activation."""
 
 
 def flatten(model: Model) -> dict[str, Layer]:

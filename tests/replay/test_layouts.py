@@ -1,5 +1,7 @@
 """A ported model computes what PyTorch's does, from the seed alone."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -247,12 +249,12 @@ def test_several_cells_have_an_entry_each():
 
 
 def test_what_no_parameters_can_equal_is_refused():
-    with pytest.raises(ValueError) as error:
-        built(nn.GRU(2, 3), "haiku")
-    assert str(error.value) == (
+    text = (
         "layouts.port: haiku has no layer that equals PyTorch's GRU here; got a GRU "
         "with a bias inside its reset gate. Write that layer by hand."
     )
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        built(nn.GRU(2, 3), "haiku")
     with pytest.raises(ValueError, match="groups=2"):
         built(nn.ConvTranspose1d(2, 2, 3, groups=2), "linen")
     with pytest.raises(ValueError, match="add_bias_kv=True"):
@@ -260,9 +262,9 @@ def test_what_no_parameters_can_equal_is_refused():
 
 
 def test_unknown_library():
-    with pytest.raises(ValueError) as error:
-        built(nn.Linear(2, 3), "flax")
-    assert str(error.value) == (
+    text = (
         "layouts.port: library must be one of linen, nnx, haiku, equinox; got "
         "library='flax'. Choose one of these."
     )
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        built(nn.Linear(2, 3), "flax")
