@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 Real = jax.Array | np.floating
-Double = tuple[jax.Array, jax.Array]
+Double = tuple[Real, Real]
 """An unevaluated sum of two floats, or the two halves of one."""
 
 # Integer type, half unit and mask that round a float to the upper half of its bits.
@@ -31,7 +31,7 @@ def split(x: Real) -> Double:
     integer, half, mask = _HALVES[x.dtype.name]
     if isinstance(x, np.floating):
         high = ((x.view(integer) + integer(half)) & integer(mask)).view(x.dtype)
-        return high, x - high  # pyright: ignore[reportReturnType]
+        return high, x - high
     bits = jax.lax.bitcast_convert_type(x, integer)
     bits = (bits + integer(half)) & integer(mask)
     high = jax.lax.bitcast_convert_type(bits, x.dtype)
