@@ -5,10 +5,12 @@ Every text reads ``function: rule; got argument=value. What to do.`` A wrong val
 no array data that is traced, and return the argument in its canonical form.
 """
 
+import contextlib
 import difflib
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import jax
@@ -210,16 +212,27 @@ def check_out_sharding(where: str, sharding: OutSharding) -> OutSharding:
             value_error(where, rule, f"out_sharding=PartitionSpec{tuple(sharding)}", advice)
         return sharding
     if isinstance(sharding, NamedSharding):
-        if no_mesh and AxisType.Explicit in sharding.mesh.axis_types:
+        try:
+            with mesh_context(sharding):
+                return sharding
+        except (ValueError, TypeError):  # inside jit no mesh can be entered
             rule = "out_sharding on a mesh with explicit axes needs that mesh in context"
-            advice = "Enter it with jax.set_mesh(mesh)."
-            value_error(
-                where, rule, f"out_sharding=PartitionSpec{tuple(sharding.spec)}", advice
-            )
-        return sharding
+            got = f"out_sharding=PartitionSpec{tuple(sharding.spec)} inside jit without it"
+            value_error(where, rule, got, "Call jit under jax.set_mesh(mesh).")
     rule = "out_sharding must be a NamedSharding, a PartitionSpec or None"
     advice = "Build one with jax.sharding.NamedSharding(mesh, spec)."
     type_error(where, rule, f"out_sharding={sharding!r}", advice)
+
+
+def mesh_context(sharding: OutSharding) -> AbstractContextManager[object]:
+    """Return what enters the mesh of a sharding, where JAX would ask for that."""
+    if (
+        isinstance(sharding, NamedSharding)
+        and AxisType.Explicit in sharding.mesh.axis_types
+        and jax.sharding.get_abstract_mesh().empty
+    ):
+        return jax.set_mesh(sharding.mesh)  # pyright: ignore[reportArgumentType]
+    return contextlib.nullcontext()
 
 
 def listed(values: Sequence[object]) -> str:

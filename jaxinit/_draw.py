@@ -16,7 +16,7 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding
 
 from jaxinit import _deviates
-from jaxinit._checks import is_traced, value_error
+from jaxinit._checks import is_traced, mesh_context, value_error
 from jaxinit._deviates import Interval, bounded_normal
 from jaxinit._types import Key, OutSharding
 from jaxinit._words import random_words
@@ -145,7 +145,8 @@ def execute(
         return jnp.asarray(value, dtype) if is_traced(value) else dtype.type(value)
 
     numbers = jax.tree.map(number, (shift, scale, limits, interval))
-    return _program(draw, key, *numbers)
+    with mesh_context(draw.sharding):
+        return _program(draw, key, *numbers)
 
 
 @functools.partial(jax.jit, static_argnames="draw")

@@ -367,13 +367,15 @@ def test_text(call: str, kind: type[Exception], text: str) -> None:
     assert str(caught.value) == text
 
 
-def test_explicit_mesh_out_of_context() -> None:
+def test_explicit_mesh_inside_jit_alone() -> None:
     mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
+    place = NamedSharding(mesh, PartitionSpec("x"))
     with pytest.raises(ValueError) as caught:
-        jaxinit.normal(K, (8,), out_sharding=NamedSharding(mesh, PartitionSpec("x")))
+        jax.jit(lambda key: jaxinit.normal(key, (8,), out_sharding=place))(K)
     assert str(caught.value) == (
         "normal: out_sharding on a mesh with explicit axes needs that mesh in context; got "
-        "out_sharding=PartitionSpec('x',). Enter it with jax.set_mesh(mesh)."
+        "out_sharding=PartitionSpec('x',) inside jit without it. Call jit under "
+        "jax.set_mesh(mesh)."
     )
 
 

@@ -62,7 +62,7 @@ def test_other_keys_give_the_words_of_jax(kind: str) -> None:
 
 def test_custom_key_implementation() -> None:
     def seed(s: jax.Array) -> jax.Array:
-        return jnp.stack([s.astype(jnp.uint32), jnp.uint32(1)])
+        return jnp.stack([jnp.asarray(s, jnp.uint32), jnp.uint32(1)])
 
     def split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return jnp.zeros((*shape, 2), jnp.uint32) + key
@@ -76,7 +76,7 @@ def test_custom_key_implementation() -> None:
         seed=seed,
         split=split,
         random_bits=random_bits,
-        fold_in=lambda key, data: key + data.astype(jnp.uint32),
+        fold_in=lambda key, data: key + jnp.asarray(data, jnp.uint32),
         name="counting",
         tag="count",
     )

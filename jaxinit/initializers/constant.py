@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from jaxinit._checks import (
     check_rank,
     check_shape,
     is_traced,
+    mesh_context,
     type_error,
     value_error,
 )
@@ -49,8 +51,13 @@ class Pattern:
     fixed: tuple[tuple[int, int], ...] = ()
 
 
+def _filled(pattern: Pattern, value: Any) -> jax.Array:
+    with mesh_context(pattern.sharding):
+        return _fill(pattern, value)
+
+
 @functools.partial(jax.jit, static_argnames="pattern")
-def fill(pattern: Pattern, value: jax.Array) -> jax.Array:
+def _fill(pattern: Pattern, value: jax.Array) -> jax.Array:
     """Return the value, broadcast, where the pattern holds, and 0 elsewhere."""
 
     def along(axis: int) -> jax.Array:
@@ -143,7 +150,7 @@ def constant(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    value: Scalar | complex,
+    value: Scalar | complex | Sequence[Any],
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     """Return one value everywhere, or an array spread over the shape.
@@ -231,7 +238,7 @@ def identity(
         pair,
         period=max(1, lengths[pair[1]]),
     )
-    return fill(pattern, _rounded(where, "gain", number, result))
+    return _filled(pattern, _rounded(where, "gain", number, result))
 
 
 def dirac(
@@ -308,7 +315,7 @@ def dirac(
         period=max(1, lengths[second] // count),
         fixed=tuple((axis, lengths[axis] // 2) for axis in window),
     )
-    return fill(pattern, result.type(1))
+    return _filled(pattern, result.type(1))
 
 
 def _constant(
@@ -331,7 +338,7 @@ def _constant(
         got = f"value of shape {fill_value.shape} for shape={lengths}"
         value_error(where, "value must broadcast to shape", got, "Give one number.")
     sharding = check_out_sharding(where, out_sharding)
-    return fill(Pattern(lengths, result, sharding), fill_value)
+    return _filled(Pattern(lengths, result, sharding), fill_value)
 
 
 def _check_unused_key(where: str, key: Key | None) -> None:
@@ -367,9 +374,16 @@ def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def _once(wide: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Round float64 values once: NumPy goes to narrow floats by way of float32.
+    """Return float64 values rounded once: NumPy reaches narrow floats by way of float32.
 
     Rounded to odd there, a value on its way keeps the side of every tie that it is on.
+
+    Args:
+        wide: The values.
+        dtype: What they are rounded to.
+
+    Returns:
+        The values in the dtype.
     """
     if dtype.name not in NARROW_FLOATS:
         return wide.astype(dtype)

@@ -21,6 +21,7 @@ from jaxinit._checks import (
     check_number,
     check_out_sharding,
     check_shape,
+    mesh_context,
     value_error,
 )
 from jaxinit._deviates import complex_normal, normal
@@ -201,7 +202,8 @@ def _draw_frames(where: str, key: Key, frames: Frames, gain: Scalar) -> jax.Arra
     if isinstance(factor, float):
         _check_entries(where, frames, factor)
         factor = wide(factor)
-    return _program(frames, check_key(where, key), factor)
+    with mesh_context(frames.sharding):
+        return _program(frames, check_key(where, key), factor)
 
 
 def _check_entries(where: str, frames: Frames, gain: float) -> None:

@@ -17,6 +17,7 @@ from jaxinit._checks import (
     check_out_sharding,
     check_shape,
     is_traced,
+    mesh_context,
     type_error,
 )
 from jaxinit._deviates import normal
@@ -109,7 +110,8 @@ def sparse(
     zeros = math.ceil(Fraction(repr(share)) * count)
     plan = SparseDraw(draw, order, len(outputs), zeros)
     number = scale if is_traced(scale) else draw.compute_dtype.type(scale)
-    return _program(plan, check_key(where, key), number)
+    with mesh_context(sharding):
+        return _program(plan, check_key(where, key), number)
 
 
 @functools.partial(jax.jit, static_argnames="plan")
