@@ -97,7 +97,7 @@ def _product(
         safe = jnp.where(size > 0, size, 1)
         return (out, rows / safe, scale + jnp.log10(safe)), None
 
-    start = (draws.inputs[0], jnp.eye(net.width), jnp.float32(0))
+    start = (draws.inputs[0], jnp.eye(net.width, dtype=jnp.float32), jnp.float32(0))
     across = (draws.keys, gains, sigma_b * draws.biases)
     (_, rows, scale), _ = jax.lax.scan(step, start, across)
     return rows, scale
