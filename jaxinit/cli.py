@@ -11,12 +11,11 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import numpy as np
 
+from jaxinit.signal.advice import recommend
 from jaxinit.signal.network import KINDS
 from jaxinit.signal.optional import MissingPackageError, has, need
 from jaxinit.signal.phase import phase_diagram, phases_to_json
 from jaxinit.signal.plot import plot_phases, plot_study
-from jaxinit.signal.predict import predict
-from jaxinit.signal.recommend import recommend
 from jaxinit.signal.saved import Progress, run_studies
 from jaxinit.signal.table import (
     phase_table,
@@ -24,6 +23,7 @@ from jaxinit.signal.table import (
     recommendation_table,
     study_table,
 )
+from jaxinit.signal.theory import predict
 
 Arguments = argparse.Namespace
 
@@ -66,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except (ValueError, TypeError, MissingPackageError, OSError) as error:
+        ours = isinstance(error, (MissingPackageError, OSError)) or "; got " in str(error)
+        if not ours:
+            raise
         print(f"jaxinit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jaxinit.signal.experiment import study
 from jaxinit.signal.result import Result, load, to_json
-from jaxinit.signal.study import study
 
 Progress = Callable[[int, str, int], None]
 """Called with the number of a study, its label and its seeds done so far."""

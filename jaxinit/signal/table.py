@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxinit.signal.advice import Recommendation
 from jaxinit.signal.optional import has, need
 from jaxinit.signal.phase import PhaseDiagram
-from jaxinit.signal.recommend import Recommendation
 from jaxinit.signal.result import Band, Prediction, Result
 
 LOST = 3.0

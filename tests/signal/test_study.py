@@ -117,7 +117,7 @@ def loop(net, gains, sigma_b, key):
     return np.array(outs), np.array(back[::-1])
 
 
-@pytest.mark.parametrize("law", ["normal", "uniform", "orthogonal"])
+@pytest.mark.parametrize("law", ["normal", "orthogonal"])
 def test_one_seed_against_a_loop_in_numpy(law):
     net = Network(jnp.tanh, law, depth=5, width=24, batch=3)
     gains = np.array([1.5, 0.7, 1.1, 1.0, 2.0], np.float32)
@@ -154,10 +154,9 @@ def test_more_seeds_keep_the_first_and_a_run_goes_on():
 
 def test_devices_change_nothing():
     assert jax.local_device_count() == 8
-    drawn = scheme("xavier_normal", "tanh")
-    net = Network(jnp.tanh, drawn.law, depth=5, width=16)
-    keys = jax.random.split(jax.random.key(0), 16)
-    gains = np.ones(5, np.float32)
+    net = Network(jnp.tanh, "uniform", depth=6, width=32)
+    keys = jax.random.split(jax.random.key(0), 8)
+    gains = np.ones(6, np.float32)
     numbers = (gains, jnp.float32(0.1), jnp.float32(0.0))
     one = run_seeds(net, keys, *numbers)
     spread = run_seeds(net, keys, *numbers, devices=tuple(jax.local_devices()))
@@ -167,11 +166,10 @@ def test_devices_change_nothing():
 
 def test_half_precision_shows_underflow():
     deep = functools.partial(study, "tanh", "unit_uniform", depth=60, width=64, seeds=4)
-    half, wide = deep(dtype="float16"), deep()
-    assert np.isneginf(half.band("log10_std").median[-1])
-    assert wide.band("log10_std").median[-1] > -16
+    assert np.isneginf(deep(dtype="float16").band("log10_std").median[-1])
+    wide = predict("tanh", "unit_uniform", depth=60, width=64).band("log10_std").median[-1]
     brain = deep(dtype="bfloat16").band("log10_std").median[-1]
-    assert abs(brain - wide.band("log10_std").median[-1]) < 1
+    assert abs(brain - wide) < 1
 
 
 @pytest.mark.parametrize(
@@ -215,13 +213,13 @@ def test_correlation_decays_as_theory_says():
     assert np.isnan(alone.values["correlation"]).all()
 
 
-def test_dead_and_saturated():
-    found = small("relu", "kaiming_normal", width=256)
-    assert np.isnan(found.values["dead"][:, 0]).all()
-    np.testing.assert_allclose(found.values["dead"][:, 1:].mean(), 0.5, atol=0.02)
-    wild = small("tanh", "normal:30", width=256)
-    assert (wild.values["saturated"][:, 2:] > 0.8).all()
-    assert (wild.values["dead"][:, 2:] < 0.9).all()
+def test_dead_and_saturated(measured):
+    found = measured["relu", "kaiming_normal"].values
+    assert np.isnan(found["dead"][:, 0]).all()
+    np.testing.assert_allclose(found["dead"][:, 1:].mean(), 0.5, atol=0.02)
+    wild = small("tanh", "normal:30")
+    assert (wild.values["saturated"][:, 2:] > 0.6).all()
+    assert (wild.values["dead"][:, 2:] < 0.95).all()
 
 
 def test_schemes():
@@ -245,14 +243,13 @@ def test_schemes():
 
 
 def test_an_initializer_of_ones_own():
-    init = functools.partial(jaxinit.normal, mean=0.0, std=1.2 / 8)
-    found = study("tanh", init, depth=8, width=64, seeds=16)
-    named = study("tanh", "normal:1.2", depth=8, width=64, seeds=16)
+    init = functools.partial(jaxinit.normal, mean=0.0, std=1.2 / 32**0.5)
+    found, named = small("tanh", init), small("tanh", "normal:1.2")
     np.testing.assert_allclose(
-        found.band("log10_std").median, named.band("log10_std").median, atol=1e-3
+        found.values["log10_std"], named.values["log10_std"], atol=1e-3
     )
-    line = predict("tanh", init, depth=8, width=64).band("log10_std").median
-    assert np.abs(line - found.band("log10_std").median).max() < 0.05
+    line = predict("tanh", init, depth=6, width=32).band("log10_std").median
+    assert np.abs(line - found.values["log10_std"].mean(0)).max() < 0.1
 
 
 def test_json_keeps_everything():

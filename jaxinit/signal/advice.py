@@ -8,11 +8,11 @@ import numpy as np
 from jaxinit._checks import check_int
 from jaxinit._gains import calculate_gain
 from jaxinit.signal.critical import critical_line, critical_points, doubly_critical_points
+from jaxinit.signal.experiment import name_of
 from jaxinit.signal.fixed import mean_field
 from jaxinit.signal.maps import Nonlinearity, as_function, homogeneity, moments
-from jaxinit.signal.predict import predict
 from jaxinit.signal.schemes import Scheme, scheme
-from jaxinit.signal.study import name_of
+from jaxinit.signal.theory import predict
 
 _WORST_LENGTH = 20.0  # fixed points beyond it lie where units saturate
 _CLOSE = 0.3  # powers of ten within which two schemes count as equally good
@@ -129,11 +129,16 @@ def _edge(activation: Nonlinearity, depth: int) -> Scheme | None:
 
 def _choice(function: Nonlinearity, spec: Scheme, depth: int, width: int) -> Choice:
     lines = predict(function, spec, depth=depth, width=width)
-    theory = mean_field(function, spec.sigma_w, spec.sigma_b)
+    if spec.first_sigma_w is None:
+        theory = mean_field(function, spec.sigma_w, spec.sigma_b)
+        chi_1, chi_q = theory.chi_1, theory.chi_q
+    else:  # the first layer puts the length where it stays
+        at = moments(function, spec.first_sigma_w**2 + spec.sigma_b**2)
+        chi_1, chi_q = (float(spec.sigma_w**2 * m) for m in (at.slope_square, at.growth))
     return Choice(
         spec,
-        theory.chi_1,
-        theory.chi_q,
+        chi_1,
+        chi_q,
         lines.band("log10_std").median,
         lines.band("log10_grad").median,
     )

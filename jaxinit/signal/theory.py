@@ -13,11 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxinit._types import Initializer
-from jaxinit.signal.maps import Nonlinearity, as_function, correlation_series, moments
+from jaxinit.signal.experiment import label_of
+from jaxinit.signal.maps import (
+    Moments,
+    Nonlinearity,
+    as_function,
+    correlation_series,
+    moments,
+)
 from jaxinit.signal.network import Kind
 from jaxinit.signal.result import Band, Prediction
 from jaxinit.signal.schemes import Scheme, measured_sigma_w, scheme
-from jaxinit.signal.study import label_of
 
 _LN10 = math.log(10)
 _QUANTILE = 1.6448536269514722  # of the normal law at 95 %
@@ -41,6 +47,13 @@ class _Layer(NamedTuple):
     grad_slope: float  # of that by ln q
     coherent: float  # how much of a gradient along f(x) goes on along x, and
     scattered: float  # how much of the rest joins it, both against the mean growth
+
+
+class _At(NamedTuple):
+    """A layer's variances at the quadrature points, and the moments there."""
+
+    q: np.ndarray
+    moments: Moments
 
 
 def predict(
@@ -94,18 +107,19 @@ def _dense(
     mean -= var / 2
     square, noise = 1.0, 0.0
     layers: list[_Layer] = []
-    for number, gain in enumerate(gains):
-        if number == 0:
+    at = None
+    for gain in gains:
+        if at is None:
             share = gain**2 * square / (gain**2 * square + sigma_b**2)
             length = math.log(gain**2 * square + sigma_b**2) + share * mean
             length_var, slope = share**2 * var, share
         else:
-            length, length_var, slope, noise = _step(
-                function, layers[-1], gain, sigma_b, width
-            )
+            length, length_var, slope, noise = _step(at, gain, sigma_b, width)
             length_var += noise
         share = 1 - sigma_b**2 / math.exp(length)
-        layers.append(_layer(function, length, length_var, slope, gain, share, width))
+        q = _spread(length, length_var)
+        at = _At(q, moments(function, q))
+        layers.append(_layer(at, length, length_var, slope, gain, share, width))
     return _bands(layers, width)
 
 
@@ -114,11 +128,10 @@ def _spread(length: float, length_var: float) -> np.ndarray:
 
 
 def _step(
-    function: Any, before: _Layer, gain: float, sigma_b: float, width: float
+    before: _At, gain: float, sigma_b: float, width: float
 ) -> tuple[float, float, float, float]:
     """Return mean, variance and slope of the next ln q, and the noise that is added."""
-    q = _spread(before.length, before.length_var)
-    at = moments(function, q)
+    q, at = before
     after = gain**2 * at.square + sigma_b**2
     logs = np.log(after)
     mean = float(_MASS @ logs)
@@ -130,7 +143,7 @@ def _step(
 
 
 def _layer(
-    function: Any,
+    here: _At,
     length: float,
     length_var: float,
     slope: float,
@@ -139,8 +152,7 @@ def _layer(
     width: float,
 ) -> _Layer:
     """Return the layer; a ``share`` of its q comes from the weights, not the biases."""
-    q = _spread(length, length_var)
-    at = moments(function, q)
+    q, at = here
     std, rms = np.log(at.variance) / 2, np.log(at.square) / 2
     growth = np.log(gain**2 * at.slope_square)
     std_noise = float(_MASS @ (at.central_fourth / at.variance**2 - 1)) / width
