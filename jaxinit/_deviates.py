@@ -106,6 +106,10 @@ NORMAL_LIMIT = {32: 6.338, 64: 9.156}
 """No smaller than the largest normal deviate that a word of so many bits gives."""
 
 
+Parts = tuple[jax.Array, jax.Array]
+"""Real and imaginary part."""
+
+
 class Interval(NamedTuple):
     """A piece of the standard normal law, turned so that it leans to the negative side.
 
@@ -167,23 +171,23 @@ def bounded_normal(words: jax.Array, interval: Interval) -> jax.Array:
     if words.dtype == jnp.uint64:
         z = _quantile_64(jnp.abs(x), tail)
     else:
-        far = _minus_log(tail * (1 + jnp.abs(x)))
+        far = -jnp.log(tail * (1 + jnp.abs(x)))  # which, unlike ours, has a derivative
         z = jnp.abs(x) * _ratio(_NORMAL_WIDE, far)
     return jnp.where(below < above, -z, z) * interval.sign
 
 
-def complex_uniform(radius: jax.Array, angle: jax.Array) -> jax.Array:
+def complex_uniform(radius: jax.Array, angle: jax.Array) -> Parts:
     """Return deviates spread evenly over the disc of radius sqrt(2)."""
     return _polar(jnp.sqrt(2 * _unit(radius)), angle)
 
 
-def complex_normal(real: jax.Array, imag: jax.Array) -> jax.Array:
+def complex_normal(real: jax.Array, imag: jax.Array) -> Parts:
     """Return circular normal deviates: real and imaginary part of variance 1/2 each."""
     half = math.sqrt(0.5)
-    return lax.complex(normal(real) * half, normal(imag) * half)
+    return normal(real) * half, normal(imag) * half
 
 
-def complex_truncated_normal(radius: jax.Array, angle: jax.Array) -> jax.Array:
+def complex_truncated_normal(radius: jax.Array, angle: jax.Array) -> Parts:
     """Return circular normal deviates whose modulus is cut at 2, scaled to variance 1."""
     square = _minus_log_1m(_unit(radius) * -math.expm1(-4))
     return _polar(jnp.sqrt(square) * (1 / DISC_TRUNCATED_STD), angle)
@@ -261,9 +265,9 @@ def _quantile_64(size: jax.Array, rest: jax.Array) -> jax.Array:
     return jnp.where(size <= 0.85, central, jnp.where(r <= 5, middle, far))
 
 
-def _polar(radius: jax.Array, angle: jax.Array) -> jax.Array:
+def _polar(radius: jax.Array, angle: jax.Array) -> Parts:
     cosine, sine = _cos_sin(angle)
-    return lax.complex(radius * cosine, radius * sine)
+    return radius * cosine, radius * sine
 
 
 def _cos_sin(words: jax.Array) -> tuple[jax.Array, jax.Array]:

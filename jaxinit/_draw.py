@@ -12,6 +12,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import AxisType, NamedSharding
 
 from jaxinit import _deviates
@@ -163,12 +164,15 @@ def _program(
         limits: tuple[jax.Array, jax.Array] | None,
         interval: Interval | None,
     ) -> jax.Array:
-        laws, streams = (_COMPLEX, 2) if draw.is_complex else (_REAL, 1)
-        words = random_words(key, draw.shape, draw.bits, streams)
+        if draw.is_complex:
+            words = random_words(key, draw.shape, draw.bits, 2)
+            real, imag = _COMPLEX[draw.law](*words)
+            return lax.complex(shift + scale * real, scale * imag)
+        (words,) = random_words(key, draw.shape, draw.bits, 1)
         if interval is None:
-            deviate = laws[draw.law](*words)
+            deviate = _REAL[draw.law](words)
         else:
-            deviate = bounded_normal(words[0], interval)
+            deviate = bounded_normal(words, interval)
         result = shift + scale * deviate
         if limits is not None:
             result = jnp.clip(result, *limits)
@@ -190,7 +194,7 @@ def placed(f: Any, sharding: OutSharding) -> Any:
     )
 
     def constrained(*args: Any) -> Any:
-        return jax.lax.with_sharding_constraint(f(*args), sharding)
+        return lax.with_sharding_constraint(f(*args), sharding)
 
     if not explicit:
         return constrained

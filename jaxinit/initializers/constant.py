@@ -352,7 +352,7 @@ def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
         rule = f"{name} must be a number or an array of numbers"
         type_error(where, rule, f"{name}={value!r}", "Give a float.")
     if dtype.kind == "c" or exact.dtype.kind != "c":
-        wide = exact.astype(np.complex128 if exact.dtype.kind == "c" else np.float64)
+        wide = exact.astype(np.complex128 if dtype.kind == "c" else np.float64)
         with np.errstate(all="ignore"):
             rounded = wide.astype(dtype)
             back = rounded.astype(wide.dtype)

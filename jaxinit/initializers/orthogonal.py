@@ -229,7 +229,7 @@ def _program(frames: Frames, key: Key, gain: jax.Array) -> jax.Array:
             return jnp.zeros(frames.shape, frames.dtype)
         q = haar(key, (*batch, tall, thin), frames.dtype)
         q = jnp.swapaxes(q, -1, -2) if rows < columns else q
-        q = (gain * q).reshape(lengths)
+        q = (q * gain.astype(q.dtype)).reshape(lengths)
         in_place = q.transpose(tuple(np.argsort(frames.order)))
         in_place = jnp.expand_dims(in_place, tuple(axis for axis, _ in frames.centre))
         for axis, index in frames.centre:
@@ -253,11 +253,11 @@ def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
     """
     bits = 64 if dtype.name in {"float64", "complex128"} else 32
     if dtype.kind == "c":
-        q, r = lax.linalg.qr(
-            complex_normal(*random_words(key, shape, bits, 2)), full_matrices=False
-        )
+        g = lax.complex(*complex_normal(*random_words(key, shape, bits, 2)))
+        q, r = lax.linalg.qr(g, full_matrices=False)
         diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
-        return q * (diagonal / jnp.abs(diagonal))[..., None, :]
+        phase = diagonal / lax.complex(jnp.abs(diagonal), jnp.zeros_like(diagonal.real))
+        return q * phase[..., None, :]
     return _product_of_reflections(normal(random_words(key, shape, bits, 1)[0]))
 
 
@@ -273,10 +273,27 @@ def _product_of_reflections(g: jax.Array) -> jax.Array:
     z = jnp.where(row >= column, g, 0)
     head = jnp.diagonal(g, axis1=-2, axis2=-1)
     sign = jnp.where(head < 0, -1, 1).astype(g.dtype)
-    signed_norm = sign * jnp.sqrt(jnp.sum(z * z, axis=-2))
+    signed_norm = sign * jnp.sqrt(_sum_of_rows(z * z))
     # Of one row nothing is left to reflect: the last step of a square matrix is a sign.
     single = jnp.arange(columns) == rows - 1
     tau = jnp.where(single, 0, (head + signed_norm) / signed_norm)
     v = z / jnp.where(single, 1, head + signed_norm)[..., None, :]
     q = lax.linalg.householder_product(v, tau)
     return q * jnp.where(single, sign, -sign)[..., None, :]
+
+
+def _sum_of_rows(x: jax.Array) -> jax.Array:
+    """Return the sum over the next to last axis, always added up in one and the same order.
+
+    XLA adds up a batch in another order than one matrix, and vmap would not equal a loop.
+    """
+    fold = 8
+    while (rows := x.shape[-2]) > 1:
+        front = [(0, 0)] * (x.ndim - 2)
+        x = jnp.pad(x, [*front, (0, -rows % fold), (0, 0)])
+        parts = x.reshape(*x.shape[:-2], -1, fold, x.shape[-1])
+        x = parts[..., 0, :]
+        for part in range(1, fold):
+            x = x + parts[..., part, :]
+        x = lax.optimization_barrier(x)  # else XLA would repeat each sum for every next one
+    return x[..., 0, :]

@@ -1,0 +1,314 @@
+"""What holds for every initializer, over one registry."""
+
+import inspect
+import logging
+import re
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jaxinit
+from jaxinit.initializers.named import ALIASES, BY_NAME
+from tests import registry
+from tests.registry import CASES, Case
+
+KEY = jax.random.key(7)
+each = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+each_random = pytest.mark.parametrize("case", registry.RANDOM, ids=lambda c: c.name)
+
+
+def bits(x: jax.Array) -> np.ndarray:
+    """Return the bytes of an array, so that equality means equality of bits."""
+    return np.atleast_1d(np.asarray(x)).view(np.uint8)
+
+
+def assert_same_bits(x: jax.Array, y: jax.Array) -> None:
+    assert x.shape == y.shape
+    assert x.dtype == y.dtype
+    np.testing.assert_array_equal(bits(x), bits(y))
+
+
+def meshes() -> Iterator[Mesh]:
+    assert len(jax.devices()) == 8, "the suite runs on eight CPU devices"
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        yield jax.make_mesh((4, 2), ("x", "y"), axis_types=(kind, kind))
+
+
+def specs(rank: int) -> list[P]:
+    front = [None] * (rank - 2)
+    return [P(*front, "x", "y"), P(*front, None, "y"), P(*front, ("x", "y"), None), P()]
+
+
+def test_registry_is_complete() -> None:
+    public = {
+        name
+        for name, f in vars(jaxinit).items()
+        if inspect.isfunction(f)
+        and list(inspect.signature(f).parameters)[:3] == ["key", "shape", "dtype"]
+    }
+    assert public == set(registry.BY_NAME) | set(ALIASES)
+    assert public == set(BY_NAME)
+    for alias, name in ALIASES.items():
+        assert getattr(jaxinit, alias) is getattr(jaxinit, name)
+
+
+@each
+def test_one_form(case: Case) -> None:
+    parameters = inspect.signature(getattr(jaxinit, case.name)).parameters
+    names = list(parameters)
+    assert names[:3] == ["key", "shape", "dtype"]
+    assert names[-1] == "out_sharding"
+    assert parameters["dtype"].default is None
+    assert all(parameters[n].kind is inspect.Parameter.KEYWORD_ONLY for n in names[3:])
+
+
+@each
+@pytest.mark.parametrize("dtype", registry.REAL_DTYPES)
+def test_real_dtypes(case: Case, dtype: str) -> None:
+    if dtype.startswith("float4") and case.name in {"orthogonal", "delta_orthogonal"}:
+        pytest.skip("entries of 1/sqrt(96) round to 0 in four bits")
+    options = {}
+    options |= {"a": 0.0, "layout": jaxinit.Fans(1, 1)} if "kaiming" in case.name else {}
+    init = case.init
+    if case.law is not None and "layout" in inspect.signature(init).parameters:
+        options["layout"] = jaxinit.Fans(4, 4)
+    if dtype.startswith("float4") and case.name in {"normal", "sparse"}:
+        options["std"] = 0.9
+    value = init(KEY, case.shape, dtype, **options)
+    assert value.shape == case.shape
+    assert value.dtype == dtype
+    # Drawn in float32 and rounded once.
+    wide = np.asarray(init(KEY, case.shape, "float32", **options))
+    assert_same_bits(value, jnp.asarray(wide.astype(value.dtype)))
+
+
+@each
+def test_default_dtype(case: Case) -> None:
+    assert case.init(KEY, case.shape).dtype == jnp.zeros(()).dtype
+    with jax.enable_x64(True):
+        assert case.init(KEY, case.shape).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.complex], ids=lambda c: c.name)
+def test_complex_dtypes(case: Case) -> None:
+    value = case.init(KEY, case.shape, "complex64")
+    assert value.dtype == jnp.complex64
+    if case.random:
+        assert float(jnp.abs(value.imag).max()) > 0
+    with jax.enable_x64(True):
+        assert case.init(KEY, case.shape, "complex128").dtype == jnp.complex128
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.complex], ids=lambda c: c.name)
+def test_complex_refused(case: Case) -> None:
+    with pytest.raises(TypeError, match=f"^{case.name}: dtype must be one of float64"):
+        case.init(KEY, case.shape, "complex64")
+
+
+@each
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_jit_is_eager(case: Case, dtype: str) -> None:
+    jitted = jax.jit(lambda key: case.init(key, case.shape, dtype))(KEY)
+    assert_same_bits(jitted, case.init(KEY, case.shape, dtype))
+
+
+@each
+def test_jit_is_eager_in_64_bits(case: Case) -> None:
+    with jax.enable_x64(True):
+        jitted = jax.jit(lambda key: case.init(key, case.shape))(KEY)
+        assert_same_bits(jitted, case.init(KEY, case.shape))
+
+
+@each
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_vmap_is_a_loop(case: Case, dtype: str) -> None:
+    keys = jax.random.split(KEY, 5)
+    stacked = jax.vmap(lambda key: case.init(key, case.shape, dtype))(keys)
+    looped = jnp.stack([case.init(key, case.shape, dtype) for key in keys])
+    assert_same_bits(stacked, looped)
+
+
+@pytest.mark.parametrize(
+    ("case", "option"),
+    [(c, n) for c in CASES for n in c.numbers],
+    ids=lambda v: v.name if isinstance(v, Case) else v,
+)
+def test_vmap_over_numbers(case: Case, option: str) -> None:
+    offsets = {"low": -2.5, "high": 1.5}
+    values = jnp.array([0.0, 0.25, 0.5]) + offsets.get(option, 0.5)
+    stacked = jax.vmap(lambda v: case.init(KEY, case.shape, **{option: v}))(values)
+    for row, value in zip(stacked, values, strict=True):
+        single = case.init(KEY, case.shape, **{option: float(value)})
+        scale = max(1e-30, float(jnp.abs(single).max()))
+        # A traced number is worked on in float32, a known one in float64.
+        np.testing.assert_allclose(row, single, rtol=0, atol=2e-6 * scale)
+
+
+@pytest.mark.parametrize(
+    ("case", "option"),
+    [(c, n) for c in CASES for n in c.numbers if n in {"gain", "std", "mean", "scale"}],
+    ids=lambda v: v.name if isinstance(v, Case) else v,
+)
+def test_gradient_in_numbers(case: Case, option: str) -> None:
+    def total(v: jax.Array) -> jax.Array:
+        return (case.init(KEY, case.shape, **{option: v}) ** 2).sum()
+
+    slope = jax.grad(total)(jnp.float32(1.25))
+    step = 1 / 64
+    steps = [float(total(jnp.float32(1.25 + s))) for s in (-step, step)]
+    np.testing.assert_allclose(slope, (steps[1] - steps[0]) / (2 * step), rtol=2e-3)
+
+
+@each
+def test_sharded_is_unsharded(case: Case) -> None:
+    if case.name == "truncated_normal":
+        case = Case(case.name, {"low": -1.0, "high": 3.0}, case.shape)
+    shape = (*case.shape[:-2], case.shape[-2] * 8, case.shape[-1] * 4)
+    plain = case.init(KEY, shape)
+    size = plain.nbytes
+    for mesh in meshes():
+        for spec in specs(len(shape)):
+            sharding = NamedSharding(mesh, spec)
+            with jax.set_mesh(mesh):
+                placed = case.init(KEY, shape, out_sharding=sharding)
+                by_spec = case.init(KEY, shape, out_sharding=spec)
+                inside = jax.jit(lambda k, s=sharding: case.init(k, shape, out_sharding=s))
+                results = [placed, by_spec, inside(KEY)]
+                compiled = inside.lower(KEY).compile()
+            for result in results:
+                assert result.sharding.is_equivalent_to(sharding, len(shape))
+                assert_same_bits(plain, result)
+            if case.elementwise:
+                _assert_no_waste(compiled, 0.01 * size)
+
+
+@each
+def test_sharded_by_jit(case: Case) -> None:
+    shape = (*case.shape[:-2], case.shape[-2] * 8, case.shape[-1] * 4)
+    mesh = next(meshes())
+    for spec in specs(len(shape)):
+        sharding = NamedSharding(mesh, spec)
+        program = jax.jit(lambda k: case.init(k, shape), out_shardings=sharding)
+        assert_same_bits(case.init(KEY, shape), program(KEY))
+        if case.elementwise:
+            _assert_no_waste(program.lower(KEY).compile(), 4096)
+
+
+def _assert_no_waste(compiled: jax.stages.Compiled, most: float) -> None:
+    text = compiled.as_text()
+    assert text is not None
+    assert not re.search("all-gather|all-reduce|all-to-all|collective-permute", text)
+    analysis = compiled.memory_analysis()
+    assert analysis is not None
+    assert analysis.temp_size_in_bytes < most
+
+
+@pytest.mark.parametrize("case", registry.ELEMENTWISE, ids=lambda c: c.name)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_temporaries(case: Case, dtype: str) -> None:
+    shape = (3, 64, 256, 128) if case.name == "dirac" else (1024, 4096)
+    program = jax.jit(lambda key: case.init(key, shape, dtype))
+    _assert_no_waste(program.lower(KEY).compile(), 4096)
+
+
+@each
+def test_no_recompilation(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    shape = (*case.shape[:-1], 200 + 2 * CASES.index(case))
+    options = [{}] + [{n: 0.75} for n in case.numbers if n not in {"low", "high"}]
+    for option in options:
+        case.init(KEY, shape, **option)
+    with jax.log_compiles(True), caplog.at_level(logging.WARNING):
+        for option in options:
+            other = dict.fromkeys(option, 0.5)
+            case.init(jax.random.fold_in(KEY, 1), list(shape), **other)
+    compiled = [r.message for r in caplog.records if r.message.startswith("Compiling")]
+    assert not [m for m in compiled if "program" in m or "fill" in m]
+    # The log is what is looked at: it must show a program that is new.
+    with jax.log_compiles(True), caplog.at_level(logging.WARNING):
+        case.init(KEY, (*shape[:-1], shape[-1] + 1))
+    compiled = [r.message for r in caplog.records if r.message.startswith("Compiling")]
+    assert [m for m in compiled if "program" in m or "fill" in m]
+
+
+@each
+def test_terabyte_shape_costs_nothing(case: Case) -> None:
+    shape = (*case.shape[:-2], 2**20, 2**18)
+    result = jax.eval_shape(lambda: case.init(KEY, shape))
+    assert result.shape == shape
+
+
+@each
+def test_lowers_for_every_platform(case: Case) -> None:
+    program = jax.jit(lambda data: case.init(jax.random.wrap_key_data(data), case.shape))
+    words = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    for platform in ("cpu", "cuda", "tpu"):
+        exported = jax.export.export(program, platforms=[platform])(words)
+        assert exported.platforms == (platform,)
+        assert exported.out_avals[0].shape == case.shape
+
+
+@each
+def test_empty_shapes(case: Case) -> None:
+    front = case.shape[:-2]
+    for tail in ((0, 3), (3, 0), (0, 0)):
+        value = case.init(KEY, (*front, *tail))
+        assert value.shape == (*front, *tail)
+        assert value.size == 0
+
+
+def _share_equal(x: jax.Array, y: jax.Array) -> float:
+    """Return how many of the values that are not 0 are equal."""
+    return float(((x == y) & (x != 0)).sum() / (x != 0).sum())
+
+
+@each_random
+def test_key_matters(case: Case) -> None:
+    value = case.init(KEY, case.shape)
+    assert_same_bits(value, case.init(jax.random.key(7), case.shape))
+    assert _share_equal(value, case.init(jax.random.key(8), case.shape)) < 0.1
+
+
+@each_random
+def test_legacy_key(case: Case) -> None:
+    assert_same_bits(
+        case.init(KEY, case.shape), case.init(jax.random.PRNGKey(7), case.shape)
+    )
+
+
+@each_random
+@pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
+def test_other_keys(case: Case, kind: str) -> None:
+    key = jax.random.key(7, impl=kind)
+    value = case.init(key, case.shape)
+    jitted = jax.jit(lambda k: case.init(k, case.shape))(key)
+    assert_same_bits(value, jitted)
+    assert _share_equal(value, case.init(KEY, case.shape)) < 0.1
+
+
+def test_vmap_is_no_loop_for_rbg() -> None:
+    """What does not hold for other keys: JAX draws a batch of rbg keys from the first."""
+    keys = jax.random.split(jax.random.key(7, impl="rbg"), 4)
+    stacked = jax.vmap(lambda key: jaxinit.normal(key, (8, 8)))(keys)
+    looped = jnp.stack([jaxinit.normal(key, (8, 8)) for key in keys])
+    assert not np.array_equal(stacked, looped)
+
+
+@each_random
+def test_scan_and_shard_map(case: Case) -> None:
+    keys = jax.random.split(KEY, 8)
+    looped = jnp.stack([case.init(key, case.shape) for key in keys])
+    scanned = jax.lax.scan(lambda c, k: (c, case.init(k, case.shape)), None, keys)[1]
+    assert_same_bits(scanned, looped)
+    mesh = jax.make_mesh((8,), ("seed",), axis_types=(AxisType.Auto,))
+    mapped = jax.shard_map(
+        jax.vmap(lambda key: case.init(key, case.shape)),
+        mesh=mesh,
+        in_specs=P("seed"),
+        out_specs=P("seed"),
+    )
+    assert_same_bits(mapped(keys), looped)
