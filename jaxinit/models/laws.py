@@ -78,8 +78,8 @@ def law_of(initializer: Callable[..., Any], shape: tuple[int, ...]) -> Law:
         return Law(text)
     bound = inspect.signature(function).bind_partial(**options)
     bound.apply_defaults()
-    moments = _moments(name, bound.arguments, shape)
-    return Law(text, moments[0], moments[1], moments[2], moments[3])
+    std, mean, kurtosis, is_fixed = _moments(name, bound.arguments, shape)
+    return Law(text, std, mean, kurtosis, is_fixed)
 
 
 def _options_text(options: dict[str, Any]) -> str:
@@ -99,11 +99,11 @@ def _value_text(value: Any) -> str:
     return str(axes if axes is not None else value)
 
 
-Moments = tuple[float | None, float | None, float | None, bool]
-_UNKNOWN: Moments = (None, None, None, False)
+_Moments = tuple[float | None, float | None, float | None, bool]
+_UNKNOWN: _Moments = (None, None, None, False)
 
 
-def _moments(name: str, options: dict[str, Any], shape: tuple[int, ...]) -> Moments:
+def _moments(name: str, options: dict[str, Any], shape: tuple[int, ...]) -> _Moments:
     """Return std, mean, kurtosis, and whether the values are fixed."""
     if name in ("zeros", "ones"):
         return 0.0, float(name == "ones"), None, True
@@ -145,7 +145,7 @@ def _moments(name: str, options: dict[str, Any], shape: tuple[int, ...]) -> Mome
     return std, 0.0, kurtosis, False
 
 
-def _orthogonal(options: dict[str, Any], shape: tuple[int, ...]) -> Moments:
+def _orthogonal(options: dict[str, Any], shape: tuple[int, ...]) -> _Moments:
     layout = resolve_layout("orthogonal", shape, options["layout"])
     rows = math.prod(shape[i] for i in layout.positions("IDHW"))
     columns = math.prod(shape[i] for i in layout.positions("O"))
@@ -154,7 +154,7 @@ def _orthogonal(options: dict[str, Any], shape: tuple[int, ...]) -> Moments:
     return float(options["gain"]) / math.sqrt(size), 0.0, 3 * size / (size + 2), False
 
 
-def truncated_moments(mean: float, std: float, low: float, high: float) -> Moments:
+def truncated_moments(mean: float, std: float, low: float, high: float) -> _Moments:
     """Return the moments of a normal law cut at two bounds, by Simpson's rule."""
     a, b = max((low - mean) / std, -12.0), min((high - mean) / std, 12.0)
     if not a < b:

@@ -42,7 +42,7 @@ def lengths(dims: Dims) -> tuple[int, ...]:
     return tuple(math.prod(atom.size for atom in dim) for dim in dims)
 
 
-def regroup(dims: Dims, shape: Sequence[int]) -> Dims | None:
+def regroup(dims: Sequence[tuple[Atom, ...]], shape: Sequence[int]) -> Dims | None:
     """Return the atoms after a reshape, or None where an atom does not split evenly."""
     queue = [atom for dim in dims for atom in dim if atom.size != 1][::-1]
     result = []

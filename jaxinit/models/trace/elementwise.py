@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxinit.models.trace.atoms import NEW, Dims, lengths
 from jaxinit.models.trace.expressions import VALUE, Expression, apply, contains
 from jaxinit.models.trace.values import (
+    RANDOM,
     UNKNOWN_CONSTANT,
     Base,
     Constant,
@@ -406,7 +407,10 @@ def _running_statistic(walk: Walk, one: Signal, other: Signal) -> Signal | None:
             for i, dim in enumerate(moving.dims)
             if all(atom.axis < 0 for atom in dim) and any(atom.size > 1 for atom in dim)
         ]
-        if data and all(atom.axis == NEW and atom.stride == -1 for d in data for atom in d):
+        repeated = (
+            atom.size == 1 or atom == (NEW, -1, atom.size) for d in data for atom in d
+        )
+        if data and all(repeated):
             return fixed
     return None
 
@@ -447,10 +451,19 @@ def _select(
         return _same_base(walk, "select_n", values, signals, params)
     same = all(case.base is moving[0].base for case in moving)
     if fixed and same and all(case.expression is moving[0].expression for case in moving):
-        return noted(moving[0], MASKED)
+        random = not isinstance(which, Signal) or which.base.kind == RANDOM
+        return noted(_without_rescaling(moving[0]) if random else moving[0], MASKED)
     if all(signal.is_discrete for signal in signals):
         return moving[0]
     return Signal(walk.new_base("selection", signals), dims=moving[0].dims)
+
+
+def _without_rescaling(signal: Signal) -> Signal:
+    """Return the signal without the division by which dropout makes up for what it drops."""
+    node = signal.expression
+    if node.operation == "div" and node.arguments[1].operation == "number":
+        return dataclasses.replace(signal, expression=node.arguments[0])
+    return signal
 
 
 def _merged_dims(signals: Sequence[Signal], shape: Sequence[int]) -> Dims | None:

@@ -11,10 +11,11 @@ from jaxinit.models.paths import PyTree, flatten
 from jaxinit.models.trace.atoms import whole
 from jaxinit.models.trace.resolve import Leaf, resolve
 from jaxinit.models.trace.values import (
-    UNKNOWN_CONSTANT,
     Record,
+    Signal,
     Value,
     View,
+    flag_summed,
     give_up,
     leaves_of,
 )
@@ -106,7 +107,9 @@ def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
 def _check_outputs(walk: Walker, outputs: list[Value]) -> None:
     """Say of parameters that come out as they went in."""
     for value in outputs:
-        if value is not UNKNOWN_CONSTANT and leaves_of([value]):
+        if isinstance(value, Signal):
+            flag_summed(walk, value)
+        elif leaves_of([value]):
             give_up(walk, [value], "returned without meeting the data")
 
 

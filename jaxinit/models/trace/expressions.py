@@ -151,7 +151,8 @@ def constant_of(expression: Expression | None) -> float | None:
 
 def evaluate(expression: Expression, value: Any) -> Any:
     """Return the expression at ``value``, by ``jax.numpy`` in the value's own dtype."""
-    return jnp.broadcast_to(_computed(expression, value, FUNCTIONS), jnp.shape(value))
+    with jax.numpy_dtype_promotion("standard"):  # conditions may multiply numbers
+        return jnp.broadcast_to(_computed(expression, value, FUNCTIONS), jnp.shape(value))
 
 
 def on_host(expression: Expression, value: np.ndarray) -> np.ndarray:

@@ -81,11 +81,33 @@ def dot(
     if not isinstance(source, (Signal, Constant)):
         source = _token_source(walk, source)
     one_hot = isinstance(source, Signal) and source.is_one_hot
+    _find_stacks(weight, source, sides[chosen], sides[1 - chosen])
     records = []
     for view in views_of(weight):
         record = _use(walk, view, source, sides[chosen], one_hot)
         records.append(record)
     return _output(walk, weight, source, records, sides, chosen, shape)
+
+
+def _find_stacks(
+    weight: Value, source: Signal | Constant, own: Operand, other: Operand
+) -> None:
+    """Tell weights before this one which of their output axes number independent models.
+
+    Under vmap with shared data the first weights seem to have one more output axis; the next
+    weights, which have a batch axis there, show that it is a stack.
+    """
+    if (
+        not isinstance(source, Signal)
+        or source.dims is None
+        or not isinstance(weight, View)
+    ):
+        return
+    for mine, theirs in zip(own.batch, other.batch, strict=True):
+        if any(atom.axis >= 0 for atom in weight.dims[mine]):
+            axes = {a.axis for a in source.dims[theirs] if 0 <= a.axis < FEATURE}
+            for record in source.base.records:
+                record.stacked |= axes
 
 
 def _which_is_weight(values: Sequence[Value]) -> int | None:

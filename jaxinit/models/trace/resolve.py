@@ -66,7 +66,8 @@ def _rank(use: ParamUse, records: Sequence[Record]) -> int:
 def _letters(leaf: Leaf, record: Record) -> dict[int, str]:
     """Return the letters of each axis, more than one where it has several roles."""
     result: dict[int, str] = {}
-    for atom, letter in record.letters:
+    for atom, given in record.letters:
+        letter = "B" if atom.axis in record.stacked else given
         if atom.size == 1 and leaf.shape[atom.axis] > 1:
             continue  # one step of a stack
         have = result.get(atom.axis, "")
@@ -132,7 +133,8 @@ def _neutral(use: ParamUse, view: View) -> ParamUse:
 def _product(leaf: Leaf, record: Record, letters: dict[int, str], wanted: str) -> int:
     """Return how many entries the atoms of the wanted letters count."""
     count = 1
-    for atom, letter in record.letters:
+    for atom, given in record.letters:
+        letter = "B" if atom.axis in record.stacked else given
         if letter in wanted and not (atom.size == 1 and leaf.shape[atom.axis] > 1):
             count *= atom.size
     for axis, parts in record.view.shards if record.view else ():

@@ -55,13 +55,12 @@ def _dims_after(
         return tuple(dim for i, dim in enumerate(dims) if i not in gone)
     if name == "broadcast_in_dim":
         return broadcast(dims, shape, params["broadcast_dimensions"])
-    return regroup(dims, shape)
+    order = params.get("dimensions")
+    return regroup(dims if order is None else [dims[i] for i in order], shape)
 
 
 def move(walk: Walk, name: str, value: Value, params: dict[str, Any], shape: Any) -> Value:
     """Return the value after an operation of ``MOVES``."""
-    if name == "reshape" and params.get("dimensions") is not None:
-        return give_up(walk, [value], "reshaped in another order")
     if isinstance(value, (Constant, Opaque)):
         return value
     if isinstance(value, View):
@@ -109,7 +108,7 @@ def _move_pack(
     elif name == "broadcast_in_dim":
         axis = params["broadcast_dimensions"][pack.axis]
     else:
-        return _regroup_pack(walk, pack, shape)
+        return _regroup_pack(walk, pack, params, shape)
     parts = []
     for part in pack.parts:
         size = math.prod(atom.size for atom in part.dims[pack.axis])
@@ -121,14 +120,16 @@ def _move_pack(
     return Pack(tuple(parts), axis)
 
 
-def _regroup_pack(walk: Walk, pack: Pack, shape: Any) -> Value:
+def _regroup_pack(walk: Walk, pack: Pack, params: dict[str, Any], shape: Any) -> Value:
     """Follow a reshape that only adds or drops axes of length 1."""
     total = [lengths(part.dims) for part in pack.parts]
     length = sum(own[pack.axis] for own in total)
     before = [n if i != pack.axis else length for i, n in enumerate(total[0])]
     ahead = [n for n in before[: pack.axis] if n != 1]
     kept = [i for i, n in enumerate(shape) if n != 1]
-    if [n for n in before if n != 1] != [n for n in shape if n != 1] or length == 1:
+    if [n for n in before if n != 1] != [n for n in shape if n != 1] or (
+        length == 1 or params.get("dimensions") is not None
+    ):
         return give_up(walk, [pack], "laid side by side and then reshaped")
     axis = kept[len(ahead)]
     parts = []

@@ -86,6 +86,7 @@ class Record:
         output_cuts: Slices taken of its output: (axis, length, start, size).
         notes: What else is to be said.
         met_data: Whether the data was involved.
+        stacked: Axes that turned out to number independent models.
     """
 
     leaf: int
@@ -98,6 +99,7 @@ class Record:
     output_cuts: list[tuple[int, int, int, int]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     met_data: bool = True
+    stacked: set[int] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -153,6 +155,7 @@ class Signal:
 
 Value = Constant | View | Pack | Factors | Opaque | Signal
 UNKNOWN_CONSTANT = Constant()
+RANDOM = "random numbers"
 
 
 class Walk(Protocol):
@@ -213,6 +216,8 @@ def give_up(walk: Walk, values: Sequence[Value], reason: str) -> Value:
         flag_summed(walk, signal)
     if not signals:
         return Opaque(leaves, reason) if leaves else UNKNOWN_CONSTANT
+    if not leaves and all(signal.base.kind == RANDOM for signal in signals):
+        return Signal(signals[0].base, is_discrete=True)
     discrete = all(signal.is_discrete for signal in signals) and not leaves
     if all(signal.base is walk.input_base for signal in signals) and not leaves:
         return Signal(walk.input_base, is_discrete=discrete)

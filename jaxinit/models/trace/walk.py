@@ -15,6 +15,7 @@ from jaxinit.models.trace.atoms import FEATURE, Atom, plain
 from jaxinit.models.trace.elementwise import convert, elementwise
 from jaxinit.models.trace.expressions import FUNCTIONS, number
 from jaxinit.models.trace.values import (
+    RANDOM,
     UNKNOWN_CONSTANT,
     Base,
     Constant,
@@ -181,7 +182,7 @@ def _single(walk: Walker, equation: Any, name: str, values: list[Value]) -> Valu
     if name in _POOLS or name.startswith("reduce_window"):
         return products.pool(walk, name, values, shape)
     if name.startswith(("random_", "threefry")):
-        return Signal(walk.new_base("random numbers", values), is_discrete=True)
+        return Signal(walk.new_base(RANDOM, values), is_discrete=True)
     if name in _MOVED_SIGNAL and isinstance(values[0], Signal) and not leaves_of(values):
         return shapes.resized(values[0], shape)
     return None
