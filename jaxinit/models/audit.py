@@ -20,6 +20,9 @@ from jaxinit.models.use import ParamUse, Uses
 _ROUNDING = 1e-3
 """Relative error that rounding to a narrow float and summing in float32 may add."""
 
+_MOST_ENTRIES = 1 << 24
+"""Larger matrices are not looked at for being orthogonal."""
+
 _TARGETS = ("usual", "lecun", "kaiming", "xavier")
 
 
@@ -124,23 +127,26 @@ def audit(
 ) -> Audit:
     r"""Compare the standard deviation of every leaf with the one that its use asks for.
 
-    Against a plan, each leaf is held to the law that the plan states. Against traced uses the
-    initializer is not known, so a weight passes if its standard deviation is, within sampling
-    error, what any of the field's usual schemes gives **with the fans that the computation
-    has**: LeCun, Kaiming (with the gain of ReLU, or the traced one), Xavier, the layer defaults
-    of PyTorch and Haiku, orthogonal, or a fixed 0.02. A layer that took its fans from the wrong
-    axes is none of these. Biases, scales and tables are measured and have no target.
+    Against a plan, each leaf is held to the law that the plan states. Against traced uses
+    the initializer is not known, so a weight passes if its standard deviation is, within
+    sampling error, what any of the field's usual schemes gives **with the fans that the
+    computation
+    has**: LeCun, Kaiming (with the gain of ReLU, or the traced one), Xavier, the layer
+    defaults of PyTorch and Haiku, orthogonal, or a fixed 0.02. A layer that took its fans
+    from the wrong axes is none of these. Biases, scales and tables are measured and have no
+    target.
 
-    The bound on the ratio is :math:`z \sqrt{(\kappa - 1) / n} / 2` for n entries of kurtosis
-    :math:`\kappa`, with z of the stated probability; for few entries it is wide.
+    The bound on the ratio is :math:`z \sqrt{(\kappa - 1) / n} / 2` for n entries of
+    kurtosis :math:`\kappa`, with z of the stated probability; for few entries it is wide.
 
     Args:
         params: The tree of arrays.
         uses: What :func:`jaxinit.trace_params` found, or a plan, of the same paths.
-        target: Without a plan, what a weight is held to: ``"usual"`` as above, or one scheme:
-            ``"lecun"`` :math:`1/\sqrt{fan_{in}}`, ``"kaiming"`` :math:`gain/\sqrt{fan_{in}}`,
-            ``"xavier"`` :math:`\sqrt{2/(fan_{in}+fan_{out})}`; or a function from a use to a
-            standard deviation, None for no target.
+        target: Without a plan, what a weight is held to: ``"usual"`` as above, or one
+            scheme: ``"lecun"`` :math:`1/\sqrt{fan_{in}}`, ``"kaiming"``
+            :math:`gain/\sqrt{fan_{in}}`, ``"xavier"``
+            :math:`\sqrt{2/(fan_{in}+fan_{out})}`; or a function from a use to a standard
+            deviation, None for no target.
         tolerance: Relative deviation that is let pass on top of the bound, at least 0.
         false_alarm: Probability, per leaf, of flagging one that is right. In (0, 1).
 
@@ -154,13 +160,14 @@ def audit(
     Example:
         >>> import jax
         >>> import jaxinit
-        >>> params = {"w": jax.nn.initializers.lecun_normal()(jax.random.key(0), (8, 64, 64))}
+        >>> init = jax.nn.initializers.lecun_normal()
+        >>> params = {"w": init(jax.random.key(0), (8, 64, 64))}
         >>> x = jax.ShapeDtypeStruct((5, 64), "float32")
         >>> def apply(params, x):
         ...     return jax.lax.scan(lambda x, w: (x @ w, None), x, params["w"])[0]
         >>> found = jaxinit.audit(params, jaxinit.trace_params(apply, params, x))
         >>> found["w"].is_off, found["w"].remark
-        (True, '0.3539 of lecun, as if fan_in were 511 and not 64')
+        (True, '0.3542 of lecun, as if fan_in were 510 and not 64')
     """
     where = "audit"
     allowed = check_number(where, "tolerance", tolerance, least=0)
@@ -170,7 +177,7 @@ def audit(
         value_error(where, "false_alarm must be between 0 and 1", got, "Give 1e-6.")
     deviations = normal_quantile(float(chance) / 2)
     paths, leaves, _ = flatten(where, params)
-    targets = _targets(where, uses, target)
+    targets = _targets(where, uses, target, dict(zip(paths, leaves, strict=True)))
     missing = sorted(
         {p for p, x in zip(paths, leaves, strict=True) if _has_values(x)} ^ set(targets)
     )
@@ -194,7 +201,10 @@ def _has_values(leaf: object) -> bool:
 
 
 def _targets(
-    where: str, uses: Uses | Plan, target: str | Callable[[ParamUse], float | None]
+    where: str,
+    uses: Uses | Plan,
+    target: str | Callable[[ParamUse], float | None],
+    leaves: dict[str, Any],
 ) -> dict[str, _Target]:
     if isinstance(uses, Plan):
         rows = [row for row in uses if row.rule != "no array"]
@@ -204,7 +214,7 @@ def _targets(
         type_error(where, "uses must be traced uses or a plan", f"{uses!r}", advice)
     if not callable(target):
         check_choice(where, "target", target, _TARGETS)
-    return {path: _of_use(use, target) for path, use in uses.items()}
+    return {path: _of_use(leaves.get(path), use, target) for path, use in uses.items()}
 
 
 def _of_plan(row: Row) -> _Target:
@@ -214,7 +224,9 @@ def _of_plan(row: Row) -> _Target:
     return _Target(role, ((law.text, law.std),), law.mean, law.kurtosis or 3.0)
 
 
-def _of_use(use: ParamUse, target: str | Callable[[ParamUse], float | None]) -> _Target:
+def _of_use(
+    leaf: Any, use: ParamUse, target: str | Callable[[ParamUse], float | None]
+) -> _Target:
     if callable(target):
         std = target(use)
         return _Target(use.role, () if std is None else (("target", float(std)),))
@@ -224,6 +236,8 @@ def _of_use(use: ParamUse, target: str | Callable[[ParamUse], float | None]) -> 
         return _Target(use.role, remark="its fans are not known")
     laws = {name: std / abs(use.factor) for name, std in usual_laws(use, use.fans).items()}
     if target == "usual":
+        found = orthogonal_law(leaf, use)
+        laws |= {"orthogonal": found} if found is not None else {}
         return _Target(use.role, tuple(laws.items()))
     if target == "kaiming" and use.gain is None:
         return _Target(use.role, remark="; ".join(use.notes))
@@ -235,7 +249,6 @@ def usual_laws(use: ParamUse, fans: Fans) -> dict[str, float]:
     """Return the standard deviation that each of the usual schemes gives a weight."""
     unit, gain = fans.fan_in**-0.5, use.gain or 1.0
     average = math.sqrt(2 / (fans.fan_in + fans.fan_out))
-    parts = len(use.splits) if use.splits else 1
     return {
         "lecun": unit,
         "kaiming with its gain": gain * unit,
@@ -245,11 +258,31 @@ def usual_laws(use: ParamUse, fans: Fans) -> dict[str, float]:
         "xavier with its gain": gain * average,
         "pytorch layers": unit / math.sqrt(3),
         "haiku layers": TRUNCATED_STD * unit,
-        "orthogonal": max(fans.fan_in, fans.fan_out) ** -0.5,
-        "orthogonal, parts in one": max(fans.fan_in, parts * fans.fan_out) ** -0.5,
         "0.02": 0.02,
         "0.02 truncated": 0.02 * TRUNCATED_STD,
     }
+
+
+def orthogonal_law(leaf: Any, use: ParamUse) -> float | None:
+    """Return the entries' standard deviation if the matrix is orthogonal, else None."""
+    layout = use.layout
+    if layout is None or layout.groups > 1 or not isinstance(leaf, (jax.Array, np.ndarray)):
+        return None
+    first = leaf[tuple(0 if letter == "B" else slice(None) for letter in layout.axes)]
+    axes = layout.axes.replace("B", "")
+    order = [i for i, a in enumerate(axes) if a != "O"] + [
+        i for i, a in enumerate(axes) if a == "O"
+    ]
+    columns = math.prod(n for n, a in zip(np.shape(first), axes, strict=True) if a == "O")
+    if not 1 < columns < np.size(first) or np.size(first) > _MOST_ENTRIES:
+        return None
+    matrix = np.asarray(first, np.float64).transpose(order).reshape(-1, columns)
+    short = matrix if matrix.shape[0] <= columns else matrix.T
+    gram = short @ short.T
+    gain = np.trace(gram) / len(gram)
+    if gain == 0 or np.abs(gram - gain * np.eye(len(gram))).max() > 0.02 * gain:
+        return None
+    return math.sqrt(gain / max(matrix.shape))
 
 
 def _measure(
@@ -276,18 +309,14 @@ def _measure(
     ratio = base.measured / size
     found = dataclasses.replace(base, target=size, ratio=ratio, bound=bound)
     if abs(ratio - 1) > allowed:
-        return dataclasses.replace(
-            found, is_off=True, remark=_explained(base, target, sizes)
-        )
+        return dataclasses.replace(found, is_off=True, remark=_explained(base, sizes))
     shift = abs(mean - target.mean)
     if shift > deviations * std / math.sqrt(count) + (tolerance + _ROUNDING) * size:
         return dataclasses.replace(found, is_off=True, remark=f"its mean is {mean:.4g}")
     return dataclasses.replace(found, remark=name if len(sizes) > 1 else "")
 
 
-def _explained(
-    base: Finding, target: _Target, sizes: list[tuple[str, float, float]]
-) -> str:
+def _explained(base: Finding, sizes: list[tuple[str, float, float]]) -> str:
     name, size, _ = sizes[0]
     ratio = base.measured / size
     if name != "lecun":
@@ -297,7 +326,7 @@ def _explained(
 
 
 def _moments(leaf: Any) -> tuple[float, float]:
-    """Return mean and mean square, summed in float32 by XLA's tree or in float64 by NumPy."""
+    """Return mean and mean square, summed in float32 or wider."""
     wide = jnp.asarray(leaf)
     if jnp.issubdtype(wide.dtype, jnp.complexfloating):
         return float(jnp.abs(wide.mean())), float(jnp.mean(jnp.abs(wide) ** 2))

@@ -70,10 +70,10 @@ def auto(
         \sigma = gain \sqrt{2 / (fan_{in} + fan_{out})} \text{ (Xavier)}, \quad
         \sigma = 1 / \sqrt{fan_{in}} \text{ (LeCun)}
 
-    where the gain is that of the very expression between the weight before and this one, and 1
-    behind an input, a normalisation or a softmax. Weights that are kept in one array side by
-    side (q, k and v; gates) have the fans of one of them. A number that multiplies a weight in
-    the model is divided out. The rest:
+    where the gain is that of the very expression between the weight before and this one,
+    and 1 behind an input, a normalisation or a softmax. Weights that are kept in one array
+    side by side (q, k and v; gates) have the fans of one of them. A number that multiplies
+    a weight in the model is divided out. The rest:
 
     * tables that are looked up: normal with :math:`\sigma = 1/\sqrt{features}`, as in Flax;
     * position tables, class tokens: normal with :math:`\sigma = 0.02`, as in BERT and ViT;
@@ -84,16 +84,17 @@ def auto(
         apply_fn: As in :func:`jaxinit.trace_params`.
         params: As in :func:`jaxinit.trace_params`.
         *inputs: As in :func:`jaxinit.trace_params`.
-        scheme: The name of a scheme for the weights; ``"orthogonal"`` takes the gain too. Or a
-            function from a :class:`jaxinit.ParamUse` to an initializer.
+        scheme: The name of a scheme for the weights; ``"orthogonal"`` takes the gain too.
+            Or a function from a :class:`jaxinit.ParamUse` to an initializer.
         rules: Rules as :func:`jaxinit.plan` takes them, which come first.
 
     Returns:
         The plan, for :func:`jaxinit.initialize`.
 
     Raises:
-        ValueError: Leaves that no rule matches and whose use gives no initializer: unknown or
-            unused ones, a weight behind a learned activation. All are listed with the reason.
+        ValueError: Leaves that no rule matches and whose use gives no initializer: unknown
+            or unused ones, a weight behind a learned activation. All are listed with the
+            reason.
         TypeError: As :func:`jaxinit.trace_params` and :func:`jaxinit.plan`.
 
     Example:
@@ -106,12 +107,12 @@ def auto(
         >>> shapes = {"w1": (64, 8), "b1": (64,), "w2": (64, 1)}
         >>> params = {k: jax.ShapeDtypeStruct(s, "float32") for k, s in shapes.items()}
         >>> x = jax.ShapeDtypeStruct((4, 8), "float32")
-        >>> print(jaxinit.auto(apply, params, x))  # doctest: +NORMALIZE_WHITESPACE
-        path  shape    dtype    role    layout  fans  law                            std     rule
-        ----  -------  -------  ------  ------  ----  -----------------------------  ------  -------
-        b1    (64,)    float32  bias                  zeros                          0       bias
-        w1    (64, 8)  float32  weight  OI      8:64  kaiming_normal(gain=1)         0.3536  input
-        w2    (64, 1)  float32  weight  IO      64:1  kaiming_normal(gain=1.593)     0.1991  tanh
+        >>> made = jaxinit.auto(apply, params, x)
+        >>> for row in made:
+        ...     print(row.path, row.law.text, round(row.std, 4), row.rule)
+        b1 zeros 0.0 bias
+        w1 kaiming_normal(gain=1) 0.3536 input
+        w2 kaiming_normal(gain=1.593) 0.1991 tanh after weight w1
     """
     where = "auto"
     if not callable(scheme):
@@ -150,7 +151,7 @@ def _weight(scheme: str | Callable[[ParamUse], Initializer], use: ParamUse) -> C
     if callable(scheme):
         initializer = scheme(use)
         if not callable(initializer):
-            advice = "Return for example functools.partial(jaxinit.lecun_normal, layout=use.fans)."
+            advice = "Return for example partial(jaxinit.lecun_normal, layout=use.fans)."
             got = f"{initializer!r} for {use.path}"
             type_error("auto", "scheme must return an initializer", got, advice)
         return initializer, getattr(initializer, "__name__", "scheme"), between

@@ -15,7 +15,7 @@ from jaxinit.models.paths import PyTree, flatten
 from jaxinit.models.plan import Keep, Plan, Row, Rule, check_rules, make_plan
 
 OutShardings = Any
-"""A sharding, a tree of them or a prefix of one, or a function (path, shape) -> sharding."""
+"""A sharding, a tree or a prefix of them, or a function (path, shape) -> sharding."""
 
 
 def initialize(
@@ -27,35 +27,36 @@ def initialize(
 ) -> PyTree:
     """Make the leaves of a tree, each by the first rule that matches it.
 
-    Every leaf has a key of its own, derived from its path: see :func:`jaxinit.path_key`. Its
-    values are exactly those of the single call of its initializer with that key, so adding,
-    renaming or reordering leaves moves no other leaf's values.
+    Every leaf has a key of its own, derived from its path: see :func:`jaxinit.path_key`.
+    Its values are exactly those of the single call of its initializer with that key, so
+    adding, renaming or reordering leaves moves no other leaf's values.
 
     Args:
         key: One typed key, or a legacy ``uint32`` key. For many seeds use ``jax.vmap`` over
             this function.
-        params: Any tree of arrays or ``jax.ShapeDtypeStruct``: nested dicts, an NNX state, an
-            Equinox module. Values are read only where a rule says ``keep``. Leaves that have no
-            shape and dtype are left as they are.
-        rules: Pairs (match, initializer) as :func:`jaxinit.plan` takes them, or a plan made by
-            it or by :func:`jaxinit.auto` for a tree of the same paths and shapes.
-        out_shardings: Where the leaves are to live: one ``jax.sharding.Sharding`` for all, a
-            tree or a prefix of one, or a function of (path, shape). None leaves it to JAX.
-            Every device makes its own part only, without communication, and the values do
-            not depend on the mesh.
+        params: Any tree of arrays or ``jax.ShapeDtypeStruct``: nested dicts, an NNX state,
+            an Equinox module. Values are read only where a rule says ``keep``. Leaves that
+            have no shape and dtype are left as they are.
+        rules: Pairs (match, initializer) as :func:`jaxinit.plan` takes them, or a plan made
+            by it or by :func:`jaxinit.auto` for a tree of the same paths and shapes.
+        out_shardings: Where the leaves are to live: one ``jax.sharding.Sharding`` for all,
+            a tree or a prefix of one, or a function of (path, shape). None leaves it to
+            JAX. Every device makes its own part only, without communication, and the values
+            do not depend on the mesh.
 
     Returns:
         A tree of the same structure, with arrays of exactly these shapes and dtypes.
 
     Raises:
-        ValueError: As :func:`jaxinit.plan`; or an initializer refused a leaf, or gave another
-            shape or dtype than asked for.
+        ValueError: As :func:`jaxinit.plan`; or an initializer refused a leaf, or gave
+            another shape or dtype than asked for.
         TypeError: As :func:`jaxinit.plan`.
 
     Example:
         >>> import jax
         >>> import jaxinit
-        >>> old = {"body": {"w": jax.numpy.ones((2, 3))}, "head": {"w": jax.numpy.ones((3, 5))}}
+        >>> ones = jax.numpy.ones
+        >>> old = {"body": {"w": ones((2, 3))}, "head": {"w": ones((3, 5))}}
         >>> rules = [("head/*", jaxinit.lecun_normal), ("**", jaxinit.keep)]
         >>> new = jaxinit.initialize(jax.random.key(0), old, rules)
         >>> bool((new["body"]["w"] == 1).all()), bool((new["head"]["w"] == 1).any())
@@ -113,7 +114,8 @@ def _make(
         else:
             result = _program(_Hashed(initializer), row.shape, row.dtype, sharding)(key)
     except (ValueError, TypeError) as error:
-        got = f"{row.path} {row.shape} by {row.law.text}, which said: {error}"
+        said = str(error).rstrip(".")
+        got = f"{row.path} {row.shape} by {row.law.text}, which said: {said}"
         kind = value_error if isinstance(error, ValueError) else type_error
         kind(where, "an initializer refused a leaf", got, f"Change the rule {row.rule!r}.")
     if result.shape != row.shape or result.dtype != row.dtype:

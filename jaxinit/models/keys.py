@@ -15,7 +15,8 @@ from jaxinit._checks import check_key, is_traced
 from jaxinit._types import Key
 from jaxinit.models.paths import path_hash
 
-# Threefry-2x32, 20 rounds: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.
+# Threefry-2x32, 20 rounds: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+# 2011.
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
 
@@ -28,8 +29,8 @@ def path_key(key: Key, path: str) -> Key:
         path: The path of the leaf, as a plan prints it.
 
     Returns:
-        The leaf's own key: ``fold_in`` with the upper, then with the lower 32 bits of the first
-        eight bytes of the path's SHA-256.
+        The leaf's own key: ``fold_in`` with the upper, then with the lower 32 bits of the
+        first eight bytes of the path's SHA-256.
 
     Raises:
         ValueError: ``key`` is an array of several keys.
@@ -89,8 +90,22 @@ def fold_in(keys: np.ndarray, data: np.ndarray) -> np.ndarray:
     Returns:
         The new key data, shape ``(n, 2)``.
     """
+    return threefry_block(keys, np.zeros_like(data), data)
+
+
+def threefry_block(keys: np.ndarray, high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Return one block of Threefry-2x32 a key, as two words.
+
+    Args:
+        keys: Key data, shape ``(n, 2)``, uint32.
+        high: First word of the counter, shape ``(n,)``, uint32.
+        low: Second word.
+
+    Returns:
+        The words, shape ``(n, 2)``.
+    """
     ks = [keys[:, 0], keys[:, 1], keys[:, 0] ^ keys[:, 1] ^ _PARITY]
-    x, y = np.zeros_like(data) + ks[0], data + ks[1]
+    x, y = high + ks[0], low + ks[1]
     for i in range(5):
         for rotation in _ROTATIONS[i % 2]:
             x = x + y

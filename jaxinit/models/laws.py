@@ -108,9 +108,10 @@ def _moments(name: str, options: dict[str, Any], shape: tuple[int, ...]) -> _Mom
     if name in ("zeros", "ones"):
         return 0.0, float(name == "ones"), None, True
     if name in ("constant", "identity", "dirac"):
-        value = options.get("value")
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return (0.0, float(value), None, True) if number else (None, None, None, True)
+        value: Any = options.get("value")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return 0.0, float(value), None, True
+        return None, None, None, True
     if name == "normal":
         return float(options["std"]), float(options["mean"]), 3.0, False
     if name == "uniform":

@@ -8,9 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr
+from jax.interpreters.partial_eval import dce_jaxpr
 from jax.sharding import Sharding
 
 from jaxinit._checks import is_traced, type_error, value_error
+from jaxinit.models.host import run_on_host, to_device, to_host
 from jaxinit.models.initialize import OutShardings, resolve_shardings
 from jaxinit.models.paths import PyTree, flatten
 from jaxinit.models.program import (
@@ -33,17 +36,18 @@ def materialize(
     """Run a model's own initialization, fast and leaf by leaf.
 
     The function is traced once. Of the program, each leaf of the result takes only what it
-    depends on: the forward pass that Flax and Haiku run along falls away. Keys are derived step
-    by step, and what then draws a leaf is compiled once for all leaves that are drawn alike,
-    whatever their keys. The result is that of ``jax.jit(init_fn)(*args)`` up to the last bit of
-    rounding.
+    depends on: the forward pass that Flax and Haiku run along falls away. Keys are derived
+    step by step, and what then draws a leaf is compiled once for all leaves that are drawn
+    alike, whatever their keys. The result is that of ``jax.jit(init_fn)(*args)`` up to the
+    last bit of rounding.
 
     Args:
-        init_fn: A pure function that returns the parameters: ``model.init`` of Flax or Haiku,
-            or a function that builds an Equinox module. For an NNX module see
+        init_fn: A pure function that returns the parameters: ``model.init`` of Flax or
+            Haiku, or a function that builds an Equinox module. For an NNX module see
             :func:`jaxinit.flax.materialize_nnx`.
-        *args: Its arguments: trees. Arrays of which only shapes matter, as sample inputs mostly
-            are, may be ``jax.ShapeDtypeStruct``. What has no shape and dtype is passed as it is.
+        *args: Its arguments: trees. Arrays of which only shapes matter, as sample inputs
+            mostly are, may be ``jax.ShapeDtypeStruct``. What has no shape and dtype is
+            passed as it is.
         out_shardings: As in :func:`jaxinit.initialize`; paths are those of the result.
 
     Returns:
@@ -58,8 +62,8 @@ def materialize(
         >>> import jaxinit
         >>> def init(key):
         ...     keys = jax.random.split(key, 48)
-        ...     return [jax.random.normal(k, (32, 32)) for k in keys]  # compiled once, not 48 times
-        >>> key = jax.random.key(0)
+        ...     return [jax.random.normal(k, (32, 32)) for k in keys]
+        >>> key = jax.random.key(0)  # the draw is compiled once, not 48 times
         >>> made = jaxinit.materialize(init, key)
         >>> all((a == b).all() for a, b in zip(made, jax.jit(init)(key)))
         True
@@ -85,6 +89,10 @@ def materialize(
 
     abstract = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
     program, shapes = jax.make_jaxpr(build, return_shape=True)(abstract)
+    # Loops lose what only the forward pass needs, so that no leaf seems to depend on it.
+    wanted = [True] * len(program.jaxpr.outvars)
+    kept, _ = dce_jaxpr(program.jaxpr, wanted, instantiate=True)
+    program = ClosedJaxpr(kept, program.consts)
     out, others = shown[-1]
     found = iter(shapes)
     leaves = [next(found) if other is None else other for other in others]
@@ -92,9 +100,8 @@ def materialize(
     paths, leaves, _ = flatten(where, tree)
     shardings = resolve_shardings(where, out_shardings, tree, paths, leaves)
     arrays = [i for i, other in enumerate(others) if other is None]
-    values = _Run(where, program, inputs, [paths[i] for i in arrays]).results([
-        shardings[i] for i in arrays
-    ])
+    run = _Run(where, program, inputs, [paths[i] for i in arrays])
+    values = run.results([shardings[i] for i in arrays])
     for i, value in zip(arrays, values, strict=True):
         leaves[i] = value
     return jax.tree.unflatten(out, leaves)
@@ -136,7 +143,8 @@ class _Run:
             known = self.leaves.keys()
             numbers = [n for n in needed(self.steps, refs, known) if n not in self.small]
             piece, taken = cut_piece(self.steps, numbers, refs, known)
-            arguments = [self._value(ref, [self.paths[i] for i in group]) for ref in taken]
+            names = [self.paths[i] for i in group]
+            arguments = [to_device(self._value(ref, names)) for ref in taken]
             placed = tuple(shardings[i] for i in group)
             made = _compiled(piece, placed)(*arguments)
             for i, value in zip(group, made, strict=True):
@@ -158,12 +166,21 @@ class _Run:
                 rule = "a leaf may depend only on arguments that have values"
                 got = f"{', '.join(paths[:8])}, which need input {place}, given as a shape"
                 value_error(self.where, rule, got, "Give the array itself.")
-            return value
+            return to_host(value)
         for number in needed_small(self.steps, place[0], self.done):
             step = self.steps[number]
             given = [self._value(own, paths) for own in step.inputs]
-            self.done[number] = run_step(step, given)
+            self.done[number] = _run_small(step, given)
         return self.done[place[0]][place[1]]
+
+
+def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:
+    """Return the results of a step on keys or a few numbers."""
+    if len(step.avals) == 1:
+        result = run_on_host(step.primitive.name, step.params, values, step.avals[0])
+        if result is not None:
+            return [result]
+    return [to_host(result) for result in run_step(step, [to_device(v) for v in values])]
 
 
 def needed_small(steps: Sequence[Step], last: int, done: dict[int, list[Any]]) -> list[int]:

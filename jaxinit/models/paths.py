@@ -1,7 +1,7 @@
 """Paths of leaves as text, patterns that match them, and the key of each leaf.
 
-A path is the names of the containers from the root, joined by ``/``. A name that is empty or
-holds a ``/`` or a quote is put in single quotes, with quotes inside doubled, so that two
+A path is the names of the containers from the root, joined by ``/``. A name that is empty
+or holds a ``/`` or a quote is put in single quotes, with quotes inside doubled, so that two
 different places never have the same text: ``'mlp/~/linear_0'/w`` in a Haiku tree.
 """
 

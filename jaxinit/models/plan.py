@@ -117,13 +117,13 @@ def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> 
     """Say what :func:`jaxinit.initialize` would do with every leaf of a tree.
 
     Args:
-        params: Any tree of arrays or ``jax.ShapeDtypeStruct``. Leaves that have no shape and
-            dtype are left as they are.
-        rules: Pairs (match, initializer). The first that matches a leaf makes it. ``match`` is
-            a glob over the whole path (``"**/kernel"``; ``*`` stays between two slashes,
+        params: Any tree of arrays or ``jax.ShapeDtypeStruct``. Leaves that have no shape
+            and dtype are left as they are.
+        rules: Pairs (match, initializer). The first that matches a leaf makes it. ``match``
+            is a glob over the whole path (``"**/kernel"``; ``*`` stays between two slashes,
             ``**`` crosses them, ``{a,b}`` and ``[ab]`` are choices), or a function of
-            (path, leaf). The initializer is any function ``(key, shape, dtype)``, or ``keep``
-            for a leaf that stays as it is.
+            (path, leaf). The initializer is any function ``(key, shape, dtype)``, or
+            ``keep`` for a leaf that stays as it is.
         uses: What :func:`jaxinit.trace_params` found. With it, initializers of this library
             that were given no ``layout`` get the traced one.
 
@@ -131,24 +131,23 @@ def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> 
         The plan: one row a leaf, and a table when printed.
 
     Raises:
-        ValueError: Leaves that no rule matches, all of them listed; leaves that are to be kept
-            but have no values; a pattern with an open bracket.
+        ValueError: Leaves that no rule matches, all of them listed; leaves that are to be
+            kept but have no values; a pattern with an open bracket.
         TypeError: A rule is not such a pair, or a match gave no boolean.
 
     Example:
         >>> import jax
         >>> from functools import partial
         >>> import jaxinit
-        >>> shapes = {"layer": {"kernel": (256, 512), "bias": (512,)}}
-        >>> params = jax.tree.map(
-        ...     lambda s: jax.ShapeDtypeStruct(s, "float32"), shapes, is_leaf=lambda s: type(s) is tuple
-        ... )
+        >>> S = jax.ShapeDtypeStruct
+        >>> layer = {"kernel": S((256, 512), "float32"), "bias": S((512,), "float32")}
+        >>> params = {"layer": layer}
         >>> rules = [("**/bias", jaxinit.zeros), ("**/kernel", jaxinit.xavier_normal)]
         >>> print(jaxinit.plan(params, rules))
-        path          shape       dtype    law            std     rule
-        ------------  ----------  -------  -------------  ------  -----------
-        layer/bias    (512,)      float32  zeros          0       **/bias
-        layer/kernel  (256, 512)  float32  xavier_normal  0.0510  **/kernel
+        path          shape       dtype    law            std      rule
+        ------------  ----------  -------  -------------  -------  ---------
+        layer/bias    (512,)      float32  zeros          0        **/bias
+        layer/kernel  (256, 512)  float32  xavier_normal  0.05103  **/kernel
     """
     where = "plan"
     return make_plan(where, params, check_rules(where, rules), uses)

@@ -1,7 +1,8 @@
 """A traced function as a flat list of steps, from which parts can be cut and compared.
 
-Calls with several results are opened, so that what belongs to one result can be told from the
-rest. A piece of the list has a key that is equal for equal computations on other inputs.
+Calls with several results are opened, so that what belongs to one result can be told from
+the rest. A piece of the list has a key that is equal for equal computations on other
+inputs.
 """
 
 import dataclasses
@@ -202,7 +203,8 @@ def cut_piece(
         known: Values that are known already and come from outside.
 
     Returns:
-        The piece; and references into the whole, one an input. Literals of rank 0 stay inside.
+        The piece; and references into the whole, one an input. Literals of rank 0 stay
+        inside.
     """
     inside = {number: i for i, number in enumerate(numbers)}
     outside: dict[Any, int] = {}

@@ -19,14 +19,14 @@ class ParamUse:
         path: The parameter's path in the tree.
         shape: Its axis lengths.
         dtype: The name of its dtype.
-        role: ``"weight"`` if the data is multiplied with it and summed (a matrix product or a
-            convolution); ``"embedding"`` if rows of it are chosen or it stands where data
-            stands (a position table, a class token, a first state); ``"bias"`` if it is added
-            to features; ``"scale"`` if it multiplies features; ``"unused"`` if no output
-            depends on it; ``"unknown"`` if none of these could be shown, and ``reason`` says
-            why.
-        layout: The role of each axis; None where one axis has two roles, or none is known. Of
-            an embedding, ``I`` axes are looked up.
+        role: ``"weight"`` if the data is multiplied with it and summed (a matrix product or
+            a convolution); ``"embedding"`` if rows of it are chosen or it stands where data
+            stands (a position table, a class token, a first state); ``"bias"`` if it is
+            added to features; ``"scale"`` if it multiplies features; ``"unused"`` if no
+            output depends on it; ``"unknown"`` if none of these could be shown, and
+            ``reason`` says why.
+        layout: The role of each axis; None where one axis has two roles, or none is known.
+            Of an embedding, ``I`` axes are looked up.
         fans: The fans of one part, see ``splits``. Of an embedding, ``fan_in`` is 1.
         after: What feeds it: ``"input"``, ``"weight a/b"``, ``"normalisation"``,
             ``"softmax"``, ``"residual addition"``, ...; None where nothing does.
@@ -37,8 +37,8 @@ class ParamUse:
         activation: The expression itself, a function of an array.
         factor: A number that the weight is multiplied with before use.
         neutral: Of a scale or a bias, the value with which it changes nothing.
-        splits: Sizes of the parts, where several weights are kept in one along an output axis
-            (q, k and v; gates), else None.
+        splits: Sizes of the parts, where several weights are kept in one along an output
+            axis (q, k and v; gates), else None.
         reason: Of the role, what more there is to say.
         notes: What the gain and the fans leave out.
         others: Further uses of the same parameter that differ from this one.

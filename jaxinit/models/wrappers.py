@@ -1,4 +1,4 @@
-"""Initializers made of initializers: a scale for each layer of a stack, parts of a fused one."""
+"""Initializers made of initializers: scaled stacks, and parts side by side."""
 
 import dataclasses
 import math

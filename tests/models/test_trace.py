@@ -157,8 +157,8 @@ WRAPPERS = {
     "jit": jax.jit,
     "remat": jax.checkpoint,
     "jit of remat": lambda f: jax.jit(jax.checkpoint(f)),
-    "custom_jvp": lambda f: _custom_jvp(f),
-    "custom_vjp": lambda f: _custom_vjp(f),
+    "custom_jvp": lambda f: _custom_jvp(f),  # noqa: PLW0108
+    "custom_vjp": lambda f: _custom_vjp(f),  # noqa: PLW0108
     "cond": lambda f: lambda w, x: lax.cond(x.sum() > 0, f, lambda w, x: f(w, 2 * x), w, x),
     "bfloat16": lambda f: lambda w, x: f(w.astype("bfloat16"), x.astype("bfloat16")),
     "scaled": lambda f: lambda w, x: f(w * 0.5, x),
@@ -168,7 +168,7 @@ WRAPPERS = {
     ),
     "while": lambda f: (
         lambda w, x: lax.fori_loop(
-            0, 3, lambda i, y: y + f(w, x), jnp.zeros((4, 5), x.dtype)
+            0, 3, lambda _, y: y + f(w, x), jnp.zeros((4, 5), x.dtype)
         )
     ),
     "vmap": lambda f: jax.vmap(lambda w, x: f(w, x[None])[0], (None, 0)),

@@ -1,8 +1,8 @@
 """Axes taken apart into atoms, so that reshapes and transposes can be followed.
 
-Every axis of an array is a tuple of atoms. An atom counts ``size`` steps of ``stride`` along
-one axis of the thing that is followed (a parameter, or a layer's output). Merging two axes
-joins their tuples, splitting an axis splits an atom; what each piece is stays known.
+Every axis of an array is a tuple of atoms. An atom counts ``size`` steps of ``stride``
+along one axis of the thing that is followed (a parameter, or a layer's output). Merging two
+axes joins their tuples, splitting an axis splits an atom; what each piece is stays known.
 """
 
 import math

@@ -155,7 +155,7 @@ def _meet_parameters(
             result = signals[0]
             if name in PRODUCTS and _is_stored_deviation(_factors(parameters[0])):
                 return Signal(walk.new_base("normalisation", values), dims=result.dims)
-            if name in PRODUCTS and result.base.kind != "input":
+            if name in PRODUCTS:
                 return _scaled(result, parameters[0])
             return dataclasses.replace(result, statistic="", summed=frozenset())
     return give_up(walk, values, f"enters {name} together with the data")
@@ -459,7 +459,7 @@ def _select(
 
 
 def _without_rescaling(signal: Signal) -> Signal:
-    """Return the signal without the division by which dropout makes up for what it drops."""
+    """Return the signal without the division that makes up for dropped entries."""
     node = signal.expression
     if node.operation == "div" and node.arguments[1].operation == "number":
         return dataclasses.replace(signal, expression=node.arguments[0])

@@ -31,19 +31,20 @@ def is_array(leaf: object) -> bool:
 def trace_params(apply_fn: Callable[..., Any], params: PyTree, *inputs: PyTree) -> Uses:
     """Read from the computation how a model uses each of its parameters.
 
-    The forward pass is traced once with abstract values; nothing is computed and no memory is
-    taken. Each parameter is followed through casts, reshapes, transposes, slices, scalings,
-    ``jit``, ``remat``, custom derivatives, scans, loops, branches and ``shard_map``, to the
-    matrix products and convolutions that make it a weight. There its axes get their letters,
-    and what stands between it and the weight before is read off entry by entry.
+    The forward pass is traced once with abstract values; nothing is computed and no memory
+    is taken. Each parameter is followed through casts, reshapes, transposes, slices,
+    scalings, ``jit``, ``remat``, custom derivatives, scans, loops, branches and
+    ``shard_map``, to the matrix products and convolutions that make it a weight. There its
+    axes get their letters, and what stands between it and the weight before is read off
+    entry by entry.
 
     Args:
         apply_fn: The forward pass, ``apply_fn(params, *inputs)``. It must be pure.
-        params: Its parameters: any tree of arrays or ``jax.ShapeDtypeStruct``. Leaves that are
-            no arrays, such as an Equinox module's functions, are passed as they are.
-        *inputs: Its further arguments: trees of arrays or ``jax.ShapeDtypeStruct``. What has
-            no shape and dtype (flags, numbers, None) is passed as it is. The last axis of
-            an input is taken for its features.
+        params: Its parameters: any tree of arrays or ``jax.ShapeDtypeStruct``. Leaves that
+            are no arrays, such as an Equinox module's functions, are passed as they are.
+        *inputs: Its further arguments: trees of arrays or ``jax.ShapeDtypeStruct``. What
+            has no shape and dtype (flags, numbers, None) is passed as it is. The last axis
+            of an input is taken for its features.
 
     Returns:
         The use of every parameter, by path. What could not be resolved has the role

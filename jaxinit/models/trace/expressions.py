@@ -68,8 +68,8 @@ def _erfc(value: Any) -> Any:
     return np.vectorize(math.erfc, otypes=[float])(value)
 
 
-# The primitives that act on each entry alone, as a JAX function and as a NumPy one. Roundings
-# to a narrower float are left out.
+# The primitives that act on each entry alone, as a JAX function and as a NumPy one.
+# Roundings to a narrower float are left out.
 _PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "abs": (jnp.abs, np.abs),
     "add": (jnp.add, np.add),

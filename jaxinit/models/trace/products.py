@@ -94,8 +94,8 @@ def _find_stacks(
 ) -> None:
     """Tell weights before this one which of their output axes number independent models.
 
-    Under vmap with shared data the first weights seem to have one more output axis; the next
-    weights, which have a batch axis there, show that it is a stack.
+    Under vmap with shared data the first weights seem to have one more output axis; the
+    next weights, which have a batch axis there, show that it is a stack.
     """
     if (
         not isinstance(source, Signal)
@@ -188,7 +188,7 @@ def _batch_dims(source: Signal | Constant, side: Operand, count: int) -> Dims:
 
 
 def _dim_of(source: Signal | Constant, axis: int) -> tuple[Atom, ...]:
-    """Return what an axis of the source runs over, features being those of earlier layers."""
+    """Return what an axis of the source runs over, features as those of earlier layers."""
     if not isinstance(source, Signal) or source.dims is None:
         return (Atom(NEW, 0, 0),)
     return tuple(

@@ -58,7 +58,7 @@ class Pack:
 
 @dataclasses.dataclass(frozen=True)
 class Factors:
-    """Parameters multiplied entry by entry, as a norm's scale and its stored deviation are."""
+    """Parameters multiplied entry by entry, as the scale and deviation of a norm."""
 
     parts: tuple[View, ...]
 
@@ -225,7 +225,7 @@ def give_up(walk: Walk, values: Sequence[Value], reason: str) -> Value:
 
 
 def flag_summed(walk: Walk, signal: Signal) -> None:
-    """Say of parameters that were multiplied and summed by hand that they may be weights."""
+    """Say that parameters that were multiplied and summed may be weights."""
     reason = "multiplied with the signal and summed, so perhaps a weight"
     for leaf in sorted(signal.summed):
         walk.records.append(Record(leaf, "unknown", reason))
