@@ -35,7 +35,9 @@ class AuditReport(NamedTuple):
         return int(bool(self.findings and self.findings.off))
 
 
-def audit_command(name: str, *, target: str = "usual", tolerance: float = 0.0) -> AuditReport:
+def audit_command(
+    name: str, *, target: str = "usual", tolerance: float = 0.0
+) -> AuditReport:
     """Trace and audit the model that a user's function returns.
 
     Args:
