@@ -35,7 +35,7 @@ def load_model(where: str, name: str) -> Model:
         The model.
 
     Raises:
-        ValueError: The name has another form, or the module or the function is not there.
+        ValueError: The name has another form, or its module or function is not there.
         TypeError: The function returned something else.
     """
     module_name, colon, function_name = name.partition(":")

@@ -50,7 +50,8 @@ def test_audit_of_a_users_model():
 
 ERRORS = {
     "models_of_a_user": (
-        "jaxinit audit: a model is named as package.module:function; got 'models_of_a_user'. "
+        "jaxinit audit: a model is named as package.module:function; "
+        "got 'models_of_a_user'. "
         'Write for example "mymodels.gpt:small".'
     ),
     "no_such_module:f": (

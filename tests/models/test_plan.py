@@ -289,7 +289,7 @@ def equal(a: Any, b: Any) -> bool:
 
 def test_values_are_those_of_single_calls():
     made = initialize(KEY, PARAMS, RULES)
-    one = kaiming_normal(path_key(KEY, "layers/0/kernel"), (16, 32))
+    one = kaiming_normal(path_key(KEY, "layers/0/kernel"), (16, 32), jnp.float32)
     assert equal(made["layers"][0]["kernel"], one)
     assert made["layers"][1]["kernel"].dtype == jnp.bfloat16
     assert jax.tree.structure(made) == jax.tree.structure(PARAMS)
@@ -344,7 +344,7 @@ def test_foreign_initializers_are_compiled_once():
     params = {f"layer{i}": spec(4, 4) for i in range(6)}
     made = initialize(KEY, params, [("**", theirs)])
     assert count[0] == 1
-    one = jax.random.normal(path_key(KEY, "layer3"), (4, 4))
+    one = jax.random.normal(path_key(KEY, "layer3"), (4, 4), "float32")
     np.testing.assert_allclose(made["layer3"], one, rtol=1e-6)
 
 
@@ -366,7 +366,7 @@ def test_refusals_name_the_leaf():
     )
 
     def wrong(key, shape, dtype=None):
-        return jnp.zeros((2, 2))
+        return jnp.zeros((2, 2), "float32")
 
     assert error_of(initialize, KEY, {"a": spec(3)}, [("**", wrong)]) == (
         "initialize: an initializer must give the shape and dtype that it is asked for; "
@@ -390,12 +390,12 @@ def test_plan_of_another_tree_is_refused():
 def test_per_slice_scales_each_layer():
     inner = functools.partial(lecun_normal, layout="BIO")
     shape = (4, 30, 30)
-    w = per_slice(inner, lambda i: 1 / (i + 1))(KEY, shape)
-    plain = inner(KEY, shape)
+    w = per_slice(inner, lambda i: 1 / (i + 1))(KEY, shape, jnp.float32)
+    plain = inner(KEY, shape, jnp.float32)
     for i in range(4):
         np.testing.assert_array_equal(w[i], plain[i] * np.float32(1 / (i + 1)))
     low = per_slice(inner, [1.0, 0.5, 0.25, 3.0])(KEY, shape, jnp.bfloat16)
-    wide = per_slice(inner, [1.0, 0.5, 0.25, 3.0])(KEY, shape)
+    wide = per_slice(inner, [1.0, 0.5, 0.25, 3.0])(KEY, shape, jnp.float32)
     np.testing.assert_array_equal(low, wide.astype(jnp.bfloat16))
 
 

@@ -112,20 +112,20 @@ def test_pytorch_attention_bilinear_and_cells_against_torch():
         (False, apart, apart.q_proj_weight),
     ):
         made = plan(params, layers.pytorch_attention("q", "out", "b", 64, packed=packed))
-        assert made["q"].std == pytest.approx(float(weight.std()), rel=0.05)
+        assert made["q"].std == pytest.approx(float(weight.detach().std()), rel=0.05)
         assert made["out"].std == pytest.approx(
-            float(module.out_proj.weight.std()), rel=0.05
+            float(module.out_proj.weight.detach().std()), rel=0.05
         )
         assert not module.out_proj.bias.any()
     cell = torch.nn.LSTM(32, 64)
     (row,) = plan({"w": spec(32, 256)}, layers.pytorch_recurrent("w", 64))
     for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0"):
-        assert row.std == pytest.approx(float(getattr(cell, name).std()), rel=0.12)
+        assert row.std == pytest.approx(float(getattr(cell, name).detach().std()), rel=0.12)
     bilinear = torch.nn.Bilinear(30, 40, 50)
     (row, _) = plan(
         {"w": spec(50, 30, 40), "z": spec(50)}, layers.pytorch_bilinear("w", "z", 30)
     )
-    assert row.std == pytest.approx(float(bilinear.weight.std()), rel=0.03)
+    assert row.std == pytest.approx(float(bilinear.weight.detach().std()), rel=0.03)
 
 
 def test_flax_layers_are_those_of_flax():
@@ -223,7 +223,7 @@ def test_vit_variants():
         "position": {"table": spec(1, 197, 64)},
         "head": {"kernel": spec(64, 10), "bias": spec(10)},
     }
-    globs = {
+    globs: Any = {
         "head": "head/*",
         "mlp": "**/mlp/bias",
         "patch": "patch/kernel",
@@ -243,7 +243,8 @@ def test_vit_variants():
     with pytest.raises(ValueError, match="variant must be one of jax, timm, moco") as error:
         transformers.vit("tim", **globs)  # pyright: ignore[reportArgumentType]
     assert str(error.value) == (
-        "vit: variant must be one of jax, timm, moco; got variant='tim'. Did you mean 'timm'?"
+        "vit: variant must be one of jax, timm, moco; got variant='tim'. "
+        "Did you mean 'timm'?"
     )
 
 

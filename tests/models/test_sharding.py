@@ -133,15 +133,18 @@ def test_programs_of_large_leaves_take_shard_sized_memory():
 WORKER = """
 import sys
 import jax
-jax.distributed.initialize("127.0.0.1:{port}", {count}, int(sys.argv[1]), initialization_timeout=60)
+place, own = "127.0.0.1:{port}", int(sys.argv[1])
+jax.distributed.initialize(place, {count}, own, initialization_timeout=60)
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import jaxinit
 from jaxinit.models.initialize import initialize
 mesh = jax.make_mesh((jax.device_count(),), ("d",), axis_types=(AxisType.Auto,))
-params = {{"w": jax.ShapeDtypeStruct((64, 48), "float32"), "q": jax.ShapeDtypeStruct((16, 32), "float32")}}
+shapes = {{"w": (64, 48), "q": (16, 32)}}
+params = {{name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in shapes.items()}}
 rules = [("w", jaxinit.kaiming_normal), ("q", jaxinit.orthogonal)]
-made = initialize(jax.random.key(0), params, rules, out_shardings=NamedSharding(mesh, PartitionSpec("d")))
+rows = NamedSharding(mesh, PartitionSpec("d"))
+made = initialize(jax.random.key(0), params, rules, out_shardings=rows)
 assert jax.process_count() == {count}
 for name, leaf in made.items():
     for shard in leaf.addressable_shards:

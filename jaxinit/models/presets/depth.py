@@ -16,7 +16,7 @@ _ONES = cast("Initializer", ones)
 
 
 class DeepNorm(NamedTuple):
-    """Constants of DeepNorm: ``x = norm(alpha * x + branch(x))``, Xavier with gain ``beta``.
+    """Constants of DeepNorm: ``norm(alpha * x + branch(x))``, Xavier with gain ``beta``.
 
     Attributes:
         encoder_alpha: On the residual stream of the encoder, 1 without one.
@@ -36,7 +36,8 @@ def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
 
     One stack of N: :math:`\alpha = (2N)^{1/4}`, :math:`\beta = (8N)^{-1/4}`. Both: encoder
     :math:`\alpha = 0.81 (N^4 M)^{1/16}`, :math:`\beta = 0.87 (N^4 M)^{-1/16}`; decoder
-    :math:`\alpha = (3M)^{1/4}`, :math:`\beta = (12M)^{-1/4}`. (torchscale's code has 1.15 for
+    :math:`\alpha = (3M)^{1/4}`, :math:`\beta = (12M)^{-1/4}`.
+    (torchscale's code has 1.15 for
     0.87, its reciprocal; the paper is followed here.)
 
     Args:

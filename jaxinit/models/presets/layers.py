@@ -1,4 +1,4 @@
-"""The layer defaults of PyTorch, Keras, Flax, Haiku and Equinox, for a model of any of them.
+"""The layer defaults of PyTorch, Keras, Flax, Haiku and Equinox, for any model.
 
 Which leaf is a weight, and what its fans are, comes from the computation: a model in Flax
 gets the very laws that the same model in PyTorch has. Read in the sources of torch 2.13.0,

@@ -18,8 +18,7 @@ _ONES = cast("Initializer", ones)
 
 
 def gpt2(num_layers: int, *, residual: str, std: float = 0.02) -> list[Rule]:
-    r"""Return GPT-2's rules: a fixed std, and smaller where branches join the residual
-    stream.
+    r"""Return GPT-2's rules: a fixed std, smaller where branches join the stream.
 
     .. math:: W \sim N(0, \sigma^2), \qquad
         W_{residual} \sim N(0, \sigma^2 / 2L)

@@ -1,4 +1,4 @@
-"""muP: initialization and learning rates that transfer from a narrow model to a wide one."""
+"""muP: initialization and learning rates that transfer to wider models."""
 
 from typing import NamedTuple
 
