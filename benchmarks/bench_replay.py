@@ -64,11 +64,11 @@ def compare(name, count, repeats, function, args, other, other_name):
 def torch_call(method, seeds, size):
     if torch is None:
         return None
-    tensor = torch.empty(size)
+    tensor, start = torch.empty(size), torch.manual_seed
 
     def call():
         for seed in range(seeds):
-            torch.manual_seed(seed)
+            start(seed)
             getattr(tensor, method)()
 
     return call

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 Real = jax.Array | np.floating
-Double = tuple[Real, Real]
+Double = tuple[jax.Array, jax.Array]
 """An unevaluated sum of two floats, or the two halves of one."""
 
 # Integer type, half unit and mask that round a float to the upper half of its bits.
@@ -31,14 +31,14 @@ def split(x: Real) -> Double:
     integer, half, mask = _HALVES[x.dtype.name]
     if isinstance(x, np.floating):
         high = ((x.view(integer) + integer(half)) & integer(mask)).view(x.dtype)
-        return high, x - high
+        return high, x - high  # pyright: ignore[reportReturnType]
     bits = jax.lax.bitcast_convert_type(x, integer)
     bits = (bits + integer(half)) & integer(mask)
     high = jax.lax.bitcast_convert_type(bits, x.dtype)
     return high, x - high
 
 
-def two_sum(a: Real, b: Real) -> Double:
+def two_sum(a: jax.Array, b: Real) -> Double:
     """Return the rounded sum and its error."""
     total = a + b
     b_part = total - a

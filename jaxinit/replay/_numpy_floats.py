@@ -65,6 +65,8 @@ def polar_points(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         The window after the last accepted point; and of each point six words, four of
         the generator and two of its squared distance from the centre.
     """
+    if count == 0:
+        return window, jnp.zeros((0, 6), jnp.uint32)
     tries = math.ceil(count * 4 / math.pi + 5 * math.sqrt(count) + 16)
     place = np.arange(count, dtype=np.int32)
 

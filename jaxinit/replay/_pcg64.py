@@ -127,7 +127,7 @@ def draw(state: jax.Array, increment: jax.Array, count: int) -> tuple[jax.Array,
 
     def table(values: list[int]) -> Limbs:
         columns = zip(*(limbs(v) for v in values), strict=True)
-        return tuple(jnp.asarray(np.array(c)) for c in columns)  # pyright: ignore[reportArgumentType]
+        return tuple(jnp.asarray(np.array(c)) for c in columns)  # pyright: ignore[reportReturnType]
 
     def jump(limbs_: Limbs, power: Limbs, total: Limbs) -> Limbs:
         return _add(_multiply(limbs_, power), _multiply(step, total))  # pyright: ignore[reportArgumentType]

@@ -67,15 +67,21 @@ def box_muller(words: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     results are the cosines. The logarithm is of 1 - u, which is never 0.
     """
 
-    def radii(words: jax.Array) -> tuple[jax.Array]:
-        unit = unit_float32(words)
-        return (jnp.sqrt(_cephes.log(np.float32(1) - unit) * np.float32(-2)),)
+    def logs(words: jax.Array) -> tuple[jax.Array]:
+        return (_cephes.log(np.float32(1) - unit_float32(words)),)
 
     words = words.reshape(-1, 2, _HALF)
-    (radius,) = map_rows(radii, words[:, 0])
-    angle = product(_TWO_PI, split(unit_float32(words[:, 1:])))
-    value = _cephes.circle(angle, np.array([[False], [True]]))
-    value = product(split(radius[:, None]), split(value))
+    # The root stays outside of the loop: XLA of JAX 0.12 takes minutes to compile a root
+    # of the whole chain of the logarithm.
+    (log,) = map_rows(logs, words[:, 0])
+    shape = words.shape
+    log = jnp.broadcast_to(log[:, None], shape)
+    radius = jnp.sqrt(log * np.float32(-2))
+    angle = jnp.broadcast_to(words[:, 1:], shape)
+    want_sin = jnp.broadcast_to(np.array([[False], [True]]), shape)
+    std, mean = jnp.broadcast_to(std, shape), jnp.broadcast_to(mean, shape)
+    value = _cephes.circle(product(_TWO_PI, split(unit_float32(angle))), want_sin)
+    value = product(split(radius), split(value))
     return fma(split(value), split(std), mean).reshape(-1)
 
 

@@ -6,9 +6,9 @@ compatibility policy, so it is that of ``RandomState`` since 2006.
 - `rand`, `uniform`: float64 equals NumPy's in every bit, float32 is its one rounding.
 - `randn`, `normal`: every operation is NumPy's, in software double precision, but the
   logarithm is rounded from 60 bits where the C library's is within 0.52 units of the
-  last place. float64 differs by one or two units in about 3 values of 100. float32
-  can differ only where a double lies within such a unit of a rounding boundary, about
-  one value in 10^9; none was seen among 10^7.
+  last place. float64 differs by a few units in the last place in about 1 value of 100.
+  float32 can differ only where a double lies within such a unit of a rounding boundary,
+  about one value in 10^9; none was seen among 10^6.
 """
 
 import functools

@@ -7,7 +7,7 @@ a contiguous CPU tensor.
 - float32, bfloat16, float16: every bit, for `uniform` and for `normal` of 16 values or
   more. Below 16 values PyTorch computes in double precision with the C library, and a
   value can differ if its double lies within a few units of the last place of a rounding
-  boundary, about one time in 10^8; none was seen.
+  boundary, about one time in 10^8; none was seen among 10^6.
 - float64: `uniform` every bit; `normal` within a few units in the last place.
 - `orthogonal` goes through LAPACK, so it agrees to rounding errors only.
 

