@@ -18,7 +18,7 @@ from benchmarks._timing import Row
 NAMES = ("draw", "start", "orthogonal")
 """Each is a module ``bench_<name>.py`` with ``run(quick) -> Iterator[Row]``."""
 
-_WIDTHS = (64, 44)
+_WIDTHS = (74, 38)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ import jaxinit
 from benchmarks._timing import Row, paired, seconds
 
 Draw = Callable[..., jax.Array]
+Call = Callable[[], Any]
 
 _JAX = jax.nn.initializers
 
@@ -54,6 +55,14 @@ def run(quick: bool) -> Iterator[Row]:
             goal=None if quick else goal,
             samples=side**2,
         )
+        yield paired(
+            f"{label}, into a donated array",
+            _into_donated(ours, key, shape, dtype),
+            _into_donated(theirs, key, shape, dtype),
+            against="jax.nn.initializers, the same",
+            pairs=pairs // 2,
+            samples=side**2,
+        )
         yield Row(
             f"{label}: temporaries",
             _temporaries(mine),
@@ -73,6 +82,26 @@ def run(quick: bool) -> Iterator[Row]:
     yield _copy(side)
     yield from _against_torch(key, side, size, pairs, quick)
     yield from _many_seeds(key, side, size, pairs)
+
+
+def _into_donated(draw: Draw, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> Call:
+    """Return a call that writes where its last result was: no fresh pages of memory.
+
+    The kernel takes as long to hand out 64 MiB of them as a negation does to fill them.
+    """
+
+    def redraw(old: jax.Array, key: jax.Array) -> jax.Array:
+        del old
+        return draw(key, shape, dtype)
+
+    program = jax.jit(redraw, donate_argnums=0, keep_unused=True)
+    held = [jnp.zeros(shape, dtype)]
+
+    def call() -> jax.Array:
+        held[0] = program(held[0], key)
+        return held[0]
+
+    return call
 
 
 def _temporaries(compiled: jax.stages.Compiled) -> float:
@@ -120,22 +149,31 @@ def _against_torch(
         mine = jax.jit(partial(ours, shape=shape, dtype=dtype)).lower(key).compile()
         kind = getattr(torch, jnp.dtype(dtype).name)
         kept = torch.empty(shape, dtype=kind)
-        ways = {
-            "a new tensor": lambda fill=fill, kind=kind: fill(
-                torch.empty(shape, dtype=kind)
-            ),
-            "in place": lambda fill=fill, kept=kept: fill(kept),
-        }
-        for way, theirs in ways.items():
-            yield paired(
-                f"{name}, {jnp.dtype(dtype).name}, {size}, compiled",
+        in_place = _into_donated(ours, key, shape, dtype)
+        ways: tuple[tuple[str, str, Call, Call], ...] = (
+            (
+                "compiled",
+                "torch, a new tensor",
                 partial(mine, key),
+                lambda fill=fill, kind=kind: fill(torch.empty(shape, dtype=kind)),
+            ),
+            (
+                "into a donated array",
+                "torch, in place",
+                in_place,
+                lambda fill=fill, kept=kept: fill(kept),
+            ),
+        )
+        for way, against, call, theirs in ways:
+            yield paired(
+                f"{name}, {jnp.dtype(dtype).name}, {size}, {way}",
+                call,
                 theirs,
-                against=f"torch, {way}",
+                against=against,
                 pairs=min(pairs, 5)
                 if fill is init.trunc_normal_
                 else pairs,  # seconds each
-                goal=goal if way == "a new tensor" and not quick else None,
+                goal=None if quick else goal,
                 samples=side**2,
                 note=f"{threads} threads.",
             )

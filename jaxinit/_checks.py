@@ -38,6 +38,7 @@ NARROW_FLOATS = (
 REAL_DTYPES = ("float64", "float32", *NARROW_FLOATS)
 COMPLEX_DTYPES = ("complex64", "complex128")
 _WIDE = {"float64": "float32", "complex128": "complex64"}
+_KNOWN = {jnp.dtype(name): name for name in (*REAL_DTYPES, *COMPLEX_DTYPES)}
 
 
 def value_error(where: str, rule: str, got: str, advice: str) -> NoReturn:
@@ -114,18 +115,21 @@ def check_dtype(
     """Return a float (or complex) dtype that draws are exact in."""
     if dtype is None:
         return jnp.dtype(jax.dtypes.canonicalize_dtype(np.float64))
-    known = REAL_DTYPES + COMPLEX_DTYPES if allow_complex else REAL_DTYPES
-    rule = f"dtype must be one of {', '.join(known)}"
     try:
         result = jnp.dtype(dtype)
+        known = _KNOWN.get(result)
+        got = result.name
     except TypeError:
-        type_error(where, rule, f"dtype={dtype!r}", "Choose one of these.")
-    if result.name not in known:
-        type_error(where, rule, f"dtype={result.name}", "Choose one of these.")
-    if result.name in _WIDE and jax.dtypes.canonicalize_dtype(result) != result:
-        rule = f"dtype {result.name} needs 64-bit mode"
-        advice = f"Set JAX_ENABLE_X64=1 before JAX starts, or ask for {_WIDE[result.name]}."
-        value_error(where, rule, f"dtype={result.name} with it off", advice)
+        known, got = None, repr(dtype)
+    if known is None or (known in COMPLEX_DTYPES and not allow_complex):
+        choices = REAL_DTYPES + COMPLEX_DTYPES if allow_complex else REAL_DTYPES
+        rule = f"dtype must be one of {', '.join(choices)}"
+        type_error(where, rule, f"dtype={got}", "Choose one of these.")
+    result = jnp.dtype(known)
+    if known in _WIDE and jax.dtypes.canonicalize_dtype(result) != result:
+        rule = f"dtype {known} needs 64-bit mode"
+        advice = f"Set JAX_ENABLE_X64=1 before JAX starts, or ask for {_WIDE[known]}."
+        value_error(where, rule, f"dtype={known} with it off", advice)
     return result
 
 

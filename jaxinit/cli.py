@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import numpy as np
 
+from jaxinit.models.command import audit_command
 from jaxinit.signal.advice import recommend
 from jaxinit.signal.network import KINDS
 from jaxinit.signal.optional import MissingPackageError, has, need
@@ -255,6 +256,20 @@ def _progress(studies: int, seeds: int, plain: bool) -> Iterator[Progress | None
         yield show
 
 
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        metavar="package.module:function",
+        help="a function without arguments that returns (apply_fn, params, inputs)",
+    )
+
+
+def _audit(arguments: Arguments) -> int:
+    report = audit_command(arguments.model)
+    print(report)
+    return report.exit_code
+
+
 COMMANDS = (
     Command(
         "study",
@@ -267,6 +282,12 @@ COMMANDS = (
         "Say what to initialize a deep network of one activation with, and why.",
         _add_recommend,
         _recommend,
+    ),
+    Command(
+        "audit",
+        "Compare the weights of your own model with what their use asks for.",
+        _add_audit,
+        _audit,
     ),
 )
 """The subcommands."""

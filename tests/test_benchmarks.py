@@ -4,8 +4,11 @@ import json
 import time
 from collections.abc import Iterator
 
+import jax
+import numpy as np
 import pytest
 
+import jaxinit
 from benchmarks import __main__ as command
 from benchmarks import _timing, bench_draw
 from benchmarks._timing import Row, fresh_process, paired, summary
@@ -90,6 +93,14 @@ def test_an_unknown_name_ends_with_status_2(capsys) -> None:
         command.main(["drew"])
     assert caught.value.code == 2
     assert "no benchmark 'drew'; choose from draw" in capsys.readouterr().err
+
+
+def test_a_donated_array_gets_the_same_draw() -> None:
+    key = jax.random.key(0)
+    call = bench_draw._into_donated(jaxinit.normal, key, (8, 8), np.float32)
+    want = np.asarray(jaxinit.normal(key, (8, 8), np.float32))
+    for _ in range(2):
+        np.testing.assert_array_equal(np.asarray(call()), want)
 
 
 @pytest.mark.parametrize("name", command.NAMES)

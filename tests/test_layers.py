@@ -51,6 +51,9 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = {module_of(path) for path in FILES}
+
+
 def imported(path: Path) -> set[str]:
     """Return every module that a file names in an import, late imports included."""
     found = set()
@@ -60,7 +63,7 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             members = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= members if node.module == "jaxinit" else {node.module or "", *members}
+            found |= members if members <= MODULES else {node.module or "", *members}
     return found
 
 

@@ -1,0 +1,1 @@
+"""Whole models: rules and plans, uses read from the computation, cold start, audit."""

@@ -1,0 +1,118 @@
+"""Steps that derive keys, done by NumPy on the host instead of by compiled programs.
+
+A model of hundreds of leaves derives hundreds of keys, by splitting, slicing and folding.
+Each such step would be a program of its own. Here those on threefry keys are arithmetic on
+a few words, bit for bit that of ``jax.random``.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinit.models.keys import threefry_block
+
+
+class HostKeys(NamedTuple):
+    """An array of keys as words.
+
+    Attributes:
+        data: The words of every key, on one more axis.
+        impl: What generator the keys are for, as ``jax.random.key_impl`` says it.
+    """
+
+    data: np.ndarray
+    impl: Any
+
+
+def is_key_dtype(dtype: Any) -> bool:
+    """Whether the dtype is one of keys."""
+    return jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def to_host(value: Any) -> Any:
+    """Return keys as words, and anything else as it is."""
+    if isinstance(value, jax.Array) and is_key_dtype(value.dtype):
+        return HostKeys(np.asarray(jax.random.key_data(value)), jax.random.key_impl(value))
+    return value
+
+
+def to_device(value: Any) -> Any:
+    """Return the value as JAX takes it."""
+    if isinstance(value, HostKeys):
+        return jax.random.wrap_key_data(jnp.asarray(value.data), impl=value.impl)
+    return value
+
+
+def run_on_host(name: str, params: dict[str, Any], values: Sequence[Any], aval: Any) -> Any:
+    """Return the result of a step, or None where there is no rule for it here.
+
+    Args:
+        name: The primitive's name.
+        params: Its parameters.
+        values: Its arguments: keys as words, numbers as arrays.
+        aval: The shape and dtype of its result.
+
+    Returns:
+        Keys as words, an array, or None.
+    """
+    first = values[0] if values else None
+    if name in _MOVES and isinstance(first, HostKeys):
+        return HostKeys(_MOVES[name](first.data, params, aval.shape, 1), first.impl)
+    if name in _MOVES and isinstance(first, np.ndarray) and first.dtype.kind in "iub":
+        return _MOVES[name](first, params, aval.shape, 0)
+    if not isinstance(first, HostKeys):
+        return None
+    if name == "random_unwrap":
+        return first.data
+    if str(first.impl) != "threefry2x32" or first.data.ndim != 1:
+        return None
+    if name == "random_fold_in" and np.ndim(values[1]) == 0 and _is_number(values[1]):
+        word = np.asarray(values[1]).astype(np.uint32).reshape(1)
+        return HostKeys(threefry_block(first.data[None], 0 * word, word)[0], first.impl)
+    if name == "random_split" and jax.config.jax_threefry_partitionable:  # pyright: ignore[reportAttributeAccessIssue]
+        count = int(np.prod(params["shape"], dtype=int))
+        words = np.arange(count, dtype=np.uint32)
+        keys = np.broadcast_to(first.data, (count, 2))
+        data = threefry_block(keys, 0 * words, words).reshape(*params["shape"], 2)
+        return HostKeys(data, first.impl)
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, np.generic, np.ndarray, jax.Array))
+
+
+def _slice(data: np.ndarray, params: dict[str, Any], _: Any, extra: int) -> np.ndarray:
+    steps = params["strides"] or (1,) * (data.ndim - extra)
+    bounds = zip(params["start_indices"], params["limit_indices"], steps, strict=True)
+    return data[tuple(slice(*bound) for bound in bounds)]
+
+
+def _reshape(
+    data: np.ndarray, params: dict[str, Any], shape: Any, extra: int
+) -> np.ndarray:
+    order = params.get("dimensions")
+    if order is not None:
+        data = data.transpose(*order, *range(len(order), data.ndim))
+    return data.reshape(*shape, *data.shape[data.ndim - extra :])
+
+
+def _broadcast(
+    data: np.ndarray, params: dict[str, Any], shape: Any, extra: int
+) -> np.ndarray:
+    wide = [1] * len(shape)
+    for size, place in zip(data.shape, params["broadcast_dimensions"], strict=False):
+        wide[place] = size
+    tail = data.shape[data.ndim - extra :]
+    return np.broadcast_to(data.reshape(*wide, *tail), (*shape, *tail))
+
+
+_MOVES = {
+    "broadcast_in_dim": _broadcast,
+    "reshape": _reshape,
+    "slice": _slice,
+    "squeeze": _reshape,
+}

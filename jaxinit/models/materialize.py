@@ -1,0 +1,246 @@
+"""``materialize``: a model's own init, leaf by leaf, without its forward pass."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr
+from jax.interpreters.partial_eval import dce_jaxpr
+from jax.sharding import Sharding
+
+from jaxinit._checks import is_traced, type_error, value_error
+from jaxinit.models.host import run_on_host, to_device, to_host
+from jaxinit.models.initialize import OutShardings, resolve_shardings
+from jaxinit.models.paths import PyTree, flatten
+from jaxinit.models.program import (
+    Piece,
+    Ref,
+    Step,
+    cut_piece,
+    flatten_program,
+    needed,
+    run_step,
+)
+
+_MOST_KEYS = 1 << 16
+_MOST_NUMBERS = 64
+
+
+def materialize(
+    init_fn: Callable[..., PyTree], *args: PyTree, out_shardings: OutShardings = None
+) -> PyTree:
+    """Run a model's own initialization, fast and leaf by leaf.
+
+    The function is traced once. Of the program, each leaf of the result takes only what it
+    depends on: the forward pass that Flax and Haiku run along falls away. Keys are derived
+    step by step, and what then draws a leaf is compiled once for all leaves that are drawn
+    alike, whatever their keys. The result is that of ``jax.jit(init_fn)(*args)`` up to the
+    last bit of rounding.
+
+    Args:
+        init_fn: A pure function that returns the parameters: ``model.init`` of Flax or
+            Haiku, or a function that builds an Equinox module. For an NNX module see
+            :func:`jaxinit.flax.materialize_nnx`.
+        *args: Its arguments: trees. Arrays of which only shapes matter, as sample inputs
+            mostly are, may be ``jax.ShapeDtypeStruct``. What has no shape and dtype is
+            passed as it is.
+        out_shardings: As in :func:`jaxinit.initialize`; paths are those of the result.
+
+    Returns:
+        What ``init_fn`` returns. Leaves that are no arrays come as they are.
+
+    Raises:
+        ValueError: A leaf depends on the values of an argument that has only a shape.
+        TypeError: ``init_fn`` is not a function.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> def init(key):
+        ...     keys = jax.random.split(key, 48)
+        ...     return [jax.random.normal(k, (32, 32)) for k in keys]
+        >>> key = jax.random.key(0)  # the draw is compiled once, not 48 times
+        >>> made = jaxinit.materialize(init, key)
+        >>> all((a == b).all() for a, b in zip(made, jax.jit(init)(key)))
+        True
+    """
+    where = "materialize"
+    if not callable(init_fn):
+        advice = "Give for example model.init, and its arguments behind it."
+        type_error(where, "init_fn must be a function", f"{init_fn!r}", advice)
+    flat, structure = jax.tree.flatten(args)
+    places = [i for i, leaf in enumerate(flat) if hasattr(leaf, "shape")]
+    inputs = [flat[i] for i in places]
+    if any(map(is_traced, inputs)):
+        return init_fn(*args)
+    shown: list[tuple[Any, list[Any]]] = []
+
+    def build(values: list[Any]) -> list[Any]:
+        filled = list(flat)
+        for i, value in zip(places, values, strict=True):
+            filled[i] = value
+        leaves, out = jax.tree.flatten(init_fn(*jax.tree.unflatten(structure, filled)))
+        shown.append((out, [None if _is_array(leaf) else leaf for leaf in leaves]))
+        return [leaf for leaf in leaves if _is_array(leaf)]
+
+    abstract = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
+    program, shapes = jax.make_jaxpr(build, return_shape=True)(abstract)
+    # Loops lose what only the forward pass needs, so that no leaf seems to depend on it.
+    wanted = [True] * len(program.jaxpr.outvars)
+    kept, _ = dce_jaxpr(program.jaxpr, wanted, instantiate=True)
+    program = ClosedJaxpr(kept, program.consts)
+    out, others = shown[-1]
+    found = iter(shapes)
+    leaves = [next(found) if other is None else other for other in others]
+    tree = jax.tree.unflatten(out, leaves)
+    paths, leaves, _ = flatten(where, tree)
+    shardings = resolve_shardings(where, out_shardings, tree, paths, leaves)
+    arrays = [i for i, other in enumerate(others) if other is None]
+    run = _Run(where, program, inputs, [paths[i] for i in arrays])
+    values = run.results([shardings[i] for i in arrays])
+    for i, value in zip(arrays, values, strict=True):
+        leaves[i] = value
+    return jax.tree.unflatten(out, leaves)
+
+
+def _is_array(leaf: object) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+def _is_small(aval: Any) -> bool:
+    """Whether a value is a key or a few numbers, which are computed one by one."""
+    size = math.prod(aval.shape)
+    if jnp.issubdtype(aval.dtype, jax.dtypes.prng_key):
+        return size <= _MOST_KEYS
+    if jnp.issubdtype(aval.dtype, jnp.integer) or aval.dtype == jnp.bool_:
+        return size <= _MOST_NUMBERS
+    return size == 1 and aval.shape == ()
+
+
+class _Run:
+    """One execution of a flattened program."""
+
+    def __init__(
+        self, where: str, program: Any, inputs: Sequence[Any], paths: Sequence[str]
+    ) -> None:
+        self.where = where
+        self.inputs = inputs
+        self.paths = paths
+        self.steps, self.wanted = flatten_program(program)
+        self.small = _small_steps(self.steps)
+        self.done: dict[int, list[Any]] = {}
+        self.leaves: dict[Ref, Any] = {}
+
+    def results(self, shardings: Sequence[Sharding | None]) -> list[Any]:
+        """Return the wanted values, group by group of those that share a loop."""
+        values: list[Any] = [None] * len(self.wanted)
+        for group in _groups(self.steps, self.wanted, self.small):
+            refs = [self.wanted[i] for i in group]
+            known = self.leaves.keys()
+            numbers = [n for n in needed(self.steps, refs, known) if n not in self.small]
+            piece, taken = cut_piece(self.steps, numbers, refs, known)
+            names = [self.paths[i] for i in group]
+            arguments = [to_device(self._value(ref, names)) for ref in taken]
+            placed = tuple(shardings[i] for i in group)
+            made = _compiled(piece, placed)(*arguments)
+            for i, value in zip(group, made, strict=True):
+                values[i] = value
+                if self.wanted[i][0] == "step":
+                    self.leaves[self.wanted[i]] = value
+        return values
+
+    def _value(self, ref: Ref, paths: Sequence[str]) -> Any:
+        """Return a small value, an input or a constant."""
+        kind, place = ref
+        if kind == "value":
+            return place
+        if ref in self.leaves:
+            return self.leaves[ref]
+        if kind == "input":
+            value = self.inputs[place]
+            if isinstance(value, jax.ShapeDtypeStruct):
+                rule = "a leaf may depend only on arguments that have values"
+                got = f"{', '.join(paths[:8])}, which need input {place}, given as a shape"
+                value_error(self.where, rule, got, "Give the array itself.")
+            return to_host(value)
+        for number in needed_small(self.steps, place[0], self.done):
+            step = self.steps[number]
+            given = [self._value(own, paths) for own in step.inputs]
+            self.done[number] = _run_small(step, given)
+        return self.done[place[0]][place[1]]
+
+
+def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:
+    """Return the results of a step on keys or a few numbers."""
+    if len(step.avals) == 1:
+        result = run_on_host(step.primitive.name, step.params, values, step.avals[0])
+        if result is not None:
+            return [result]
+    return [to_host(result) for result in run_step(step, [to_device(v) for v in values])]
+
+
+def needed_small(steps: Sequence[Step], last: int, done: dict[int, list[Any]]) -> list[int]:
+    """Return the steps up to ``last`` that are still to be done, in order."""
+    missing: set[int] = set()
+    stack = [last]
+    while stack:
+        number = stack.pop()
+        if number not in missing and number not in done:
+            missing.add(number)
+            stack.extend(ref[1][0] for ref in steps[number].inputs if ref[0] == "step")
+    return sorted(missing)
+
+
+def _small_steps(steps: Sequence[Step]) -> frozenset[int]:
+    """Return the steps that make small values of small values."""
+    small: set[int] = set()
+    for number, step in enumerate(steps):
+        made = all(_is_small(aval) for aval in step.avals)
+        given = all(
+            ref[1][0] in small if ref[0] == "step" else _is_small_value(ref)
+            for ref in step.inputs
+        )
+        if made and given:
+            small.add(number)
+    return frozenset(small)
+
+
+def _is_small_value(ref: Ref) -> bool:
+    return ref[0] == "input" or np.size(ref[1]) <= _MOST_NUMBERS
+
+
+def _groups(
+    steps: Sequence[Step], wanted: Sequence[Ref], small: frozenset[int]
+) -> list[list[int]]:
+    """Return which results to compute together, those that share work, in a good order.
+
+    What a leaf takes from another leaf does not count as shared: it is computed before.
+    """
+    own = {ref for ref in wanted if ref[0] == "step"}
+    slices = [[n for n in needed(steps, [ref], own) if n not in small] for ref in wanted]
+    owner: dict[int, int] = {}
+    groups: dict[int, list[int]] = {}
+    for i, numbers in enumerate(slices):
+        shared = {owner[n] for n in numbers if n in owner}
+        home = min(shared, default=i)
+        groups.setdefault(home, []).append(i)
+        for other in shared - {home}:
+            groups[home] += groups.pop(other)
+            owner.update({n: home for n, o in owner.items() if o == other})
+        owner.update(dict.fromkeys(numbers, home))
+
+    def size(group: list[int]) -> int:
+        return max(len(needed(steps, [wanted[i]])) for i in group)
+
+    return [sorted(group) for group in sorted(groups.values(), key=size)]
+
+
+@functools.lru_cache(maxsize=512)
+def _compiled(piece: Piece, shardings: tuple[Sharding | None, ...]) -> Callable[..., Any]:
+    if all(sharding is None for sharding in shardings):
+        return jax.jit(piece)
+    return jax.jit(piece, out_shardings=list(shardings))

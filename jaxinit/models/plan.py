@@ -1,0 +1,290 @@
+"""Rules and the plan that they make: plain data, before anything is drawn."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinit._checks import is_traced, type_error, value_error
+from jaxinit._layout import Fans, Layout
+from jaxinit._types import Initializer
+from jaxinit.models.laws import Law, law_of, takes_layout
+from jaxinit.models.paths import PyTree, flatten, matches, pattern
+from jaxinit.models.table import table
+from jaxinit.models.use import ParamUse, Uses, layout_text
+
+Match = str | Callable[[str, Any], bool]
+"""A glob over the path, or a function of the path and the leaf."""
+
+
+class Keep:
+    """The type of :data:`keep`."""
+
+    def __repr__(self) -> str:
+        return "keep"
+
+
+keep = Keep()
+"""In place of an initializer: leave the leaf as it is."""
+
+Rule = tuple[Match, Initializer | Keep]
+"""What leaves, and how to make them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What will be done with one leaf.
+
+    Attributes:
+        path: Its path.
+        shape: Its axis lengths.
+        dtype: Its dtype.
+        initializer: The function that makes it, all options bound, or ``keep``.
+        law: What is drawn.
+        rule: The text of the rule that applied.
+        use: How the model uses it, if that was traced.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: Any
+    initializer: Initializer | Keep
+    law: Law
+    rule: str
+    use: ParamUse | None = None
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation of its entries, where known."""
+        return self.law.std
+
+    @property
+    def layout(self) -> Layout | None:
+        """The role of its axes, where traced."""
+        return self.use.layout if self.use else None
+
+    @property
+    def fans(self) -> Fans | None:
+        """Its fans, where traced."""
+        return self.use.fans if self.use else None
+
+
+class Plan(Sequence[Row]):
+    """What will be done with every leaf; ``print`` shows a table."""
+
+    def __init__(self, rows: Sequence[Row], structure: Any) -> None:
+        self._rows = tuple(rows)
+        self.structure = structure
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the row of that number, or of that path."""
+        if isinstance(index, str):
+            found = [row for row in self._rows if row.path == index]
+            if not found:
+                raise KeyError(index)
+            return found[0]
+        return self._rows[index]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def __repr__(self) -> str:
+        return f"<Plan of {len(self)} leaves>"
+
+    def __str__(self) -> str:
+        """Return the table, one line a leaf."""
+        head = ("path", "shape", "dtype", "role", "layout", "fans", "law", "std", "rule")
+        return table([head, *(_cells(row) for row in self)])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    fans = f"{row.fans.fan_in:g}:{row.fans.fan_out:g}" if row.fans else ""
+    std = "" if row.std is None else f"{row.std:.4g}"
+    role = row.use.role if row.use else ""
+    dtype = getattr(row.dtype, "name", str(row.dtype))
+    cells = (row.path, str(row.shape), dtype, role, layout_text(row.layout), fans)
+    return (*cells, row.law.text, std, row.rule)
+
+
+def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> Plan:
+    """Say what :func:`jaxinit.initialize` would do with every leaf of a tree.
+
+    Args:
+        params: Any tree of arrays or ``jax.ShapeDtypeStruct``. Leaves that have no shape
+            and dtype are left as they are.
+        rules: Pairs (match, initializer). The first that matches a leaf makes it. ``match``
+            is a glob over the whole path (``"**/kernel"``; ``*`` stays between two slashes,
+            ``**`` crosses them, ``{a,b}`` and ``[ab]`` are choices), or a function of
+            (path, leaf). The initializer is any function ``(key, shape, dtype)``, or
+            ``keep`` for a leaf that stays as it is.
+        uses: What :func:`jaxinit.trace_params` found. With it, initializers of this library
+            that were given no ``layout`` get the traced one.
+
+    Returns:
+        The plan: one row a leaf, and a table when printed.
+
+    Raises:
+        ValueError: Leaves that no rule matches, all of them listed; leaves that are to be
+            kept but have no values; a pattern with an open bracket.
+        TypeError: A rule is not such a pair, or a match gave no boolean.
+
+    Example:
+        >>> import jax
+        >>> from functools import partial
+        >>> import jaxinit
+        >>> S = jax.ShapeDtypeStruct
+        >>> layer = {"kernel": S((256, 512), "float32"), "bias": S((512,), "float32")}
+        >>> params = {"layer": layer}
+        >>> rules = [("**/bias", jaxinit.zeros), ("**/kernel", jaxinit.xavier_normal)]
+        >>> print(jaxinit.plan(params, rules))
+        path          shape       dtype    law            std      rule
+        ------------  ----------  -------  -------------  -------  ---------
+        layer/bias    (512,)      float32  zeros          0        **/bias
+        layer/kernel  (256, 512)  float32  xavier_normal  0.05103  **/kernel
+    """
+    where = "plan"
+    return make_plan(where, params, check_rules(where, rules), uses)
+
+
+def make_plan(
+    where: str,
+    params: PyTree,
+    rules: Sequence[Rule],
+    uses: Uses | None = None,
+    fallback: Callable[[ParamUse], tuple[Initializer, str, str] | str] | None = None,
+) -> Plan:
+    """Return the plan that rules make, and behind them a choice by traced use.
+
+    Args:
+        where: Name of the function that errors are to name.
+        params: Any tree.
+        rules: Checked rules.
+        uses: Traced uses, or None.
+        fallback: For a leaf that no rule matches: its initializer, the text of the law and
+            that of the rule; or a text that says why there is none.
+
+    Returns:
+        The plan.
+    """
+    paths, leaves, structure = flatten(where, params)
+    rows: list[Row] = []
+    missed: list[str] = []
+    for path, leaf in zip(paths, leaves, strict=True):
+        use = uses.get(path) if uses is not None else None
+        if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
+            rows.append(Row(path, (), type(leaf).__name__, keep, Law("keep"), "no array"))
+            continue
+        shape = tuple(leaf.shape)
+        found = _first(where, rules, path, leaf)
+        if found is not None:
+            text, initializer = found
+            initializer, law = _bound(initializer, shape, use)
+            rows.append(Row(path, shape, leaf.dtype, initializer, law, text, use))
+            continue
+        choice = fallback(use) if fallback is not None and use is not None else "no rule"
+        if isinstance(choice, str):
+            missed.append(
+                f"{path} {shape}" + ("" if choice == "no rule" else f" ({choice})")
+            )
+            continue
+        initializer, law_text, text = choice
+        law = law_of(initializer, shape)._replace(text=law_text)
+        rows.append(Row(path, shape, leaf.dtype, initializer, law, text, use))
+    if missed:
+        rule = "every leaf needs a rule"
+        advice = 'Add rules in front, or ("**", keep) at the end.'
+        got = f"{len(missed)} without one: {'; '.join(missed)}"
+        value_error(where, rule, got, advice)
+    _check_kept(where, rows, leaves)
+    return Plan(rows, structure)
+
+
+def check_rules(where: str, rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return the rules if they are pairs of a match and an initializer."""
+    rule = "rules must be a list of pairs (match, initializer)"
+    advice = 'Write [("**/bias", jaxinit.zeros), ("**", jaxinit.lecun_normal)].'
+    if isinstance(rules, (str, dict)) or not isinstance(rules, Sequence):
+        type_error(where, rule, f"rules={rules!r}", advice)
+    for pair in rules:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            type_error(where, rule, f"the rule {pair!r}", advice)
+        match, initializer = pair
+        if isinstance(match, str):
+            pattern(where, match)
+        elif not callable(match):
+            type_error(
+                where, "match must be a glob or a function", f"match={match!r}", advice
+            )
+        if not callable(initializer) and not isinstance(initializer, Keep):
+            rule = "an initializer must be a function (key, shape, dtype), or keep"
+            type_error(where, rule, f"{initializer!r} for match={match!r}", advice)
+    return tuple((match, initializer) for match, initializer in rules)
+
+
+def _first(
+    where: str, rules: Sequence[Rule], path: str, leaf: Any
+) -> tuple[str, Initializer | Keep] | None:
+    for number, (match, initializer) in enumerate(rules):
+        if isinstance(match, str):
+            if matches(where, match, path):
+                return match, initializer
+            continue
+        answer = match(path, leaf)
+        if not isinstance(answer, (bool, np.bool_)):
+            rule = "a match function must return True or False"
+            got = f"{answer!r} for {path!r}"
+            type_error(where, rule, got, "Compare names, shapes or dtypes, not values.")
+        if answer:
+            return getattr(match, "__name__", f"rule {number}"), initializer
+    return None
+
+
+def _bound(
+    initializer: Initializer | Keep, shape: tuple[int, ...], use: ParamUse | None
+) -> tuple[Initializer | Keep, Law]:
+    """Return the initializer with the traced layout, and its law."""
+    if isinstance(initializer, Keep):
+        return initializer, Law("keep")
+    law = _law_if_known(initializer, shape)
+    if use is not None and use.role == "weight" and takes_layout(initializer):
+        name = getattr(initializer, "__name__", "")
+        traced = use.layout if "orthogonal" in name else use.fans
+        if traced is not None:
+            told = functools.partial(initializer, layout=traced)  # pyright: ignore[reportCallIssue]
+            law = law_of(told, shape)._replace(text=law.text)
+            return cast("Initializer", told), law
+    return initializer, law
+
+
+def _law_if_known(initializer: Initializer, shape: tuple[int, ...]) -> Law:
+    try:
+        return law_of(initializer, shape)
+    except ValueError:  # the shape does not suit it: drawing says so, with the path
+        return Law(getattr(initializer, "__name__", repr(initializer)))
+
+
+def _check_kept(where: str, rows: Sequence[Row], leaves: Sequence[Any]) -> None:
+    lost = [
+        row.path
+        for row, leaf in zip(rows, leaves, strict=True)
+        if isinstance(row.initializer, Keep)
+        and row.rule != "no array"
+        and not isinstance(leaf, np.ndarray)
+        and not (hasattr(leaf, "addressable_shards") or is_traced(leaf))
+    ]
+    if lost:
+        rule = "a leaf that is to be kept must have values"
+        advice = "Give arrays for these, or an initializer."
+        value_error(where, rule, f"only shapes for {', '.join(lost)}", advice)
+
+
+def size_of(row: Row) -> int:
+    """Return how many bytes the leaf takes."""
+    return math.prod(row.shape) * jnp.dtype(row.dtype).itemsize

@@ -1,0 +1,303 @@
+"""A traced function as a flat list of steps, from which parts can be cut and compared.
+
+Calls with several results are opened, so that what belongs to one result can be told from
+the rest. A piece of the list has a key that is equal for equal computations on other
+inputs.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Container, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
+
+_OPENED = frozenset({
+    "closed_call",
+    "core_call",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "custom_vjp_call_jaxpr",
+    "jit",
+    "pjit",
+    "remat",
+    "remat2",
+    "checkpoint",
+})
+_ONLY_PROGRAM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
+
+Ref = tuple[str, Any]
+"""``("step", (number, result))``, ``("input", number)`` or ``("value", array)``."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """One operation.
+
+    Attributes:
+        primitive: What is done.
+        params: Its static parameters.
+        inputs: Where its arguments come from.
+        avals: The shapes and dtypes of its results.
+        context: The settings of JAX that it was traced under.
+    """
+
+    primitive: Any
+    params: dict[str, Any]
+    inputs: tuple[Ref, ...]
+    avals: tuple[Any, ...]
+    context: Any
+
+
+def flatten_program(program: ClosedJaxpr) -> tuple[list[Step], list[Ref]]:
+    """Return the steps of a program in order, and where its results come from."""
+    steps: list[Step] = []
+    inputs: list[Ref] = [("input", i) for i in range(len(program.jaxpr.invars))]
+    results = _open(program.jaxpr, program.consts, inputs, steps)
+    return steps, results
+
+
+def _open(
+    jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Ref], steps: list[Step]
+) -> list[Ref]:
+    known: dict[Any, Ref] = {
+        var: ("value", value) for var, value in zip(jaxpr.constvars, consts, strict=True)
+    }
+    known.update(zip(jaxpr.invars, inputs, strict=True))
+
+    def read(atom: Any) -> Ref:
+        return ("value", atom.val) if isinstance(atom, Literal) else known[atom]
+
+    for equation in jaxpr.eqns:
+        given = tuple(read(atom) for atom in equation.invars)
+        inner = _inner(equation)
+        if inner is not None:
+            results = _open(
+                getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), given, steps
+            )
+        else:
+            avals = tuple(var.aval for var in equation.outvars)
+            results = [("step", (len(steps), i)) for i in range(len(avals))]
+            step = Step(equation.primitive, equation.params, given, avals, equation.ctx)
+            steps.append(step)
+        known.update(zip(equation.outvars, results, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _inner(equation: Any) -> Any:
+    """Return the program of a call that is to be opened, or None."""
+    if equation.primitive.name not in _OPENED:
+        return None
+    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    if inner is None or len(getattr(inner, "jaxpr", inner).invars) != len(equation.invars):
+        return None
+    single = len(equation.outvars) == 1 and equation.primitive.name in ("jit", "pjit")
+    return None if single else inner
+
+
+def run_step(step: Step, values: Sequence[Any]) -> list[Any]:
+    """Return the results of one step, computed or traced."""
+    if step.primitive.name in ("jit", "pjit"):
+        return list(_as_function(_Identified(step.params["jaxpr"]))(*values))
+    bound = step.primitive.get_bind_params(step.params)
+    functions, params = (
+        bound if isinstance(bound, tuple) else ((), bound)
+    )  # JAX < 0.10: a pair
+    with step.context.manager:
+        results = step.primitive.bind(*functions, *values, **params)
+    return list(results) if step.primitive.multiple_results else [results]
+
+
+class _Identified:
+    """A program, compared by identity, so that its compiled form can be kept."""
+
+    def __init__(self, program: ClosedJaxpr) -> None:
+        self.program = program
+
+    def __hash__(self) -> int:
+        return id(self.program)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identified) and self.program is other.program
+
+
+@functools.lru_cache(maxsize=256)
+def _as_function(program: _Identified) -> Callable[..., Any]:
+    return jax.jit(jaxpr_as_fun(program.program))
+
+
+def needed(
+    steps: Sequence[Step], wanted: Sequence[Ref], known: Container[Ref] = ()
+) -> list[int]:
+    """Return the numbers of the steps that the wanted values depend on, in order.
+
+    Args:
+        steps: The whole program.
+        wanted: The values.
+        known: Values that are known already, unless they are wanted.
+
+    Returns:
+        Numbers of steps, ascending.
+    """
+    seen: set[int] = set()
+    stack = [ref[1][0] for ref in wanted if ref[0] == "step"]
+    while stack:
+        number = stack.pop()
+        if number not in seen:
+            seen.add(number)
+            inputs = steps[number].inputs
+            stack.extend(r[1][0] for r in inputs if r[0] == "step" and r not in known)
+    return sorted(seen)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Piece:
+    """Some steps of a program, cut free of it.
+
+    Attributes:
+        steps: The steps; their inputs count within the piece.
+        results: Where the wanted values come from.
+        key: Equal for pieces that compute the same of other inputs.
+    """
+
+    steps: tuple[Step, ...]
+    results: tuple[Ref, ...]
+    key: Any
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Piece) and self.key == other.key
+
+    def __call__(self, *inputs: Any) -> list[Any]:
+        """Return the wanted values, computed or traced."""
+        done: list[list[Any]] = []
+
+        def read(ref: Ref) -> Any:
+            kind, place = ref
+            if kind == "step":
+                return done[place[0]][place[1]]
+            return inputs[place] if kind == "input" else place
+
+        for step in self.steps:
+            done.append(run_step(step, [read(ref) for ref in step.inputs]))
+        return [read(ref) for ref in self.results]
+
+
+def cut_piece(
+    steps: Sequence[Step],
+    numbers: Sequence[int],
+    wanted: Sequence[Ref],
+    known: Container[Ref] = (),
+) -> tuple[Piece, list[Ref]]:
+    """Return the piece of these steps, and what outside of it it takes as inputs.
+
+    Args:
+        steps: The whole program.
+        numbers: The steps of the piece, in order.
+        wanted: The values that it is to give.
+        known: Values that are known already and come from outside.
+
+    Returns:
+        The piece; and references into the whole, one an input. Literals of rank 0 stay
+        inside.
+    """
+    inside = {number: i for i, number in enumerate(numbers)}
+    outside: dict[Any, int] = {}
+    taken: list[Ref] = []
+
+    def rewrite(ref: Ref) -> Ref:
+        kind, place = ref
+        if kind == "step" and place[0] in inside and ref not in known:
+            return ("step", (inside[place[0]], place[1]))
+        if kind == "value" and np.ndim(place) == 0 and not _is_key(place):
+            return ref
+        name = (kind, id(place) if kind == "value" else place)
+        if name not in outside:
+            outside[name] = len(taken)
+            taken.append(ref)
+        return ("input", outside[name])
+
+    own = tuple(
+        dataclasses.replace(steps[n], inputs=tuple(map(rewrite, steps[n].inputs)))
+        for n in numbers
+    )
+    results = tuple(rewrite(ref) for ref in wanted)
+    key = (tuple(_step_key(step) for step in own), tuple(map(_ref_key, results)))
+    return Piece(own, results, key), taken
+
+
+def _is_key(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _ref_key(ref: Ref) -> Any:
+    kind, place = ref
+    if kind != "value":
+        return ref
+    array = np.asarray(place)
+    return ("value", str(array.dtype), array.tobytes(), type(place) in (int, float, bool))
+
+
+def _step_key(step: Step) -> Any:
+    inputs = tuple(map(_ref_key, step.inputs))
+    avals = tuple(map(str, step.avals))
+    return (
+        step.primitive.name,
+        params_key(step.primitive.name, step.params),
+        inputs,
+        avals,
+    )
+
+
+def params_key(name: str, params: dict[str, Any]) -> Any:
+    """Return static parameters as something that can be compared and hashed."""
+    if name in _ONLY_PROGRAM:
+        return _value_key(params.get("call_jaxpr", params.get("jaxpr")))
+    return tuple((key, _value_key(value)) for key, value in sorted(params.items()))
+
+
+def _value_key(value: Any) -> Any:
+    if isinstance(value, (ClosedJaxpr, Jaxpr)):
+        return _program_key(_Identified(value))  # pyright: ignore[reportArgumentType]
+    if isinstance(value, (tuple, list)) and type(value) in (tuple, list):
+        return tuple(map(_value_key, value))
+    if isinstance(value, np.ndarray):
+        return (str(value.dtype), value.shape, value.tobytes())
+    try:
+        hash(value)
+    except TypeError:
+        return ("object", id(value))
+    return value
+
+
+@functools.lru_cache(maxsize=4096)
+def _program_key(program: _Identified) -> Any:
+    """Return a program by what it computes, whatever its variables are called."""
+    jaxpr = getattr(program.program, "jaxpr", program.program)
+    consts = getattr(program.program, "consts", ())
+    names: dict[Any, int] = {}
+    for var in (*jaxpr.constvars, *jaxpr.invars):
+        names[var] = len(names)
+
+    def read(atom: Any) -> Any:
+        if isinstance(atom, Literal):
+            return _ref_key(("value", atom.val))
+        return names[atom]
+
+    lines = []
+    for equation in jaxpr.eqns:
+        inputs = tuple(read(atom) for atom in equation.invars)
+        for var in equation.outvars:
+            names[var] = len(names)
+        avals = tuple(str(var.aval) for var in equation.outvars)
+        own = params_key(equation.primitive.name, equation.params)
+        lines.append((equation.primitive.name, own, inputs, avals))
+    avals = tuple(str(var.aval) for var in (*jaxpr.constvars, *jaxpr.invars))
+    fixed = tuple(_ref_key(("value", c)) if not _is_key(c) else id(c) for c in consts)
+    return (avals, fixed, tuple(lines), tuple(read(atom) for atom in jaxpr.outvars))

@@ -1,0 +1,1 @@
+"""Reading from a forward pass how each parameter is used."""

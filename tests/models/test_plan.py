@@ -1,0 +1,417 @@
+"""Paths, keys, rules, plans and what they draw."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.core import FrozenDict
+
+import jaxinit
+from jaxinit import kaiming_normal, lecun_normal, normal, orthogonal, xavier_uniform, zeros
+from jaxinit.models.initialize import initialize
+from jaxinit.models.keys import fold_in, leaf_keys, path_key
+from jaxinit.models.paths import flatten, matches, path_hash
+from jaxinit.models.plan import Plan, keep, plan
+from jaxinit.models.wrappers import InParts, per_slice
+
+KEY = jax.random.key(0)
+
+
+def spec(*shape: int, dtype: Any = "float32") -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def error_of(f: Any, *args: Any, **kwargs: Any) -> str:
+    with pytest.raises((ValueError, TypeError)) as error:
+        f(*args, **kwargs)
+    return str(error.value)
+
+
+# ----------------------------------------------------------------------------- paths
+
+
+def test_paths_of_containers():
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass
+    class Layer:
+        w: Any
+
+    tree = {
+        "a": [spec(1), (spec(2),)],
+        "b/c": {"w": spec(3)},
+        "d": Layer(spec(4)),
+        "": spec(5),
+    }
+    paths, _, _ = flatten("test", tree)
+    assert paths == ["''", "a/0", "a/1/0", "'b/c'/w", "d/w"]
+    assert flatten("test", FrozenDict({"a": {"b": spec(1)}}))[0] == ["a/b"]
+
+
+def test_paths_are_unambiguous():
+    names = ["a", "a/b", "b", "'a'", "a'b", ""]
+    seen = set()
+    for first in names:
+        for second in names:
+            (path,), _, _ = flatten("test", {first: {second: spec(1)}})
+            assert path not in seen
+            seen.add(path)
+
+
+def test_same_paths_are_refused():
+    class Twins:
+        pass
+
+    names = (jax.tree_util.DictKey("x"), jax.tree_util.DictKey("x"))
+    jax.tree_util.register_pytree_with_keys(
+        Twins, lambda _: ([(name, 1.0) for name in names], None), lambda *_: Twins()
+    )
+    assert error_of(flatten, "plan", {"t": Twins()}) == (
+        "plan: leaves need different paths, from which their keys are made; "
+        "got t/x and t/x. Rename one of them."
+    )
+
+
+GLOBS = [
+    ("**", "a/b/c", True),
+    ("*", "a", True),
+    ("*", "a/b", False),
+    ("**/w", "w", True),
+    ("**/w", "a/b/w", True),
+    ("**/w", "a/bw", False),
+    ("a/**", "a/b/c", True),
+    ("a/**/w", "a/w", True),
+    ("a/**/w", "a/b/c/w", True),
+    ("**/{query,key}/kernel", "l/0/key/kernel", True),
+    ("**/{query,key}/kernel", "l/0/value/kernel", False),
+    ("l/[0-3]/w", "l/2/w", True),
+    ("l/[!0-3]/w", "l/2/w", False),
+    ("l/?/w", "l/2/w", True),
+    ("l.w", "lxw", False),
+    ("'b/c'/w", "'b/c'/w", True),
+    ("b/c/w", "'b/c'/w", True),
+    ("**/w", "'b/c'/w", True),
+]
+
+
+@pytest.mark.parametrize(("glob", "path", "answer"), GLOBS)
+def test_globs(glob, path, answer):
+    assert matches("test", glob, path) is answer
+
+
+def test_open_brackets_are_refused():
+    assert error_of(plan, {"a": spec(1)}, [("a/{b,c", zeros)]) == (
+        "plan: every { in a pattern must have its partner; got match='a/{b,c'. "
+        "Close it, or give a function of the path."
+    )
+
+
+# ------------------------------------------------------------------------------ keys
+
+
+def test_host_keys_are_those_of_jax():
+    paths = [f"layer/{i}/w" for i in range(50)]
+    for key in (KEY, jax.random.key(2**31 + 7)):
+        for path, mine in zip(paths, leaf_keys("test", key, paths), strict=True):
+            high, low = divmod(path_hash(path), 1 << 32)
+            theirs = jax.random.fold_in(
+                jax.random.fold_in(key, np.uint32(high)), np.uint32(low)
+            )
+            np.testing.assert_array_equal(
+                jax.random.key_data(mine), jax.random.key_data(theirs), strict=True
+            )
+
+
+def test_fold_in_rejects_a_flipped_bit():
+    keys = np.array([[1, 2]], np.uint32)
+    assert (
+        fold_in(keys, np.array([3], np.uint32)) != fold_in(keys, np.array([2], np.uint32))
+    ).all()
+
+
+def test_traced_and_other_keys():
+    paths = ["a", "b/c"]
+    traced = jax.jit(
+        lambda key: [jax.random.key_data(k) for k in leaf_keys("t", key, paths)]
+    )(KEY)
+    host = [jax.random.key_data(k) for k in leaf_keys("t", KEY, paths)]
+    np.testing.assert_array_equal(traced, host)
+    rbg = jax.random.key(0, impl="rbg")
+    eager = leaf_keys("t", rbg, paths)[1]
+    high, low = divmod(path_hash("b/c"), 1 << 32)
+    theirs = jax.random.fold_in(jax.random.fold_in(rbg, np.uint32(high)), np.uint32(low))
+    np.testing.assert_array_equal(jax.random.key_data(eager), jax.random.key_data(theirs))
+
+
+def test_hash_is_pinned():
+    assert path_hash("layer/kernel") == int.from_bytes(
+        bytes.fromhex("70e39db97188eb1d"), "big"
+    )
+
+
+# ------------------------------------------------------------------------------ plan
+
+PARAMS = {
+    "embed": {"table": spec(50, 16)},
+    "layers": [
+        {"kernel": spec(16, 32), "bias": spec(32)},
+        {"kernel": spec(32, 8, dtype="bfloat16"), "bias": spec(8)},
+    ],
+}
+RULES = [
+    ("**/bias", zeros),
+    ("embed/*", functools.partial(normal, std=0.02)),
+    (lambda _, leaf: leaf.dtype == jnp.bfloat16, xavier_uniform),
+    ("**", kaiming_normal),
+]
+
+
+def test_first_matching_rule_wins():
+    made = plan(PARAMS, RULES)
+    assert [row.law.text for row in made] == [
+        "normal(std=0.02)",
+        "zeros",
+        "kaiming_normal",
+        "zeros",
+        "xavier_uniform",
+    ]
+    assert made["layers/0/kernel"].std == pytest.approx((2 / 16) ** 0.5)
+    assert made["layers/1/kernel"].std == pytest.approx((2 / 40) ** 0.5)
+
+
+def test_plan_prints():
+    assert str(plan(PARAMS, RULES)) == PRINTED
+
+
+PRINTED = """\
+path             shape     dtype     law               std     rule
+---------------  --------  --------  ----------------  ------  --------
+embed/table      (50, 16)  float32   normal(std=0.02)  0.02    embed/*
+layers/0/bias    (32,)     float32   zeros             0       **/bias
+layers/0/kernel  (16, 32)  float32   kaiming_normal    0.3536  **
+layers/1/bias    (8,)      float32   zeros             0       **/bias
+layers/1/kernel  (32, 8)   bfloat16  xavier_uniform    0.2236  <lambda>"""
+
+
+def test_all_leaves_without_a_rule_are_listed():
+    assert error_of(plan, PARAMS, [("**/bias", zeros)]) == (
+        "plan: every leaf needs a rule; got 3 without one: embed/table (50, 16); "
+        "layers/0/kernel (16, 32); layers/1/kernel (32, 8). "
+        'Add rules in front, or ("**", keep) at the end.'
+    )
+
+
+def test_rules_are_checked_at_once():
+    assert error_of(plan, PARAMS, {"**": zeros}).startswith(
+        "plan: rules must be a list of pairs (match, initializer); got rules={"
+    )
+    assert error_of(plan, PARAMS, [("**", 3)]) == (
+        "plan: an initializer must be a function (key, shape, dtype), or keep; "
+        "got 3 for match='**'. "
+        'Write [("**/bias", jaxinit.zeros), ("**", jaxinit.lecun_normal)].'
+    )
+    assert error_of(plan, PARAMS, [(3, zeros)]).startswith(
+        "plan: match must be a glob or a function; got match=3."
+    )
+    assert error_of(plan, PARAMS, [(lambda _, leaf: leaf.shape, zeros)]) == (
+        "plan: a match function must return True or False; got (50, 16) for 'embed/table'. "
+        "Compare names, shapes or dtypes, not values."
+    )
+
+
+def test_kept_leaves_need_values():
+    assert error_of(plan, PARAMS, [("layers/**", keep), ("**", zeros)]) == (
+        "plan: a leaf that is to be kept must have values; got only shapes for "
+        "layers/0/bias, layers/0/kernel, layers/1/bias, layers/1/kernel. "
+        "Give arrays for these, or an initializer."
+    )
+
+
+def test_traced_layout_reaches_the_rules():
+    params = {"w": spec(3, 64, 32)}
+
+    def apply(params, x):
+        return jax.lax.scan(lambda x, w: (x @ w @ w.T, None), x, params["w"])[0]
+
+    uses = jaxinit.trace_params(apply, params, spec(4, 64))
+    blind = plan(params, [("**", lecun_normal)])
+    told = plan(params, [("**", lecun_normal)], uses=uses)
+    assert blind["w"].std == pytest.approx((3 * 64) ** -0.5)
+    assert told["w"].std == pytest.approx(64**-0.5)
+    own = functools.partial(lecun_normal, layout="BOI")
+    assert plan(params, [("**", own)], uses=uses)["w"].std == pytest.approx(32**-0.5)
+
+
+LAWS = [
+    functools.partial(normal, std=0.3, mean=1.0),
+    functools.partial(jaxinit.uniform, low=-1.0, high=3.0),
+    functools.partial(jaxinit.truncated_normal, std=1.0, low=-1.0, high=2.0),
+    functools.partial(jaxinit.variance_scaling, scale=2.0, mode="fan_out"),
+    functools.partial(kaiming_normal, nonlinearity="gelu"),
+    functools.partial(jaxinit.kaiming_uniform, a=5**0.5),
+    jaxinit.xavier_truncated_normal,
+    functools.partial(orthogonal, gain=3.0),
+    per_slice(
+        functools.partial(lecun_normal, layout=jaxinit.Fans(300, 300)),
+        [1.0] * 200 + [3.0] * 200,
+    ),
+    InParts(orthogonal, 1, (100, 200)),
+]
+
+
+@pytest.mark.parametrize("initializer", LAWS)
+def test_stated_law_is_that_of_the_draw(initializer):
+    shape = (400, 300)
+    law = plan({"w": spec(*shape)}, [("**", initializer)])["w"].law
+    drawn = np.asarray(initializer(KEY, shape), np.float64)
+    count = drawn.size
+    assert law.std is not None
+    assert law.mean is not None
+    assert law.kurtosis is not None
+    # Five standard errors: a false alarm in 2e6 checks.
+    error = 5 * np.sqrt((law.kurtosis - 1) / count) / 2
+    assert abs(drawn.std() / law.std - 1) < error
+    assert abs(drawn.mean() - law.mean) < 5 * law.std / np.sqrt(count)
+    fourth = ((drawn - drawn.mean()) ** 4).mean() / drawn.var() ** 2
+    assert fourth == pytest.approx(law.kurtosis, abs=0.15 * law.kurtosis)
+
+
+# -------------------------------------------------------------------------- initialize
+
+
+def equal(a: Any, b: Any) -> bool:
+    same = jax.tree.map(lambda x, y: x.dtype == y.dtype and bool((x == y).all()), a, b)
+    return all(jax.tree.leaves(same))
+
+
+def test_values_are_those_of_single_calls():
+    made = initialize(KEY, PARAMS, RULES)
+    one = kaiming_normal(path_key(KEY, "layers/0/kernel"), (16, 32), jnp.float32)
+    assert equal(made["layers"][0]["kernel"], one)
+    assert made["layers"][1]["kernel"].dtype == jnp.bfloat16
+    assert jax.tree.structure(made) == jax.tree.structure(PARAMS)
+
+
+def test_other_leaves_do_not_move():
+    made = initialize(KEY, PARAMS, RULES)
+    more = {"aaa": spec(7, 7), "layers": PARAMS["layers"], "zzz": spec(3, 3)}
+    again = initialize(KEY, more, RULES)
+    assert equal(made["layers"], again["layers"])
+
+
+def test_seeds_and_leaves_have_streams_of_their_own():
+    params = {name: spec(40, 40) for name in "abc"}
+    rules = [("**", lecun_normal)]
+    drawn = [
+        np.asarray(leaf).ravel()
+        for seed in range(3)
+        for leaf in jax.tree.leaves(initialize(jax.random.key(seed), params, rules))
+    ]
+    table = np.corrcoef(drawn) - np.eye(len(drawn))
+    assert abs(table).max() < 5.5 / 40  # standard error 1 / 40 over 36 pairs
+
+
+def test_jit_and_vmap_give_the_same_bits():
+    made = plan(PARAMS, RULES)
+    keys = jax.random.split(KEY, 3)
+    stacked = jax.vmap(lambda key: initialize(key, PARAMS, made))(keys)
+    loop = [initialize(key, PARAMS, made) for key in keys]
+    assert equal(stacked, jax.tree.map(lambda *x: jnp.stack(x), *loop))
+    assert equal(jax.jit(lambda key: initialize(key, PARAMS, made))(keys[0]), loop[0])
+
+
+def test_keep_and_missing_leaves_of_a_checkpoint():
+    loaded = {"body": jnp.ones((3, 3)), "head": spec(3, 5)}
+
+    def has_values(path: str, leaf: Any) -> bool:
+        return isinstance(leaf, jax.Array)
+
+    made = initialize(KEY, loaded, [(has_values, keep), ("**", lecun_normal)])
+    assert made["body"] is loaded["body"]
+    assert made["head"].shape == (3, 5)
+
+
+def test_foreign_initializers_are_compiled_once():
+    count = [0]
+
+    def theirs(key, shape, dtype=None):
+        count[0] += 1
+        return jax.random.normal(key, shape, dtype)
+
+    params = {f"layer{i}": spec(4, 4) for i in range(6)}
+    made = initialize(KEY, params, [("**", theirs)])
+    assert count[0] == 1
+    one = jax.random.normal(path_key(KEY, "layer3"), (4, 4), "float32")
+    np.testing.assert_allclose(made["layer3"], one, rtol=1e-6)
+
+
+def test_static_leaves_are_left_alone():
+    tree = {"w": spec(2, 2), "name": "relu", "f": jnp.tanh}
+    made = initialize(KEY, tree, [("**", lecun_normal)])
+    assert made["name"] == "relu"
+    assert made["f"] is jnp.tanh
+
+
+def test_refusals_name_the_leaf():
+    assert error_of(initialize, KEY, {"a": {"b": spec(3)}}, [("**", lecun_normal)]) == (
+        "initialize: an initializer refused a leaf; got a/b (3,) by lecun_normal, which "
+        "said: "
+        "lecun_normal: shape needs at least 2 axes; got shape=(3,). For a bias use "
+        "zeros, or a "
+        "plain law with an explicit std; to scale by the weight's fans pass "
+        "layout=Fans(fan_in, fan_out). Change the rule '**'."
+    )
+
+    def wrong(key, shape, dtype=None):
+        return jnp.zeros((2, 2), "float32")
+
+    assert error_of(initialize, KEY, {"a": spec(3)}, [("**", wrong)]) == (
+        "initialize: an initializer must give the shape and dtype that it is asked for; "
+        "got float32[2, 2] for a (3,). Change wrong."
+    )
+
+
+def test_plan_of_another_tree_is_refused():
+    made = plan({"a": spec(3)}, [("**", zeros)])
+    assert isinstance(made, Plan)
+    assert error_of(initialize, KEY, {"a": spec(4)}, made) == (
+        "initialize: the plan must be for the paths and shapes of this tree; got "
+        "differences at "
+        "a (3,), a (4,). Make a plan of this tree."
+    )
+
+
+# ------------------------------------------------------------------------- per slice
+
+
+def test_per_slice_scales_each_layer():
+    inner = functools.partial(lecun_normal, layout="BIO")
+    shape = (4, 30, 30)
+    w = per_slice(inner, lambda i: 1 / (i + 1))(KEY, shape, jnp.float32)
+    plain = inner(KEY, shape, jnp.float32)
+    for i in range(4):
+        np.testing.assert_array_equal(w[i], plain[i] * np.float32(1 / (i + 1)))
+    low = per_slice(inner, [1.0, 0.5, 0.25, 3.0])(KEY, shape, jnp.bfloat16)
+    wide = per_slice(inner, [1.0, 0.5, 0.25, 3.0])(KEY, shape, jnp.float32)
+    np.testing.assert_array_equal(low, wide.astype(jnp.bfloat16))
+
+
+def test_per_slice_errors():
+    assert error_of(per_slice, 3, [1.0]) == (
+        "per_slice: initializer must be a function; got 3. Give for example "
+        "jaxinit.lecun_normal."
+    )
+    assert error_of(per_slice, lecun_normal, [float("nan")]) == (
+        "per_slice: scales must be finite; got nan. Give finite factors."
+    )
+    assert error_of(per_slice(lecun_normal, [1.0]), KEY, (4, 3, 3)) == (
+        "per_slice: there must be one scale a slice; got 1 scales for 4 slices of axis 0. "
+        "Give one a layer."
+    )
+    assert error_of(per_slice(lecun_normal, [1.0], axis=3), KEY, (4, 3)) == (
+        "per_slice: axis must be one of the leaf's; got axis=3 for shape=(4, 3). "
+        "Give that of the stack."
+    )
