@@ -15,6 +15,7 @@ from jaxinit.signal.fixed import MeanField as MeanField
 from jaxinit.signal.fixed import fixed_points as fixed_points
 from jaxinit.signal.fixed import mean_field as mean_field
 from jaxinit.signal.jacobian import jacobian_singular_values as jacobian_singular_values
+from jaxinit.signal.lsuv import lsuv as lsuv
 from jaxinit.signal.maps import Moments as Moments
 from jaxinit.signal.maps import correlation_map as correlation_map
 from jaxinit.signal.maps import length_map as length_map
