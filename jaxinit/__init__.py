@@ -39,10 +39,12 @@ from jaxinit.models.auto import auto as auto
 from jaxinit.models.initialize import initialize as initialize
 from jaxinit.models.keys import path_key as path_key
 from jaxinit.models.materialize import materialize as materialize
+from jaxinit.models.plan import Plan as Plan
 from jaxinit.models.plan import keep as keep
 from jaxinit.models.plan import plan as plan
 from jaxinit.models.trace.entry import trace_params as trace_params
 from jaxinit.models.use import ParamUse as ParamUse
+from jaxinit.models.use import Uses as Uses
 from jaxinit.models.wrappers import per_slice as per_slice
 
 __version__ = "0.1.0"

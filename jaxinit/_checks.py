@@ -5,10 +5,12 @@ Every text reads ``function: rule; got argument=value. What to do.`` A wrong val
 no array data that is traced, and return the argument in its canonical form.
 """
 
+import contextlib
 import difflib
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import jax
@@ -36,6 +38,7 @@ NARROW_FLOATS = (
 REAL_DTYPES = ("float64", "float32", *NARROW_FLOATS)
 COMPLEX_DTYPES = ("complex64", "complex128")
 _WIDE = {"float64": "float32", "complex128": "complex64"}
+_KNOWN = {jnp.dtype(name): name for name in (*REAL_DTYPES, *COMPLEX_DTYPES)}
 
 
 def value_error(where: str, rule: str, got: str, advice: str) -> NoReturn:
@@ -112,18 +115,21 @@ def check_dtype(
     """Return a float (or complex) dtype that draws are exact in."""
     if dtype is None:
         return jnp.dtype(jax.dtypes.canonicalize_dtype(np.float64))
-    known = REAL_DTYPES + COMPLEX_DTYPES if allow_complex else REAL_DTYPES
-    rule = f"dtype must be one of {', '.join(known)}"
     try:
         result = jnp.dtype(dtype)
+        known = _KNOWN.get(result)
+        got = result.name
     except TypeError:
-        type_error(where, rule, f"dtype={dtype!r}", "Choose one of these.")
-    if result.name not in known:
-        type_error(where, rule, f"dtype={result.name}", "Choose one of these.")
-    if result.name in _WIDE and jax.dtypes.canonicalize_dtype(result) != result:
-        rule = f"dtype {result.name} needs 64-bit mode"
-        advice = f"Set JAX_ENABLE_X64=1 before JAX starts, or ask for {_WIDE[result.name]}."
-        value_error(where, rule, f"dtype={result.name} with it off", advice)
+        known, got = None, repr(dtype)
+    if known is None or (known in COMPLEX_DTYPES and not allow_complex):
+        choices = REAL_DTYPES + COMPLEX_DTYPES if allow_complex else REAL_DTYPES
+        rule = f"dtype must be one of {', '.join(choices)}"
+        type_error(where, rule, f"dtype={got}", "Choose one of these.")
+    result = jnp.dtype(known)
+    if known in _WIDE and jax.dtypes.canonicalize_dtype(result) != result:
+        rule = f"dtype {known} needs 64-bit mode"
+        advice = f"Set JAX_ENABLE_X64=1 before JAX starts, or ask for {_WIDE[known]}."
+        value_error(where, rule, f"dtype={known} with it off", advice)
     return result
 
 
@@ -207,17 +213,30 @@ def check_out_sharding(where: str, sharding: OutSharding) -> OutSharding:
         if no_mesh:
             rule = "out_sharding as a PartitionSpec needs a mesh in context"
             advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
-            value_error(where, rule, f"out_sharding={sharding}", advice)
+            value_error(where, rule, f"out_sharding=PartitionSpec{tuple(sharding)}", advice)
         return sharding
     if isinstance(sharding, NamedSharding):
-        if no_mesh and AxisType.Explicit in sharding.mesh.axis_types:
+        try:
+            with mesh_context(sharding):
+                return sharding
+        except (ValueError, TypeError):  # inside jit no mesh can be entered
             rule = "out_sharding on a mesh with explicit axes needs that mesh in context"
-            advice = "Enter it with jax.set_mesh(mesh)."
-            value_error(where, rule, f"out_sharding={sharding.spec}", advice)
-        return sharding
+            got = f"out_sharding=PartitionSpec{tuple(sharding.spec)} inside jit without it"
+            value_error(where, rule, got, "Call jit under jax.set_mesh(mesh).")
     rule = "out_sharding must be a NamedSharding, a PartitionSpec or None"
     advice = "Build one with jax.sharding.NamedSharding(mesh, spec)."
     type_error(where, rule, f"out_sharding={sharding!r}", advice)
+
+
+def mesh_context(sharding: OutSharding) -> AbstractContextManager[object]:
+    """Return what enters the mesh of a sharding, where JAX would ask for that."""
+    if (
+        isinstance(sharding, NamedSharding)
+        and AxisType.Explicit in sharding.mesh.axis_types
+        and jax.sharding.get_abstract_mesh().empty
+    ):
+        return jax.set_mesh(sharding.mesh)  # pyright: ignore[reportArgumentType]
+    return contextlib.nullcontext()
 
 
 def listed(values: Sequence[object]) -> str:

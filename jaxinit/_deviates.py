@@ -161,12 +161,13 @@ def bounded_normal(words: jax.Array, interval: Interval) -> jax.Array:
     """Return standard normal deviates that lie in an interval."""
     folded = _folded(words)
     size, rest = _magnitude(folded), _magnitude(_complement(folded))
-    positive = words >> (words.dtype.itemsize * 8 - 1) == 1
-    low_part = jnp.where(positive, 1 + size, rest) / 2
-    high_part = jnp.where(positive, rest, 1 + size) / 2
+    # Turned with the piece, so that the least word still gives the lowest value.
+    upper = (words >> (words.dtype.itemsize * 8 - 1) == 1) == (interval.sign > 0)
+    low_part = jnp.where(upper, 1 + size, rest) / 2
+    high_part = jnp.where(upper, rest, 1 + size) / 2
     below = interval.below + low_part * interval.mass
     above = interval.above + high_part * interval.mass
-    x = interval.centre + interval.mass * _with_sign_of(size, words)
+    x = interval.centre + interval.mass * jnp.where(upper, size, -size)
     tail = 2 * jnp.minimum(below, above)
     if words.dtype == jnp.uint64:
         z = _quantile_64(jnp.abs(x), tail)
@@ -189,7 +190,9 @@ def complex_normal(real: jax.Array, imag: jax.Array) -> Parts:
 
 def complex_truncated_normal(radius: jax.Array, angle: jax.Array) -> Parts:
     """Return circular normal deviates whose modulus is cut at 2, scaled to variance 1."""
-    square = _minus_log_1m(_unit(radius) * -math.expm1(-4))
+    cut = math.exp(-4)
+    lower, rest = _unit(radius) * (1 - cut), _unit(~radius) + cut * _unit(radius)
+    square = jnp.where(lower < 0.25, _minus_log_1m(lower), _minus_log(rest))
     return _polar(jnp.sqrt(square) * (1 / DISC_TRUNCATED_STD), angle)
 
 
@@ -250,10 +253,8 @@ def _minus_log(y: jax.Array) -> jax.Array:
 
 
 def _minus_log_1m(t: jax.Array) -> jax.Array:
-    """Return ``-log(1 - t)`` for t in (0, 1), with its relative precision near 0."""
-    if t.dtype == jnp.float64:
-        return -jnp.log1p(-t)
-    return jnp.where(t < 0.25, t * _polynomial(_LOG, -t), _minus_log(1 - t))
+    """Return ``-log(1 - t)`` for t in (0, 1/4), with its relative precision near 0."""
+    return -jnp.log1p(-t) if t.dtype == jnp.float64 else t * _polynomial(_LOG, -t)
 
 
 def _quantile_64(size: jax.Array, rest: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ arguments of it, so that all initializers of one law share it.
 import dataclasses
 import functools
 import math
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding
 
 from jaxinit import _deviates
-from jaxinit._checks import is_traced, value_error
+from jaxinit._checks import mesh_context, value_error
 from jaxinit._deviates import Interval, bounded_normal
 from jaxinit._types import Key, OutSharding
 from jaxinit._words import random_words
@@ -35,6 +35,29 @@ _COMPLEX = {
     "truncated_normal": _deviates.complex_truncated_normal,
 }
 UNIFORM_LIMIT = math.sqrt(3)
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def word_bits(dtype: np.dtype[Any]) -> Literal[32, 64]:
+    """Return the size of the words, and of the floats, that a dtype is computed in."""
+    return 64 if dtype in {_FLOAT64, np.dtype(np.complex128)} else 32
+
+
+class Range(NamedTuple):
+    """What a dtype can hold: no less than ``least`` but for 0, no more than ``most``."""
+
+    least: float
+    most: float
+
+
+@functools.cache
+def range_of(dtype: np.dtype[Any]) -> Range:
+    """Return the range of values of a dtype that are not rounded to 0 or infinity."""
+    wide = _FLOAT64 if word_bits(dtype) == 64 else _FLOAT32
+    info = jnp.finfo(wide if dtype.kind == "c" else dtype)
+    # Processors may flush what is below the normal range of the float computed in.
+    normal = float(np.finfo(wide).tiny)
+    return Range(max(float(info.smallest_subnormal) / 2, normal), float(info.max))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +84,12 @@ class Draw:
     @property
     def bits(self) -> Literal[32, 64]:
         """Size of the words, and of the floats that are computed in."""
-        return 64 if self.dtype.name in {"float64", "complex128"} else 32
+        return word_bits(self.dtype)
 
     @property
     def compute_dtype(self) -> np.dtype[Any]:
         """The real dtype that values are computed in before the one rounding."""
-        return np.dtype(np.float64 if self.bits == 64 else np.float32)
+        return _FLOAT64 if self.bits == 64 else _FLOAT32
 
     @property
     def limit(self) -> float:
@@ -100,20 +123,17 @@ def check_scale(
         std: Its standard deviation. 0 is fine.
         limit: The largest distance from ``shift``, in units of ``std``.
     """
-    if is_traced(shift) or is_traced(std) or std == 0:
+    if not isinstance(shift, float) or not isinstance(std, float) or std == 0:
         return
-    part = {"complex64": np.float32, "complex128": np.float64}
-    info = jnp.finfo(part.get(draw.dtype.name, draw.dtype))
-    normal = float(np.finfo(draw.compute_dtype).tiny)
-    least = max(float(info.smallest_subnormal) / 2, normal)
+    least, most = range_of(draw.dtype)
     if std <= least:
         rule = f"std must be above {least:.3g}, which {draw.dtype.name} rounds to 0"
         advice = "Use a wider dtype, or scale the weight up here and down in the layer."
         value_error(where, rule, f"std={std:.6g}", advice)
-    most = abs(float(shift)) + limit * float(std)
-    if most > float(info.max):
-        rule = f"values must stay below {float(info.max):g}, the largest {draw.dtype.name}"
-        got = f"std={std:.6g}, which draws values up to {most:.6g}"
+    furthest = abs(shift) + limit * std
+    if furthest > most:
+        rule = f"values must stay below {most:g}, the largest {draw.dtype.name}"
+        got = f"std={std:.6g}, which draws values up to {furthest:.6g}"
         value_error(where, rule, got, "Use a smaller scale or a wider dtype.")
 
 
@@ -139,22 +159,17 @@ def execute(
     Returns:
         The array.
     """
-
-    def number(value: float | jax.Array) -> Any:
-        dtype = draw.compute_dtype
-        return jnp.asarray(value, dtype) if is_traced(value) else dtype.type(value)
-
-    numbers = jax.tree.map(number, (shift, scale, limits, interval))
-    return _program(draw, key, *numbers)
+    with mesh_context(draw.sharding):
+        return _program(draw, key, shift, scale, limits, interval)
 
 
 @functools.partial(jax.jit, static_argnames="draw")
 def _program(
     draw: Draw,
     key: Key,
-    shift: jax.Array,
-    scale: jax.Array,
-    limits: tuple[jax.Array, jax.Array] | None,
+    shift: float | jax.Array,
+    scale: float | jax.Array,
+    limits: tuple[float | jax.Array, float | jax.Array] | None,
     interval: Interval | None,
 ) -> jax.Array:
     def values(
@@ -178,7 +193,9 @@ def _program(
             result = jnp.clip(result, *limits)
         return result.astype(draw.dtype)
 
-    return placed(values, draw.sharding)(key, shift, scale, limits, interval)
+    numbers = (shift, scale, limits, interval)
+    in_full = jax.tree.map(lambda v: jnp.asarray(v, draw.compute_dtype), numbers)
+    return placed(values, draw.sharding)(key, *in_full)
 
 
 def placed(f: Any, sharding: OutSharding) -> Any:

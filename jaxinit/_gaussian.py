@@ -33,6 +33,16 @@ _MOST_PIECES = 4096  # reached only by functions that are themselves noisy
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_ORDER)
 _CHILD_NODES = np.concatenate([(_NODES - 1) / 2, (_NODES + 1) / 2])
+_FROM_VALUES = np.linalg.inv(np.polynomial.legendre.legvander(_NODES, _ORDER - 1))
+_TO_ENDS = (
+    np.polynomial.legendre.legvander(np.array([-1.0, 1.0]), _ORDER - 1) @ _FROM_VALUES
+)
+_TO_END_SLOPES = (
+    np.polynomial.legendre.legval(
+        np.array([-1.0, 1.0]), np.polynomial.legendre.legder(np.eye(_ORDER))
+    ).T
+    @ _FROM_VALUES
+)
 _TO_CHILDREN = np.polynomial.legendre.legvander(_CHILD_NODES, _ORDER - 1) @ np.linalg.inv(
     np.polynomial.legendre.legvander(_NODES, _ORDER - 1)
 )
@@ -42,6 +52,7 @@ class Resolved(NamedTuple):
     """A function at quadrature nodes that resolve it; all arrays are float64."""
 
     function: Function
+    reach: int  # resolved for |x| <= 2**reach
     at_zero: float
     x: np.ndarray
     weights: np.ndarray
@@ -161,7 +172,7 @@ def _refine(
         reach = np.maximum(np.abs(left), np.abs(right))
         missed = _misfit(values, fine, _NOISE * reach)
         if slopes is not None and fine_slopes is not None:
-            missed |= _misfit(slopes, fine_slopes, np.full_like(reach, _NOISE))
+            missed |= _misfit(slopes, fine_slopes, 4 * _NOISE * (1 + reach))
         narrow = missed & (right - left <= _NARROWEST * reach)
         breaks.append(middle[narrow])
         missed &= ~narrow
@@ -188,6 +199,26 @@ def _stack_halves(fine: np.ndarray) -> np.ndarray:
     return np.concatenate([fine[:, :_ORDER], fine[:, _ORDER:]])
 
 
+def _kinks(pieces: _Pieces) -> np.ndarray:
+    """Return the edges where value, slope or curvature of both sides differ."""
+    columns = [pieces.values]
+    if pieces.slopes is not None:
+        columns.append(pieces.slopes)
+    differ = np.zeros(pieces.left.size - 1, bool)
+    width = pieces.right - pieces.left
+    for column in columns:
+        size = np.abs(column).max(1)
+        noise = 40 * _NOISE * (1 + np.abs(pieces.left[1:]))
+        least = 1e-9 * np.maximum(size[1:], size[:-1]) + noise
+        ends, steepness = column @ _TO_ENDS.T, column @ _TO_END_SLOPES.T
+        differ |= np.abs(ends[1:, 0] - ends[:-1, 1]) > least
+        least_width = np.minimum(width[1:], width[:-1])
+        right = steepness[1:, 0] * (least_width / width[1:])
+        gap = np.abs(right - steepness[:-1, 1] * (least_width / width[:-1]))
+        differ |= gap > 100 * least
+    return pieces.right[:-1][differ]
+
+
 @functools.lru_cache(maxsize=64)
 def resolve(function: Function, reach: int = 5) -> Resolved:
     """Return the function resolved for ``|x| <= 2**reach``."""
@@ -196,18 +227,17 @@ def resolve(function: Function, reach: int = 5) -> Resolved:
     evaluate_at = functools.partial(evaluate, function)
     pieces = _refine(evaluate_at, edges)
     if pieces.breaks.size:
-        pieces = _refine(evaluate_at, np.union1d(edges, pieces.breaks))._replace(
-            breaks=pieces.breaks
-        )
+        pieces = _refine(evaluate_at, np.union1d(edges, pieces.breaks))
     half = (pieces.right - pieces.left) / 2
     return Resolved(
         function,
+        reach,
         float(evaluate(function, np.zeros(1))[0][0]),
         _nodes(pieces.left, pieces.right).reshape(-1),
         (half[:, None] * _WEIGHTS).reshape(-1),
         pieces.values.reshape(-1),
         None if pieces.slopes is None else pieces.slopes.reshape(-1),
-        np.union1d(pieces.breaks, [0.0]),
+        np.union1d(_kinks(pieces), [0.0]),
     )
 
 

@@ -116,7 +116,7 @@ def resolve_layout(
     if isinstance(layout, str):
         layout = Layout(layout)
     if not isinstance(layout, Layout):
-        rule = "layout must be a string, a Layout, Fans or None"
+        rule = "layout must say what each axis is, as a string or a Layout"
         type_error(where, rule, f"layout={layout!r}", 'For a dense kernel write "IO".')
     if len(layout.axes) != len(shape):
         rule = "layout needs one letter an axis"

@@ -8,9 +8,11 @@ Other key implementations go through ``jax.random.bits``.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxinit._types import Key
@@ -22,21 +24,21 @@ _PARITY = 0x1BD11BDA
 _Pair = tuple[jax.Array, jax.Array]
 
 
-def threefry_2x32(key: _Pair, counter: _Pair) -> _Pair:
-    """Return the two words of Threefry-2x32 with 20 rounds."""
-    schedule = (*key, key[0] ^ key[1] ^ jnp.uint32(_PARITY))
+def threefry_2x32(key: Any, counter: Any) -> Any:
+    """Return the two words of Threefry-2x32 with 20 rounds, of JAX or NumPy arrays."""
+    schedule = (*key, key[0] ^ key[1] ^ np.uint32(_PARITY))
     x0, x1 = counter[0] + schedule[0], counter[1] + schedule[1]
     for group in range(1, 6):
         for distance in _ROTATIONS[(group - 1) % 2]:
             x0 = x0 + x1
             x1 = _rotate_left(x1, distance) ^ x0
         x0 = x0 + schedule[group % 3]
-        x1 = x1 + (schedule[(group + 1) % 3] + jnp.uint32(group))
+        x1 = x1 + (schedule[(group + 1) % 3] + np.uint32(group))
     return x0, x1
 
 
-def _rotate_left(x: jax.Array, distance: int) -> jax.Array:
-    return (x << jnp.uint32(distance)) | (x >> jnp.uint32(32 - distance))
+def _rotate_left(x: Any, distance: int) -> Any:
+    return (x << np.uint32(distance)) | (x >> np.uint32(32 - distance))
 
 
 def linear_index(shape: Sequence[int], coordinates: Sequence[jax.Array]) -> _Pair:

@@ -10,3 +10,5 @@ import jax
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+collect_ignore = ["oracles"]  # scripts that made constants, with needs of their own

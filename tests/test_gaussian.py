@@ -55,6 +55,24 @@ def test_kinks_are_found_where_they_are():
     np.testing.assert_allclose(resolved.breaks, [-0.77, 0.0, 0.3], atol=1e-14)
 
 
+def test_kinks_at_powers_of_two_are_found():
+    np.testing.assert_array_equal(resolve(jax.nn.hard_tanh).breaks, [-1.0, 0.0, 1.0])
+    squared = resolve(lambda x: jnp.maximum(x - 2.0, 0.0) ** 2)
+    np.testing.assert_array_equal(squared.breaks, [0.0, 2.0])
+    np.testing.assert_array_equal(resolve(jax.nn.silu).breaks, [0.0])
+
+
+@pytest.mark.parametrize("bound", [1.0, 0.7])
+def test_correlated_box(bound):
+    """E f'(u) f'(v) of a clip is the probability that both lie inside."""
+    stats = pytest.importorskip("scipy.stats")
+    spread = 0.81 * np.array([[1.0, 0.83], [0.83, 1.0]])
+    law = stats.multivariate_normal([0, 0], spread, abseps=1e-12, releps=1e-12)
+    inside = law.cdf([bound] * 2, lower_limit=[-bound] * 2)
+    got = correlated(resolve(lambda x: jnp.clip(x, -bound, bound)), 0.81, 0.83)[1]
+    np.testing.assert_allclose(got, inside, atol=1e-10)
+
+
 def test_one_node_moved_shows():
     """The check can fail: a rule that is off by 1e-10 is told from a right one."""
     resolved = resolve(jnp.tanh)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from jaxinit._checks import (
+    NARROW_FLOATS,
     check_any_dtype,
     check_dtype,
     check_int,
@@ -19,6 +21,7 @@ from jaxinit._checks import (
     check_rank,
     check_shape,
     is_traced,
+    mesh_context,
     type_error,
     value_error,
 )
@@ -48,8 +51,13 @@ class Pattern:
     fixed: tuple[tuple[int, int], ...] = ()
 
 
+def _filled(pattern: Pattern, value: Any) -> jax.Array:
+    with mesh_context(pattern.sharding):
+        return _fill(pattern, value)
+
+
 @functools.partial(jax.jit, static_argnames="pattern")
-def fill(pattern: Pattern, value: jax.Array) -> jax.Array:
+def _fill(pattern: Pattern, value: jax.Array) -> jax.Array:
     """Return the value, broadcast, where the pattern holds, and 0 elsewhere."""
 
     def along(axis: int) -> jax.Array:
@@ -142,7 +150,7 @@ def constant(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    value: Scalar | complex,
+    value: Scalar | complex | Sequence[Any],
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     """Return one value everywhere, or an array spread over the shape.
@@ -230,7 +238,7 @@ def identity(
         pair,
         period=max(1, lengths[pair[1]]),
     )
-    return fill(pattern, _rounded(where, "gain", number, result))
+    return _filled(pattern, _rounded(where, "gain", number, result))
 
 
 def dirac(
@@ -307,7 +315,7 @@ def dirac(
         period=max(1, lengths[second] // count),
         fixed=tuple((axis, lengths[axis] // 2) for axis in window),
     )
-    return fill(pattern, result.type(1))
+    return _filled(pattern, result.type(1))
 
 
 def _constant(
@@ -330,7 +338,7 @@ def _constant(
         got = f"value of shape {fill_value.shape} for shape={lengths}"
         value_error(where, "value must broadcast to shape", got, "Give one number.")
     sharding = check_out_sharding(where, out_sharding)
-    return fill(Pattern(lengths, result, sharding), fill_value)
+    return _filled(Pattern(lengths, result, sharding), fill_value)
 
 
 def _check_unused_key(where: str, key: Key | None) -> None:
@@ -354,7 +362,7 @@ def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "c" or exact.dtype.kind != "c":
         wide = exact.astype(np.complex128 if dtype.kind == "c" else np.float64)
         with np.errstate(all="ignore"):
-            rounded = wide.astype(dtype)
+            rounded = _once(wide, dtype)
             back = rounded.astype(wide.dtype)
         whole = jnp.issubdtype(dtype, np.integer) or dtype == np.bool_
         held = (back == wide) if whole else np.isfinite(back) & ((back != 0) | (wide == 0))
@@ -363,3 +371,24 @@ def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     rule = f"{name} must be a finite number that {dtype.name} can hold"
     shown = f"{exact.item():g}" if exact.size == 1 else f"an array of shape {exact.shape}"
     value_error(where, rule, f"{name}={shown}", "Use a wider dtype.")
+
+
+def _once(wide: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return float64 values rounded once: NumPy reaches narrow floats by way of float32.
+
+    Rounded to odd there, a value on its way keeps the side of every tie that it is on.
+
+    Args:
+        wide: The values.
+        dtype: What they are rounded to.
+
+    Returns:
+        The values in the dtype.
+    """
+    if dtype.name not in NARROW_FLOATS:
+        return wide.astype(dtype)
+    near = wide.astype(np.float32)
+    inward = np.where(np.abs(near) > np.abs(wide), np.nextafter(near, np.float32(0)), near)
+    sticky = (inward != wide) & np.isfinite(near)
+    odd = inward.view(np.uint32) | sticky.astype(np.uint32)
+    return odd.view(np.float32).astype(dtype)

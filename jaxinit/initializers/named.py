@@ -120,7 +120,7 @@ def from_config(config: Mapping[str, Any]) -> Callable[..., jax.Array]:
     parameters = list(inspect.signature(function).parameters.values())[3:]
     known = [p.name for p in parameters]
     for option in options:
-        check_choice(where, f"option of {function.__name__}", option, known)
+        check_choice(where, "option", option, known)
     for p in parameters:
         if p.default is p.empty:
             check_present(where, function.__name__, p.name, options)

@@ -21,10 +21,11 @@ from jaxinit._checks import (
     check_number,
     check_out_sharding,
     check_shape,
+    mesh_context,
     value_error,
 )
 from jaxinit._deviates import complex_normal, normal
-from jaxinit._draw import placed
+from jaxinit._draw import placed, range_of, word_bits
 from jaxinit._layout import Layout, resolve_layout, single_axis
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 from jaxinit._words import random_words
@@ -78,8 +79,9 @@ def orthogonal(
         gain: Factor on the matrix, at least 0, dimensionless. May be traced.
         layout: The role of each axis; None for ``"IO"`` with window axes in front. ``B``
             axes hold independent matrices; ``I`` and window axes together are the rows.
-        out_sharding: Where the result is to live. Every device makes the whole matrix and
-            keeps its part, so that values do not depend on the mesh.
+        out_sharding: Where the result is to live. Values do not depend on the mesh, but
+            every device holds a whole matrix while it is made, which they may put together
+            from draws of each.
 
     Returns:
         An array of exactly ``shape`` and ``dtype``.
@@ -104,7 +106,7 @@ def orthogonal(
         >>> import jaxinit
         >>> w = jaxinit.orthogonal(jax.random.key(0), (12, 64, 32), layout="BIO")
         >>> gram = jax.numpy.einsum("bio,bij->boj", w, w)
-        >>> bool(abs(gram - jax.numpy.eye(32)).max() < 1e-5)
+        >>> bool(abs(gram - jax.numpy.eye(32)[None]).max() < 1e-5)
         True
     """
     where = "orthogonal"
@@ -196,29 +198,26 @@ def _check_no_groups(where: str, layout: Layout) -> None:
 
 def _draw_frames(where: str, key: Key, frames: Frames, gain: Scalar) -> jax.Array:
     factor = check_number(where, "gain", gain, least=0)
-    wide = np.float64 if frames.dtype.name in {"float64", "complex128"} else np.float32
     if isinstance(factor, float):
         _check_entries(where, frames, factor)
-        factor = wide(factor)
-    return _program(frames, check_key(where, key), factor)
+    with mesh_context(frames.sharding):
+        return _program(frames, check_key(where, key), factor)
 
 
 def _check_entries(where: str, frames: Frames, gain: float) -> None:
     """Refuse entries, of size ``gain / sqrt(n)``, that the dtype rounds to 0."""
-    part = {"complex64": np.float32, "complex128": np.float64}
-    info = jnp.finfo(part.get(frames.dtype.name, frames.dtype))
+    least, most = range_of(frames.dtype)
     lengths = [frames.shape[axis] for axis in frames.order[frames.batch :]]
     largest = max(math.prod(lengths[: frames.rows]), math.prod(lengths[frames.rows :]), 1)
     size = gain / math.sqrt(largest)
-    least = float(info.smallest_subnormal) / 2
-    if gain != 0 and not least < size <= gain <= float(info.max):
+    if gain != 0 and not least < size <= gain <= most:
         rule = f"entries of size gain / sqrt({largest}) must fit {frames.dtype.name}"
-        got = f"gain={gain:g}, of which it holds {least:.3g} to {float(info.max):g}"
+        got = f"gain={gain:g}, of which it holds {least:.3g} to {most:g}"
         value_error(where, rule, got, "Use a wider dtype.")
 
 
 @functools.partial(jax.jit, static_argnames="frames")
-def _program(frames: Frames, key: Key, gain: jax.Array) -> jax.Array:
+def _program(frames: Frames, key: Key, gain: float | jax.Array) -> jax.Array:
     lengths = tuple(frames.shape[axis] for axis in frames.order)
     batch, matrix = lengths[: frames.batch], lengths[frames.batch :]
     rows, columns = math.prod(matrix[: frames.rows]), math.prod(matrix[frames.rows :])
@@ -237,7 +236,8 @@ def _program(frames: Frames, key: Key, gain: jax.Array) -> jax.Array:
             in_place = jnp.where(along == index, in_place, jnp.zeros_like(in_place))
         return in_place.astype(frames.dtype)
 
-    return placed(values, frames.sharding)(key, gain)
+    wide = jnp.float64 if word_bits(frames.dtype) == 64 else jnp.float32
+    return placed(values, frames.sharding)(key, jnp.asarray(gain, wide))
 
 
 def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
@@ -251,7 +251,7 @@ def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
     Returns:
         The matrices, in the float dtype that is computed in.
     """
-    bits = 64 if dtype.name in {"float64", "complex128"} else 32
+    bits = word_bits(dtype)
     if dtype.kind == "c":
         g = lax.complex(*complex_normal(*random_words(key, shape, bits, 2)))
         q, r = lax.linalg.qr(g, full_matrices=False)

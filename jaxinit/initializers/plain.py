@@ -220,7 +220,7 @@ def _standard_bounds(
         value_error(where, "std must be above 0", "std=0", "Use constant for one value.")
     if high <= low:
         got = f"low={low:g}, high={high:g}"
-        value_error(where, "high must be above low", got, "Swap the bounds.")
+        value_error(where, "high must be above low", got, "Give a wider interval.")
     start, end = (low - mean) / std, (high - mean) / std
     furthest = {32: 10, 64: 35}[draw.bits]
     if start > furthest or end < -furthest:

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import math
 from fractions import Fraction
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from jaxinit._checks import (
     check_number,
     check_out_sharding,
     check_shape,
-    is_traced,
+    mesh_context,
     type_error,
 )
 from jaxinit._deviates import normal
@@ -108,12 +107,12 @@ def sparse(
     # In exact arithmetic of the share as it is written: 0.1 of 10 is 1, not 2.
     zeros = math.ceil(Fraction(repr(share)) * count)
     plan = SparseDraw(draw, order, len(outputs), zeros)
-    number = scale if is_traced(scale) else draw.compute_dtype.type(scale)
-    return _program(plan, check_key(where, key), number)
+    with mesh_context(sharding):
+        return _program(plan, check_key(where, key), scale)
 
 
 @functools.partial(jax.jit, static_argnames="plan")
-def _program(plan: SparseDraw, key: Key, scale: jax.Array) -> jax.Array:
+def _program(plan: SparseDraw, key: Key, scale: float | jax.Array) -> jax.Array:
     draw = plan.draw
     ordered = tuple(draw.shape[a] for a in plan.order)
     split = len(ordered) - plan.outputs
@@ -132,5 +131,5 @@ def _program(plan: SparseDraw, key: Key, scale: jax.Array) -> jax.Array:
         kept = kept.reshape(ordered).transpose(tuple(np.argsort(plan.order)))
         return jnp.where(kept, drawn, 0).astype(draw.dtype)
 
-    result: Any = placed(values, draw.sharding)(key, scale)
-    return result
+    number = jnp.asarray(scale, draw.compute_dtype)
+    return placed(values, draw.sharding)(key, number)

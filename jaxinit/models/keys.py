@@ -13,12 +13,8 @@ import numpy as np
 
 from jaxinit._checks import check_key, is_traced
 from jaxinit._types import Key
+from jaxinit._words import threefry_2x32
 from jaxinit.models.paths import path_hash
-
-# Threefry-2x32, 20 rounds: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-# 2011.
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = np.uint32(0x1BD11BDA)
 
 
 def path_key(key: Key, path: str) -> Key:
@@ -104,13 +100,4 @@ def threefry_block(keys: np.ndarray, high: np.ndarray, low: np.ndarray) -> np.nd
     Returns:
         The words, shape ``(n, 2)``.
     """
-    ks = [keys[:, 0], keys[:, 1], keys[:, 0] ^ keys[:, 1] ^ _PARITY]
-    x, y = high + ks[0], low + ks[1]
-    for i in range(5):
-        for rotation in _ROTATIONS[i % 2]:
-            x = x + y
-            y = (y << np.uint32(rotation)) | (y >> np.uint32(32 - rotation))
-            y = x ^ y
-        x = x + ks[(i + 1) % 3]
-        y = y + ks[(i + 2) % 3] + np.uint32(i + 1)
-    return np.stack([x, y], axis=1)
+    return np.stack(threefry_2x32((keys[:, 0], keys[:, 1]), (high, low)), axis=1)

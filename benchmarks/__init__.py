@@ -1,0 +1,1 @@
+"""What jaxinit costs, measured against jax.nn.initializers and PyTorch in one run."""

@@ -1,0 +1,144 @@
+"""The study: its cold time, against a loop in PyTorch, over seeds, and theory alone."""
+
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks._timing import Row
+from jaxinit.signal import mean_field, phase_diagram, study
+
+_MEMORY = """
+import resource, sys
+from jaxinit.signal import study
+study("tanh", "xavier_uniform", depth=10, width=64, seeds=int(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def run(quick: bool) -> Iterator[Row]:
+    """Yield the figures of the study and of theory."""
+    depth, width, seeds = (10, 64, 4) if quick else (100, 512, 32)
+    size = ["--depth", str(depth), "--width", str(width), "--seeds", str(seeds)]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "jaxinit", "study", "--plain", *size]
+        start, before = time.perf_counter(), _children()
+        subprocess.run(
+            [*command, "--out", f"{folder}/a.png"], check=True, capture_output=True
+        )
+        cold = time.perf_counter() - start
+        note = f"4 schemes, with start and compilation; {_children() - before:.1f} s of CPU"
+        yield Row("default study, cold", cold, goal=25, note=note)
+    yield from _against_torch(depth, width, 2 if quick else 8)
+    yield from _over_seeds(depth if quick else 50, width // 2, 8 if quick else 256)
+    start = time.perf_counter()
+    mean_field("mish", 1.3, 0.2)
+    yield Row("theory of one activation, cold", time.perf_counter() - start, goal=1)
+    start = time.perf_counter()
+    phase_diagram("atan", np.linspace(0.5, 3, 30), np.linspace(0, 1, 20))
+    yield Row("phase diagram of 30 x 20, cold", time.perf_counter() - start, goal=10)
+    peak = [_peak(n) for n in ((1, 8) if quick else (1, 1000))]
+    note = f"of the process; {peak[0] / 2**20:.0f} MiB for one seed"
+    yield Row("peak memory at 1000 seeds", peak[1], "bytes", goal=2**31, note=note)
+
+
+def _children() -> float:
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _peak(seeds: int) -> float:
+    command = [sys.executable, "-c", _MEMORY, str(seeds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout) * 1024
+
+
+def _timed(depth: int, width: int, seeds: int) -> tuple[float, float]:
+    """Return wall and CPU seconds of a study whose program is compiled already."""
+    start, cpu = time.perf_counter(), time.process_time()
+    study("relu", "kaiming_normal", depth=depth, width=width, seeds=seeds, seed=1)
+    return time.perf_counter() - start, time.process_time() - cpu
+
+
+def _against_torch(depth: int, width: int, seeds: int) -> Iterator[Row]:
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return
+
+    def loop() -> tuple[float, float]:
+        """Seeds one by one: draw, forward with moments, backward with norms."""
+        start, cpu = time.perf_counter(), time.process_time()
+        found = []
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            x = torch.randn(1, width, requires_grad=True)
+            outs = [x]
+            for _ in range(depth):
+                w = torch.empty(width, width)
+                torch.nn.init.kaiming_normal_(w, nonlinearity="relu")
+                outs.append(torch.relu(outs[-1] @ w.T))
+                outs[-1].retain_grad()
+            outs[-1].backward(torch.randn(1, width))
+            found.append([_moments(out) for out in outs])
+        return time.perf_counter() - start, time.process_time() - cpu
+
+    _timed(depth, width, seeds)
+    ours, theirs = [], []
+    for _ in range(3):
+        ours.append(_timed(depth, width, seeds))
+        theirs.append(loop())
+    ratios = [t[0] / o[0] for o, t in zip(ours, theirs, strict=True)]
+    cpu = [t[1] / o[1] for o, t in zip(ours, theirs, strict=True)]
+    yield Row(
+        f"{seeds} seeds, {depth} x {width}, warm",
+        min(o[0] for o in ours),
+        against="a loop in PyTorch",
+        theirs=min(t[0] for t in theirs),
+        ratio=float(np.median(ratios)),
+        cpu_ratio=float(np.median(cpu)),
+        goal=3,
+        note=f"{jax.local_device_count()} devices",
+    )
+
+
+def _moments(out: Any) -> tuple[Any, ...]:
+    """Return in PyTorch what a study measures of a layer."""
+    value, slope = out.detach(), out.grad
+    mean = value.mean()
+    centred = value - mean
+    square = centred.square().mean()
+    return (
+        mean,
+        square.sqrt().log10(),
+        value.square().mean().sqrt().log10(),
+        centred.pow(4).mean() / square.square(),
+        (value > 0).float().mean(),
+        slope.square().mean().sqrt().log10(),
+    )
+
+
+def _over_seeds(depth: int, width: int, seeds: int) -> Iterator[Row]:
+    for count in (1, seeds):
+        _timed(depth, width, count)
+    one = [_timed(depth, width, 1) for _ in range(5)]
+    many = _timed(depth, width, seeds)
+    each = many[0] / seeds
+    yield Row(
+        f"time a seed, {seeds} seeds, {depth} x {width}",
+        each,
+        against="one seed alone",
+        theirs=float(np.median([o[0] for o in one])),
+        ratio=float(np.median([o[0] for o in one])) / each,
+        cpu_ratio=float(np.median([o[1] for o in one])) / max(many[1] / seeds, 1e-9),
+        goal=2,
+        note="" if math.isfinite(each) else "no time",
+    )

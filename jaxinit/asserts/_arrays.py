@@ -1,0 +1,258 @@
+"""Assertions on one array: its form, its mean, its variance, its whole law."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinit import _checks
+from jaxinit._types import DTypeLike
+from jaxinit.asserts._laws import (
+    Law,
+    check_alpha,
+    check_known,
+    mean_limits,
+    variance_limits,
+)
+from jaxinit.asserts._moments import Array, Measured, measure
+from jaxinit.asserts._report import Finding, settle
+
+
+def assert_array(
+    x: Array,
+    shape: tuple[int | None, ...] | None = None,
+    dtype: DTypeLike | None = None,
+    *,
+    rank: int | None = None,
+) -> None:
+    """Assert the shape, dtype and rank of an array; what is None is not looked at.
+
+    Args:
+        x: The array; under ``jax.jit`` no ``chex.chexify`` is needed.
+        shape: The exact shape, with None for an axis of any length.
+        dtype: The exact dtype.
+        rank: The number of axes.
+
+    Raises:
+        AssertionError: If one of them differs; the text lists all that do.
+        TypeError: If ``x`` is no array.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxinit import asserts
+        >>> asserts.assert_array(jnp.zeros((3, 4)), shape=(3, None), rank=2)
+    """
+    where = "assert_array"
+    check_array(where, x)
+    settle(where, form(x, shape, dtype, rank))
+
+
+def assert_mean(
+    x: Array,
+    mean: float = 0.0,
+    *,
+    std: float,
+    distribution: str = "normal",
+    kurtosis: float | None = None,
+    alpha: float = 1e-9,
+) -> None:
+    """Assert that an array can have been drawn with this mean.
+
+    Args:
+        x: One or more independent draws, of any shape and float or complex dtype.
+        mean: The mean of the law, before rounding to the dtype.
+        std: Its standard deviation, as in :class:`Law`; at 0 every value is the mean.
+        distribution: ``"normal"``, ``"uniform"``, ``"truncated_normal"``, ``"other"``.
+        kurtosis: Of an ``"other"`` law.
+        alpha: Probability, at most, that draws which are right are rejected.
+
+    Raises:
+        AssertionError: If the sample mean is outside :func:`mean_limits`.
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import jax
+        >>> from jaxinit import asserts
+        >>> x = jax.random.normal(jax.random.key(0), (256, 256))
+        >>> asserts.assert_mean(x, 0.0, std=1.0)
+    """
+    where = "assert_mean"
+    check_array(where, x)
+    law = Law(std, mean, distribution, kurtosis)
+    settle(where, _mean(x, measure(where, x, law), law, check_alpha(where, alpha)))
+
+
+def assert_variance(
+    x: Array,
+    variance: float,
+    *,
+    mean: float = 0.0,
+    distribution: str = "normal",
+    kurtosis: float | None = None,
+    alpha: float = 1e-9,
+) -> None:
+    """Assert that an array can have been drawn with this variance.
+
+    What is tested is the mean of ``abs(x - mean)**2``, with the ``mean`` given, not that
+    of the sample. Few draws can only show gross faults: to see a standard deviation
+    that is wrong by 1 % takes some 400 000, by 10 % some 4000. Arrays of several keys
+    may be stacked.
+
+    Args:
+        x: One or more independent draws, of any shape and float or complex dtype.
+        variance: The variance of the law, before rounding to the dtype; at 0 every value is
+            the mean.
+        mean: Its mean.
+        distribution: ``"normal"``, ``"uniform"``, ``"truncated_normal"``, ``"other"``.
+        kurtosis: Of an ``"other"`` law.
+        alpha: Probability, at most, that draws which are right are rejected.
+
+    Raises:
+        AssertionError: If the sample variance is outside :func:`variance_limits`.
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import jax
+        >>> from jaxinit import asserts
+        >>> x = 0.1 * jax.random.normal(jax.random.key(0), (256, 256))
+        >>> asserts.assert_variance(x, 0.01)
+    """
+    where = "assert_variance"
+    check_array(where, x)
+    law = Law(
+        math.sqrt(check_known(where, "variance", variance, 0.0)),
+        mean,
+        distribution,
+        kurtosis,
+    )
+    settle(where, _variance(x, measure(where, x, law), law, check_alpha(where, alpha)))
+
+
+def assert_law(x: Array, law: Law, *, alpha: float = 1e-9) -> None:
+    """Assert that an array can have been drawn from this law.
+
+    Every value is finite, none is farther from the mean than a uniform or truncated law
+    reaches, and mean and variance are within their limits at ``alpha / 2`` each. With
+    ``std=0``, every value is the mean itself.
+
+    Args:
+        x: One or more independent draws, of any shape and float or complex dtype.
+        law: The law before rounding to the dtype.
+        alpha: Probability, at most, that draws which are right are rejected.
+
+    Raises:
+        AssertionError: If one of them does not hold; the text lists all that do not.
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import jax
+        >>> from jaxinit import asserts
+        >>> x = jax.random.uniform(jax.random.key(0), (256, 256), minval=-1.0)
+        >>> asserts.assert_law(x, asserts.Law(std=3**-0.5, distribution="uniform"))
+    """
+    where = "assert_law"
+    check_array(where, x)
+    settle(where, of_law(where, x, law, check_alpha(where, alpha)))
+
+
+def check_array(where: str, x: Any) -> None:
+    """Refuse what is not an array."""
+    if not isinstance(x, (jax.Array, np.ndarray, np.generic)):
+        rule = "x must be a jax.Array or a numpy.ndarray"
+        _checks.type_error(where, rule, f"x of type {type(x).__name__}", "Pass an array.")
+
+
+def form(
+    x: Any, shape: tuple[int | None, ...] | None, dtype: DTypeLike | None, rank: int | None
+) -> list[Finding]:
+    """Return the findings on shape, dtype and rank."""
+    findings = []
+    if rank is not None:
+        rule = f"the rank must be {rank}"
+        findings.append(Finding(x.ndim == rank, rule, {"rank": x.ndim}))
+    if shape is not None:
+        fits = len(shape) == x.ndim and all(
+            want in (None, got) for want, got in zip(shape, x.shape, strict=True)
+        )
+        rule = f"the shape must be {tuple(shape)}"
+        findings.append(Finding(fits, rule, {"shape": str(tuple(x.shape))}))
+    if dtype is not None:
+        want = jnp.dtype(dtype)
+        rule = f"the dtype must be {want.name}"
+        findings.append(Finding(x.dtype == want, rule, {"dtype": str(x.dtype)}))
+    return findings
+
+
+def of_law(where: str, x: Array, law: Law, alpha: float) -> list[Finding]:
+    """Return the findings on range, mean and variance; NaN fails each of them."""
+    got = measure(where, x, law)
+    if law.std == 0:
+        return _constant(x, got, law)
+    findings = [
+        *_mean(x, got, law, alpha / 2),
+        *_variance(x, got, law, alpha / 2),
+    ]
+    reach = law.radius(is_complex=jnp.issubdtype(x.dtype, np.complexfloating))
+    if math.isfinite(reach):
+        edge = np.asarray([law.mean - reach * law.std, law.mean + reach * law.std])
+        if x.dtype.name in _checks.NARROW_FLOATS:  # rounding keeps the order
+            edge = edge.astype(x.dtype).astype(np.float64)
+        most = float(np.max(np.abs(edge - law.mean))) / law.std
+        rule = (
+            f"no value may be farther than {most:.6g} standard deviations from the mean"
+            f" ({_described(x, law)})"
+        )
+        ok = got.radius <= most * (1 + got.slack)
+        findings.append(Finding(ok, rule, {"farthest": got.radius}))
+    return findings
+
+
+def _constant(x: Array, got: Measured, law: Law) -> list[Finding]:
+    ok = (x == np.asarray(law.mean).astype(x.dtype)).all()
+    rule = f"every value must be {law.mean:g} in {x.dtype.name}"
+    return [Finding(ok, rule, {"largest_difference": got.radius})]
+
+
+def _mean(x: Array, got: Measured, law: Law, alpha: float) -> list[Finding]:
+    if law.std == 0:
+        return _constant(x, got, law)
+    low, high = mean_limits(law, x.size, dtype=x.dtype, alpha=alpha)
+    low, high = low - got.slack * law.std, high + got.slack * law.std
+    if jnp.issubdtype(x.dtype, np.complexfloating):
+        most = (high - low) / 2
+        ok = got.shift * law.std <= most
+        rule = f"the mean must be within {most:.6g} of {law.mean:g}"
+        values = {"distance": got.shift * law.std}
+    else:
+        mean = law.mean + got.shift * law.std
+        ok = (mean >= low) & (mean <= high)
+        rule = f"the mean must be in [{low:.6g}, {high:.6g}]"
+        values = {"mean": mean}
+    rule += f" (expected {law.mean:g}, {_described(x, law)}, n={x.size}, alpha={alpha:g})"
+    return [Finding(ok, rule, values)]
+
+
+def _variance(x: Array, got: Measured, law: Law, alpha: float) -> list[Finding]:
+    if law.std == 0:
+        return _constant(x, got, law)
+    low, high = variance_limits(law, x.size, dtype=x.dtype, alpha=alpha)
+    margin = got.slack * law.std
+    low = max(0.0, math.sqrt(low) - margin) ** 2
+    high = (math.sqrt(high) + margin) ** 2
+    variance = got.square * law.std**2
+    rule = (
+        f"the variance must be in [{low:.6g}, {high:.6g}] (expected {law.std**2:.6g},"
+        f" {_described(x, law)}, n={x.size}, alpha={alpha:g})"
+    )
+    ok = (variance >= low) & (variance <= high)
+    return [Finding(ok, rule, {"variance": variance})]
+
+
+def _described(x: Array, law: Law) -> str:
+    kurtosis = "" if law.kurtosis is None else f" of kurtosis {law.kurtosis:g}"
+    return f"{law.distribution} law{kurtosis} in {x.dtype.name}"

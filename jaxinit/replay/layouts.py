@@ -1,0 +1,260 @@
+"""PyTorch's tensors as the parameters of Flax, NNX, Haiku and Equinox.
+
+Every function takes one layer's description and its tensors, by PyTorch's names, and
+returns a nested dict with the names and axes of the other library. Axes are moved and
+windows of transposed convolutions reversed; where one library has a single bias for
+PyTorch's two, it gets their sum. No number is changed otherwise.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxinit._checks import check_choice, value_error
+from jaxinit.replay.torch_layers import (
+    GRU,
+    LSTM,
+    RNN,
+    BatchNorm,
+    Conv,
+    Embedding,
+    GroupNorm,
+    Layer,
+    LayerNorm,
+    Linear,
+    Model,
+    MultiheadAttention,
+    Recurrent,
+    flatten,
+)
+
+Tensors = Mapping[str, jax.Array]
+Tree = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Names:
+    """What a library calls the parameters of its layers."""
+
+    weight: str
+    bias: str
+    embedding: str
+    scale: str
+    offset: str
+
+
+_NAMES = {
+    "linen": _Names("kernel", "bias", "embedding", "scale", "bias"),
+    "nnx": _Names("kernel", "bias", "embedding", "scale", "bias"),
+    "haiku": _Names("w", "b", "embeddings", "scale", "offset"),
+    "equinox": _Names("weight", "bias", "weight", "weight", "bias"),
+}
+
+
+def port(model: Model, state: Tensors, library: str) -> dict[str, Tree]:
+    """Return the parameters of every layer of a model for another library.
+
+    Args:
+        model: The description that the state dict was built from.
+        state: The tensors by PyTorch's names, as `torch_cpu.build` returns them.
+        library: ``"linen"``, ``"nnx"``, ``"haiku"`` or ``"equinox"``.
+
+    Returns:
+        For each layer, by its PyTorch name, a nested dict of arrays: ``kernel`` and
+        ``bias`` of ``flax.linen.Dense``, and so on. Layers of several recurrent cells
+        give one entry a cell, ``name.l0``, ``name.l0_reverse``, ... Of a batch norm,
+        ``mean`` and ``var`` belong to the collection ``batch_stats`` in linen.
+
+    Raises:
+        ValueError: The library is unknown, or its layer computes another function than
+            PyTorch's, so that no parameters make them equal.
+
+    Example:
+        >>> from jaxinit.replay import layouts, torch_cpu, torch_layers as nn
+        >>> model = [nn.Linear(4, 3)]
+        >>> _, state = torch_cpu.build(torch_cpu.manual_seed(0), model)
+        >>> layouts.port(model, state, "linen")["0"]["kernel"].shape
+        (4, 3)
+    """
+    check_choice("layouts.port", "library", library, _NAMES)
+    result: dict[str, Tree] = {}
+    for name, layer in flatten(model).items():
+        start = f"{name}." if name else ""
+        own = {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}
+        if isinstance(layer, Recurrent):
+            for end, tree in _recurrent(layer, own, library).items():
+                single = layer.num_layers == 1 and not layer.bidirectional
+                result[name if single else f"{start}{end}"] = tree
+        else:
+            convert = next(f for kind, f in _CONVERT.items() if isinstance(layer, kind))
+            result[name] = convert(layer, own, library)
+    return result
+
+
+def _refuse(layer: Layer, library: str, why: str) -> None:
+    rule = f"{library} has no layer that equals PyTorch's {type(layer).__name__} here"
+    value_error("layouts.port", rule, why, "Write that layer by hand.")
+
+
+def _weight_and_bias(weight: jax.Array, own: Tensors, names: _Names) -> Tree:
+    tree = {names.weight: weight}
+    return tree | ({names.bias: own["bias"]} if "bias" in own else {})
+
+
+def _linear(_: Layer, own: Tensors, library: str) -> Tree:
+    weight = own["weight"] if library == "equinox" else own["weight"].T
+    return _weight_and_bias(weight, own, _NAMES[library])
+
+
+def _conv(layer: Layer, own: Tensors, library: str) -> Tree:
+    assert isinstance(layer, Conv)
+    weight, names = own["weight"], _NAMES[library]
+    window = tuple(range(2, weight.ndim))
+    if layer.transposed:
+        weight = jnp.flip(weight, window)
+        if library != "equinox" and layer.groups > 1:
+            _refuse(layer, library, f"groups={layer.groups}")
+        # Groups apart, inputs and outputs change places.
+        parts = weight.reshape(layer.groups, -1, *weight.shape[1:])
+        parts = parts.swapaxes(1, 2)
+        weight = parts.reshape(-1, *parts.shape[2:])
+    if library == "equinox":
+        tree = _weight_and_bias(weight, own, names)
+        if "bias" in tree:
+            tree["bias"] = tree["bias"].reshape(-1, *[1] * layer.axes)
+        return tree
+    last = (0, 1) if layer.transposed and library == "haiku" else (1, 0)
+    return _weight_and_bias(weight.transpose(*window, *last), own, names)
+
+
+def _embedding(_: Layer, own: Tensors, library: str) -> Tree:
+    return {_NAMES[library].embedding: own["weight"]}
+
+
+def _norm(layer: Layer, own: Tensors, library: str) -> Tree:
+    names = _NAMES[library]
+    tree: Tree = {}
+    if "weight" in own:
+        tree[names.scale] = own["weight"]
+    if "bias" in own:
+        tree[names.offset] = own["bias"]
+    if isinstance(layer, BatchNorm):
+        if library not in ("linen", "nnx"):
+            _refuse(layer, library, "a batch norm, whose statistics are kept elsewhere")
+        if "running_mean" in own:
+            tree |= {"mean": own["running_mean"], "var": own["running_var"]}
+    return tree
+
+
+def _attention(layer: Layer, own: Tensors, library: str) -> Tree:
+    assert isinstance(layer, MultiheadAttention)
+    if layer.add_bias_kv:
+        _refuse(layer, library, "add_bias_kv=True")
+    heads, size = layer.num_heads, layer.embed_dim // layer.num_heads
+    if "in_proj_weight" in own:
+        weights = jnp.split(own["in_proj_weight"], 3)
+    else:
+        weights = [own[f"{x}_proj_weight"] for x in "qkv"]
+    biases = jnp.split(own["in_proj_bias"], 3) if layer.bias else [None] * 3
+    parts = ["query", "key", "value"]
+    tree: Tree = {}
+    out_weight, out_bias = own["out_proj.weight"], own.get("out_proj.bias")
+    for part, weight, bias in zip(
+        [*parts, "out"], [*weights, out_weight], [*biases, out_bias], strict=True
+    ):
+        own_part = {"weight": weight} | ({} if bias is None else {"bias": bias})
+        entry = _linear(layer, own_part, library)
+        if library in ("linen", "nnx"):
+            if part == "out":
+                entry["kernel"] = entry["kernel"].reshape(heads, size, -1)
+            else:
+                entry["kernel"] = entry["kernel"].reshape(-1, heads, size)
+                if "bias" in entry:
+                    entry["bias"] = entry["bias"].reshape(heads, size)
+        if library == "haiku":
+            part = "linear" if part == "out" else part  # noqa: PLW2901
+        if library == "equinox":
+            part = "output_proj" if part == "out" else f"{part}_proj"  # noqa: PLW2901
+        tree[part] = entry
+    return tree
+
+
+def _recurrent(layer: Recurrent, own: Tensors, library: str) -> dict[str, Tree]:
+    convert = next(f for kind, f in _CELLS.items() if isinstance(layer, kind))
+    ends = sorted({name.split("_", 2)[2] for name in own})
+    cells: dict[str, Tree] = {}
+    for end in ends:
+        cell = {k: own[f"{k}_{end}"] for k in ("weight_ih", "weight_hh")}
+        zero = jnp.zeros(own[f"weight_ih_{end}"].shape[0], own[f"weight_ih_{end}"].dtype)
+        cell |= {k: own.get(f"{k}_{end}", zero) for k in ("bias_ih", "bias_hh")}
+        cells[end] = convert(layer, cell, library)
+    return cells
+
+
+def _gates(weight: jax.Array, bias: jax.Array | None) -> Tree:
+    return {"kernel": weight.T} | ({} if bias is None else {"bias": bias})
+
+
+def _lstm(_: Layer, cell: Tensors, library: str) -> Tree:
+    inner, outer = cell["weight_ih"], cell["weight_hh"]
+    bias = cell["bias_ih"] + cell["bias_hh"]
+    if library == "equinox":
+        return {"weight_ih": inner, "weight_hh": outer, "bias": bias}
+    if library == "nnx":
+        return {"dense_i": _gates(inner, None), "dense_h": _gates(outer, bias)}
+    split = [jnp.split(x, 4) for x in (inner, outer, bias)]
+    if library == "haiku":
+        order = (0, 2, 1, 3)  # Haiku's gates are i, g, f, o, and it adds 1 to f
+        split[2][1] = split[2][1] - 1
+        joined = [jnp.concatenate([s[i] for i in order]) for s in split]
+        both = jnp.concatenate([joined[0], joined[1]], axis=1)
+        return {"linear": {"w": both.T, "b": joined[2]}}
+    tree: Tree = {}
+    for i, gate in enumerate("ifgo"):
+        tree[f"i{gate}"] = _gates(split[0][i], None)
+        tree[f"h{gate}"] = _gates(split[1][i], split[2][i])
+    return tree
+
+
+def _gru(layer: Layer, cell: Tensors, library: str) -> Tree:
+    if library in ("haiku", "nnx"):
+        _refuse(layer, library, "a GRU with a bias inside its reset gate")
+    first, second = jnp.split(cell["bias_ih"], 3), jnp.split(cell["bias_hh"], 3)
+    bias = [first[0] + second[0], first[1] + second[1], first[2]]
+    if library == "equinox":
+        return {
+            "weight_ih": cell["weight_ih"],
+            "weight_hh": cell["weight_hh"],
+            "bias": jnp.concatenate(bias),
+            "bias_n": second[2],
+        }
+    inner, outer = (jnp.split(cell[k], 3) for k in ("weight_ih", "weight_hh"))
+    tree = {f"i{g}": _gates(inner[i], bias[i]) for i, g in enumerate("rzn")}
+    tree |= {f"h{g}": _gates(outer[i], None) for i, g in enumerate("rz")}
+    return tree | {"hn": _gates(outer[2], second[2])}
+
+
+def _rnn(layer: Layer, cell: Tensors, library: str) -> Tree:
+    if library in ("haiku", "equinox"):
+        _refuse(layer, library, "a plain RNN")
+    bias = cell["bias_ih"] + cell["bias_hh"]
+    inner, outer = _gates(cell["weight_ih"], bias), _gates(cell["weight_hh"], None)
+    if library == "nnx":
+        return {"dense_i": inner, "dense_h": outer}
+    return {"i": inner, "h": outer}
+
+
+_Convert = Callable[[Layer, Tensors, str], Tree]
+_CONVERT: dict[type[Layer], _Convert] = {
+    Linear: _linear,
+    Conv: _conv,
+    Embedding: _embedding,
+    LayerNorm: _norm,
+    GroupNorm: _norm,
+    BatchNorm: _norm,
+    MultiheadAttention: _attention,
+}
+_CELLS: dict[type[Layer], _Convert] = {LSTM: _lstm, GRU: _gru, RNN: _rnn}

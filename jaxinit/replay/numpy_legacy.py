@@ -1,0 +1,214 @@
+"""NumPy's legacy stream: the numbers after ``np.random.seed(seed)``.
+
+Proved against NumPy 2.4.6 on x86-64 Linux; the stream is frozen by NumPy's own
+compatibility policy, so it is that of ``RandomState`` since 2006.
+
+- `rand`, `uniform`: float64 equals NumPy's in every bit, float32 is its one rounding.
+- `randn`, `normal`: every operation is NumPy's, in software double precision, but the
+  logarithm is rounded from 60 bits where the C library's is within 0.52 units of the
+  last place. float64 differs by one or two units in about 3 values of 100. float32
+  can differ only where a double lies within such a unit of a rounding boundary, about
+  one value in 10^9; none was seen among 10^7.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinit._checks import check_int, value_error
+from jaxinit._types import DTypeLike, Shape
+from jaxinit.replay import _float64, _mt19937
+from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
+from jaxinit.replay._float64 import Float64
+from jaxinit.replay._numpy_floats import WORDS, polar_normals, polar_points, unit
+from jaxinit.replay._stream import Stream
+
+_DTYPES = "float32", "float64"
+
+
+def seed(seed: Seed | Sequence[int]) -> Stream:
+    """Return the stream as it stands after ``np.random.seed(seed)``.
+
+    Args:
+        seed: An int from 0 to 2^32 - 1; an integer array of rank 0, which may be traced
+            and vmapped over; or a sequence of such ints.
+
+    Returns:
+        The stream.
+
+    Raises:
+        ValueError: The seed is out of range, or an empty sequence.
+        TypeError: The seed is no int.
+
+    Example:
+        >>> from jaxinit.replay import numpy_legacy
+        >>> stream = numpy_legacy.seed(0)
+        >>> stream, w = numpy_legacy.uniform(stream, (2, 2), -1, 1)
+        >>> [round(float(x), 4) for x in w.ravel()]
+        [0.0976, 0.4304, 0.2055, 0.0898]
+    """
+    where = "numpy_legacy.seed"
+    if isinstance(seed, Sequence):
+        if not seed:
+            rule = "seed must be an int or a sequence of ints"
+            value_error(where, rule, "an empty sequence", "Give at least one int.")
+        parts = [check_int(where, "seed", s, least=0) for s in seed]
+        words = [check_seed(where, s, least=0, most=(1 << 32) - 1) for s in parts]
+        return Stream(_from_array(np.array(words, np.uint32)))
+    number = check_seed(where, seed, least=0, most=(1 << 32) - 1)
+    return Stream(_from_seed(jnp.asarray(number, jnp.uint32)))
+
+
+_from_seed = jax.jit(_mt19937.window_from_seed)
+_from_array = jax.jit(_mt19937.window_from_array)
+
+
+def rand(
+    stream: Stream, shape: Shape, dtype: DTypeLike | None = None
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``np.random.rand`` draws: uniform on [0, 1).
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths; the values fill the array in C order.
+        dtype: float32 or float64; None means JAX's default float. float32 is NumPy's
+            float64 rounded once, so it can be 1.
+
+    Returns:
+        The stream after the draw, and the array.
+    """
+    return uniform(stream, shape, dtype=dtype)
+
+
+def uniform(
+    stream: Stream,
+    shape: Shape,
+    low: float = 0.0,
+    high: float = 1.0,
+    dtype: DTypeLike | None = None,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``np.random.uniform`` draws: ``low + (high - low) u``.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths; the values fill the array in C order.
+        low: Lower bound, a finite number that is not traced.
+        high: Upper bound, likewise.
+        dtype: float32 or float64; None means JAX's default float. float32 is NumPy's
+            float64 rounded once.
+
+    Returns:
+        The stream after the draw, and the array.
+
+    Raises:
+        ValueError: A bound is not finite.
+        TypeError: The dtype is another.
+    """
+    where = "numpy_legacy.uniform"
+    shape, kind = check_draw(where, shape, dtype, _DTYPES, WORDS)
+    bottom = check_static(where, "low", low)
+    width = check_static(where, "high", high) - bottom
+    plain = bottom == 0 and width == 1
+    scale = _float64.constant(width), _float64.constant(bottom)
+    window, values = _uniform(stream.window, None if plain else scale, shape, kind)
+    return Stream(window, stream.spare), values
+
+
+def randn(
+    stream: Stream, shape: Shape, dtype: DTypeLike | None = None
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``np.random.randn`` draws: standard normals by the polar method.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths; the values fill the array in C order.
+        dtype: float32 or float64; None means JAX's default float.
+
+    Returns:
+        The stream after the draw, and the array. If the number of values drawn so far
+        is odd, the stream keeps the second value of the last pair, as NumPy does.
+    """
+    return normal(stream, shape, dtype=dtype)
+
+
+def normal(
+    stream: Stream,
+    shape: Shape,
+    loc: float = 0.0,
+    scale: float = 1.0,
+    dtype: DTypeLike | None = None,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``np.random.normal`` draws: ``loc + scale randn``.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths; the values fill the array in C order.
+        loc: Mean, a finite number that is not traced.
+        scale: Standard deviation, likewise, at least 0.
+        dtype: float32 or float64; None means JAX's default float.
+
+    Returns:
+        The stream after the draw, and the array.
+
+    Raises:
+        ValueError: A number is not finite, or ``scale`` is negative.
+        TypeError: The dtype is another.
+    """
+    where = "numpy_legacy.normal"
+    shape, kind = check_draw(where, shape, dtype, _DTYPES, 4)
+    mean = check_static(where, "loc", loc)
+    std = check_static(where, "scale", scale, least=0.0)
+    plain = mean == 0 and std == 1
+    affine = None if plain else (_float64.constant(std), _float64.constant(mean))
+    return _normal(stream, affine, shape, kind)
+
+
+def _finish(
+    values: Float64, affine: tuple[Float64, Float64] | None, dtype: np.dtype[Any]
+) -> jax.Array:
+    """Return ``factor * values + term``, in double precision, in the dtype wanted."""
+    if affine is not None:
+        values = _float64.sum_of(affine[1], _float64.multiply(affine[0], values))
+    if dtype == np.float64:
+        return _float64.to_float64(values)
+    return _float64.to_float32(values)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _uniform(
+    window: jax.Array,
+    affine: tuple[Float64, Float64] | None,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> tuple[jax.Array, jax.Array]:
+    window, raw = _mt19937.draw(window, WORDS * math.prod(shape))
+    words = _mt19937.temper(raw).reshape(-1, WORDS)
+    values = _finish(unit(words[:, 0], words[:, 1]), affine, dtype)
+    return window, values.reshape(shape)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _normal(
+    stream: Stream,
+    affine: tuple[Float64, Float64] | None,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> tuple[Stream, jax.Array]:
+    size = math.prod(shape)
+    if size == 0:
+        return stream, jnp.zeros(shape, dtype)
+    kept = stream.spare is not None
+    count = -(-(size - kept) // 2)
+    window, points = polar_points(stream.window, count)
+    if stream.spare is not None:
+        points = jnp.concatenate([stream.spare[None], points])
+    finish = functools.partial(_finish, affine=affine, dtype=dtype)
+    values = polar_normals(points, finish)
+    odd = (size - kept) % 2 == 1
+    spare = points[-1] if odd else None
+    return Stream(window, spare), values[kept : kept + size].reshape(shape)

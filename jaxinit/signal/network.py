@@ -1,0 +1,263 @@
+"""The experiment: one compiled program of all layers for many seeds.
+
+Weights are drawn inside a scan over layers, and again on the way back, so memory does not
+grow with depth times width squared. Gradients come from JAX's reverse mode: each layer's
+output takes an added zero, whose cotangent is the gradient there.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, PartitionSpec
+
+from jaxinit.initializers.plain import normal
+from jaxinit.signal.schemes import Law, draw_weight
+
+Kind = Literal["dense", "residual", "normalized", "conv"]
+KINDS = ("dense", "residual", "normalized", "conv")
+
+QUANTITIES = (
+    "log10_std",
+    "log10_rms",
+    "log10_grad",
+    "mean_over_std",
+    "kurtosis",
+    "dead",
+    "saturated",
+    "correlation",
+)
+"""What is measured at each layer, the input being layer 0.
+
+Of the activations: log10 of standard deviation and of root mean square, mean over
+standard deviation, kurtosis. ``log10_grad``: of the root mean square of the gradient with
+respect to them, for a standard normal one at the end. ``dead``: share of units whose slope
+is zero for all inputs. ``saturated``: share of slopes below a tenth. ``correlation``:
+cosine of the first two inputs before the activation; NaN for one input.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A deep network of equal layers; hashable, one compilation for each.
+
+    Attributes:
+        activation: Function on arrays.
+        law: Law of the weights at gain 1, or an initializer.
+        kind: ``"dense"``: f(Wx + b). ``"residual"``: x + s f(Wx + b).
+            ``"normalized"``: f(LayerNorm(Wx + b)). ``"conv"``: f of a periodic 3 x 3
+            convolution of a square picture.
+        depth: Number of layers.
+        width: Units of a layer; for ``"conv"`` channels.
+        batch: Inputs.
+        dtype: Name of the dtype of weights, activations and gradients.
+        branch_scale: The s of ``"residual"``.
+        size: Side of the picture, for ``"conv"``.
+    """
+
+    activation: Callable[[Any], Any]
+    law: Law | Any
+    kind: Kind = "dense"
+    depth: int = 100
+    width: int = 512
+    batch: int = 1
+    dtype: str = "float32"
+    branch_scale: float = 1.0
+    size: int = 8
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of a batch of inputs."""
+        picture = (self.size, self.size) if self.kind == "conv" else ()
+        return (self.batch, *picture, self.width)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of one layer's weight."""
+        window = (3, 3) if self.kind == "conv" else ()
+        return (*window, self.width, self.width)
+
+    @property
+    def fan_in(self) -> int:
+        """Inputs of one unit."""
+        return math.prod(self.weight_shape[:-1])
+
+
+class Draws(NamedTuple):
+    """All random numbers of a seed but the weights, which are drawn layer by layer."""
+
+    inputs: jax.Array
+    """Shape of a batch of inputs, N(0, 1)."""
+    end: jax.Array
+    """Gradient with respect to the last layer, of the same shape, N(0, 1)."""
+    biases: jax.Array
+    """Shape (depth, width), N(0, 1)."""
+    keys: jax.Array
+    """One key a layer."""
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "depth", "width"))
+def draw_seeds(
+    keys: jax.Array, shape: tuple[int, ...], depth: int, width: int, correlation: Any
+) -> Draws:
+    """Return the draws of many seeds; one program for all networks of these shapes."""
+
+    def one(key: jax.Array) -> Draws:
+        keys = jax.random.split(key, 4)
+        both = normal(keys[0], (2, *shape), jnp.float32)
+        x, end = both[0], both[1]
+        if shape[0] > 1:
+            mixed = correlation * x[0] + jnp.sqrt(1 - correlation**2) * x[1]
+            x = x.at[1].set(mixed)
+        biases = normal(keys[1], (depth, width), jnp.float32)
+        return Draws(x, end, biases, jax.random.split(keys[2], depth))
+
+    return jax.vmap(one)(keys)
+
+
+def layer(
+    net: Network, x: jax.Array, key: jax.Array, gain: jax.Array, bias: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return a layer's output and what went into its activation."""
+    weight = draw_weight(net.law, key, net.weight_shape, net.dtype, gain)
+    if net.kind == "conv":
+        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap")
+        h = jax.lax.conv_general_dilated(
+            padded, weight, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+    else:
+        h = x @ weight
+    h = h + jnp.reshape(bias.astype(net.dtype), (1,) * (h.ndim - 1) + (-1,))
+    if net.kind == "normalized":
+        centred = h - h.mean(-1, keepdims=True)
+        h = centred * jax.lax.rsqrt(jnp.mean(centred**2, -1, keepdims=True))
+    out = net.activation(h)
+    if net.kind == "residual":
+        out = x + jnp.asarray(net.branch_scale, net.dtype) * out
+    return out, h
+
+
+def one_seed(
+    net: Network, draws: Draws, gains: jax.Array, sigma_b: jax.Array
+) -> dict[str, jax.Array]:
+    """Return all quantities of one seed, each of shape (depth + 1,)."""
+    x0 = draws.inputs.astype(net.dtype)
+
+    @jax.checkpoint
+    def step(x: jax.Array, at: tuple[Any, ...]) -> tuple[jax.Array, Any]:
+        key, gain, bias, zero = at
+        out, h = layer(net, x, key, gain, bias)
+        return out + zero, jax.lax.stop_gradient((out, h))
+
+    def forward(x: jax.Array, zeros: jax.Array) -> tuple[jax.Array, Any]:
+        return jax.lax.scan(step, x, (draws.keys, gains, sigma_b * draws.biases, zeros))
+
+    # Made from x0: a plain constant is one for all devices, and so would its gradient be.
+    zeros = jnp.broadcast_to(0 * x0, (net.depth, *net.input_shape))
+    _, pull, (outs, before) = jax.vjp(forward, x0, zeros, has_aux=True)
+    at_input, at_layers = pull(draws.end.astype(net.dtype))
+    outs = jnp.concatenate([x0[None], outs])
+    gradients = jnp.concatenate([at_input[None], at_layers])
+    measured = jax.vmap(moments_of)(outs)
+    measured["log10_grad"] = jax.vmap(log10_rms)(gradients)
+    measured |= slopes_of(net, before)
+    if net.batch > 1:
+        cosines = jax.vmap(cosine)(before)
+        measured["correlation"] = jnp.concatenate([cosine(x0)[None], cosines])
+    else:
+        measured["correlation"] = jnp.full(net.depth + 1, jnp.nan, jnp.float32)
+    return measured
+
+
+def log10_rms(x: jax.Array) -> jax.Array:
+    """Return log10 of the root mean square, also where squares would underflow."""
+    x = x.astype(jnp.float32)
+    scale = jnp.max(jnp.abs(x))
+    safe = jnp.where(scale > 0, scale, 1)
+    mean_square = jnp.mean((x / safe) ** 2)
+    return jnp.where(scale > 0, jnp.log10(safe) + jnp.log10(mean_square) / 2, -jnp.inf)
+
+
+def moments_of(x: jax.Array) -> dict[str, jax.Array]:
+    """Return the moments of one layer's activations over inputs and units."""
+    x = x.astype(jnp.float32)
+    scale = jnp.max(jnp.abs(x))
+    y = x / jnp.where(scale > 0, scale, 1)
+    mean = jnp.mean(y)
+    variance = jnp.mean((y - mean) ** 2)
+    return {
+        "log10_std": log10_rms(x - jnp.mean(y) * jnp.where(scale > 0, scale, 1)),
+        "log10_rms": log10_rms(x),
+        "mean_over_std": mean / jnp.sqrt(variance),
+        "kurtosis": jnp.mean((y - mean) ** 4) / variance**2,
+    }
+
+
+def slopes_of(net: Network, before: jax.Array) -> dict[str, jax.Array]:
+    """Return the shares of dead and of saturated units for each layer."""
+
+    def one_layer(h: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h = h.astype(jnp.float32)
+        slope = jnp.abs(jax.jvp(net.activation, (h,), (jnp.ones_like(h),))[1])
+        dead = jnp.all(slope == 0, axis=tuple(range(h.ndim - 1)))
+        return jnp.mean(dead.astype(jnp.float32)), jnp.mean(
+            (slope < 0.1).astype(jnp.float32)
+        )
+
+    dead, saturated = jax.vmap(one_layer)(before)
+    none = jnp.full(1, jnp.nan, jnp.float32)
+    return {
+        "dead": jnp.concatenate([none, dead]),
+        "saturated": jnp.concatenate([none, saturated]),
+    }
+
+
+def cosine(h: jax.Array) -> jax.Array:
+    """Return the cosine between the first two of a batch."""
+    a, b = (row / jnp.max(jnp.abs(row)) for row in h[:2].astype(jnp.float32))
+    return jnp.sum(a * b) / jnp.sqrt(jnp.sum(a**2) * jnp.sum(b**2))
+
+
+@functools.partial(jax.jit, static_argnames=("net", "devices"))
+def measure(
+    net: Network,
+    draws: Draws,
+    gains: jax.Array,
+    sigma_b: jax.Array,
+    devices: tuple[Any, ...] = (),
+) -> dict[str, jax.Array]:
+    """Return all quantities, each of shape (seeds, depth + 1), seeds over ``devices``."""
+    many = jax.vmap(functools.partial(one_seed, net), in_axes=(0, None, None))
+    if len(devices) > 1:
+        axis = (AxisType.Auto,)
+        mesh = jax.make_mesh((len(devices),), ("seed",), axis_types=axis, devices=devices)
+        apart, same = PartitionSpec("seed"), PartitionSpec()
+        # Unchecked: some primitives that activations use (polynomial, in JAX 0.12) have
+        # no rule for values of which some differ between devices and some do not.
+        many = jax.shard_map(
+            many,
+            mesh=mesh,
+            in_specs=(apart, same, same),
+            out_specs=apart,
+            check_vma=False,
+        )
+    return many(draws, gains, sigma_b)
+
+
+def run_seeds(
+    net: Network,
+    keys: jax.Array,
+    gains: Any,
+    sigma_b: Any,
+    correlation: Any,
+    devices: tuple[Any, ...] = (),
+) -> dict[str, jax.Array]:
+    """Draw and measure the networks of these keys."""
+    gains, sigma_b = jnp.asarray(gains, jnp.float32), jnp.float32(sigma_b)
+    shape = net.input_shape
+    draws = draw_seeds(keys, shape, net.depth, net.width, jnp.float32(correlation))
+    return measure(net, draws, gains, sigma_b, devices=devices)

@@ -1,0 +1,357 @@
+"""What each family promises beyond what all of them do."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from scipy import stats
+
+import jaxinit
+from jaxinit import Fans, Layout
+from tests import laws
+
+KEY = jax.random.key(3)
+
+
+# Scaled -----------------------------------------------------------------------------------
+
+SHAPE = (3, 3, 64, 128)  # fans 576 and 1152
+STDS = [
+    ("xavier_uniform", {"gain": 2.0}, 2 * math.sqrt(2 / 1728)),
+    ("xavier_normal", {}, math.sqrt(2 / 1728)),
+    ("xavier_truncated_normal", {"gain": 0.5}, 0.5 * math.sqrt(2 / 1728)),
+    ("kaiming_uniform", {"a": math.sqrt(5)}, math.sqrt(1 / 3 / 576)),
+    ("kaiming_normal", {"mode": "fan_out", "nonlinearity": "relu"}, math.sqrt(2 / 1152)),
+    ("kaiming_normal", {"nonlinearity": "tanh"}, 5 / 3 / math.sqrt(576)),
+    ("kaiming_normal", {"nonlinearity": "linear", "a": 3.0}, 1 / math.sqrt(576)),
+    ("kaiming_normal", {"nonlinearity": jnp.sin}, 1.520866623178814 / math.sqrt(576)),
+    ("kaiming_truncated_normal", {"mode": "fan_avg"}, math.sqrt(2 / 864)),
+    ("lecun_uniform", {}, math.sqrt(1 / 576)),
+    ("lecun_normal", {"gain": 3.0}, 3 * math.sqrt(1 / 576)),
+    ("lecun_truncated_normal", {}, math.sqrt(1 / 576)),
+    ("variance_scaling", {"scale": 3.0}, math.sqrt(3 / 576)),
+    ("variance_scaling", {"mode": "fan_geo_avg"}, (576 * 1152) ** -0.25),
+    ("variance_scaling", {"layout": "OIHW"}, math.sqrt(1 / (3 * 64 * 128))),
+    ("kaiming_normal", {"layout": Fans(50, 1)}, math.sqrt(2 / 50)),
+    ("kaiming_normal", {"layout": Layout("HWIO", groups=64)}, math.sqrt(2 / 576)),
+    ("xavier_normal", {"layout": Layout("HWIO", groups=64)}, math.sqrt(2 / (576 + 18))),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "std"), STDS)
+def test_standard_deviation(name: str, options: dict, std: float) -> None:
+    w = np.asarray(getattr(jaxinit, name)(KEY, SHAPE, **options), np.float64)
+    z = w / std
+    spread = math.sqrt((z**4).mean() / z.size)
+    assert abs((z**2).mean() - 1) < laws.SIGMAS * spread
+
+
+PEERS = [
+    ("xavier_uniform", "glorot_uniform", 2e-7),
+    ("xavier_truncated_normal", "glorot_normal", 2e-6),
+    ("kaiming_uniform", "he_uniform", 2e-7),
+    ("kaiming_truncated_normal", "he_normal", 2e-6),
+    ("lecun_uniform", "lecun_uniform", 2e-7),
+    ("lecun_truncated_normal", "lecun_normal", 2e-6),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "most"), PEERS)
+def test_same_law_and_numbers_as_jax(ours: str, theirs: str, most: float) -> None:
+    found = getattr(jaxinit, ours)(KEY, SHAPE)
+    expected = getattr(jax.nn.initializers, theirs)()(KEY, SHAPE)
+    # JAX keeps 23 bits of each word, we keep 32: half of one of its steps.
+    np.testing.assert_allclose(found, expected, atol=most)
+
+
+def test_bias_bound_of_pytorch() -> None:
+    bias = jaxinit.kaiming_uniform(KEY, (2000,), a=math.sqrt(5), layout=Fans(400, 2000))
+    assert float(jnp.abs(bias).max()) <= 1 / math.sqrt(400)
+    assert float(jnp.abs(bias).max()) > 0.99 / math.sqrt(400)
+
+
+def test_zero_gain_gives_zeros() -> None:
+    assert not jaxinit.xavier_normal(KEY, (3, 4), gain=0).any()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float8_e4m3fn"])
+def test_the_scale_is_not_rounded(dtype: str) -> None:
+    """With 1000 inputs bfloat16 rounds the standard deviation itself by 0.4 %."""
+    std = 1000**-0.5
+    w = jaxinit.lecun_normal(KEY, (1000, 1 << 12), dtype)
+    wide = np.asarray(jaxinit.lecun_normal(KEY, (1000, 1 << 12)), np.float64)
+    z = np.asarray(w).astype(np.float64)
+    assert abs((wide**2).mean() / std**2 - 1) < laws.SIGMAS * math.sqrt(2 / wide.size)
+    most = {"bfloat16": 2e-5, "float16": 1e-6, "float8_e4m3fn": 3e-3}[dtype]
+    assert abs((z**2).mean() / (wide**2).mean() - 1) < most
+
+
+# Plain ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (0.1, 0.3), (-3.0, -1.0), (2.0, 2.0)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_uniform_bounds(low: float, high: float, dtype: str) -> None:
+    w = jaxinit.uniform(KEY, (1 << 16,), dtype, low=low, high=high)
+    assert w.min() >= jnp.asarray(low, dtype)
+    assert w.max() <= jnp.asarray(high, dtype)
+    middle = np.asarray(w, np.float64).mean() - (low + high) / 2
+    rounding = 0 if dtype == "float32" else max(abs(low), abs(high)) / 512
+    assert abs(middle) <= laws.SIGMAS * (high - low) / math.sqrt(12 * w.size) + rounding
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "low", "high"),
+    [(0, 1, -1, 1), (1, 2, 0, 3), (0, 1, 2, 6), (-1, 0.5, -8, -2), (0, 0.02, -2, 2)],
+)
+def test_truncated_normal_law(mean: float, std: float, low: float, high: float) -> None:
+    n = 1 << 17
+    w = jaxinit.truncated_normal(KEY, (n,), mean=mean, std=std, low=low, high=high)
+    law = stats.truncnorm((low - mean) / std, (high - mean) / std, mean, std)
+    z = np.sort(np.asarray(w, np.float64))
+    steps = np.arange(n + 1) / n
+    cdf = law.cdf(z)
+    distance = max(np.abs(cdf - steps[:-1]).max(), np.abs(cdf - steps[1:]).max())
+    assert distance < math.sqrt(math.log(2 / laws.ALPHA) / 2 / n)
+    assert abs(z.mean() - law.mean()) < laws.SIGMAS * law.std() / math.sqrt(n)
+
+
+# Constants --------------------------------------------------------------------------------
+
+
+def test_constant() -> None:
+    w = jaxinit.constant(None, (2, 3), "bfloat16", value=[1.0, 2.0, 0.1])
+    assert w.tolist() == [[1.0, 2.0, 0.10009765625]] * 2
+    assert jaxinit.constant(None, (2,), "int32", value=3).tolist() == [3, 3]
+    assert jaxinit.zeros(None, (2,), "bool").tolist() == [False, False]
+    assert jaxinit.constant(None, (), "complex64", value=1 + 2j) == 1 + 2j
+
+
+def test_constant_is_rounded_once() -> None:
+    """1 + 2^-8 + 2^-30 lies above the tie of bfloat16; by way of float32 it would not."""
+    value = 1 + 2.0**-8 + 2.0**-30
+    assert float(jaxinit.constant(None, (), "bfloat16", value=value)) == 1 + 2.0**-7
+    assert float(jaxinit.constant(None, (), "bfloat16", value=1 + 2.0**-8)) == 1.0
+    assert float(jaxinit.constant(None, (), "bfloat16", value=-value)) == -1 - 2.0**-7
+    values = np.random.Generator(np.random.Philox(0)).standard_normal(1000).tolist()
+    found = jaxinit.constant(None, (1000,), "float16", value=values)
+    np.testing.assert_array_equal(found, np.float16(values))  # direct in NumPy
+
+
+def test_identity_hands_its_input_on() -> None:
+    x = jax.random.normal(KEY, (5, 6))
+    np.testing.assert_array_equal(x @ jaxinit.identity(KEY, (6, 6)), x)
+    wide = x @ jaxinit.identity(KEY, (6, 8), gain=2)
+    np.testing.assert_array_equal(wide, jnp.pad(2 * x, ((0, 0), (0, 2))))
+    np.testing.assert_array_equal(x @ jaxinit.identity(KEY, (6, 4)), x[:, :4])
+    batch = jaxinit.identity(KEY, (3, 6, 4))
+    np.testing.assert_array_equal(batch, jnp.stack([jnp.eye(6, 4)] * 3))
+    np.testing.assert_array_equal(
+        jaxinit.identity(KEY, (6, 3, 4), layout="IBO"), batch.transpose(1, 0, 2)
+    )
+
+
+@pytest.mark.parametrize("rank", [3, 4, 5])
+@pytest.mark.parametrize(("groups", "inputs", "outputs"), [(1, 4, 6), (2, 4, 6), (3, 2, 6)])
+def test_dirac_hands_its_input_on(
+    rank: int, groups: int, inputs: int, outputs: int
+) -> None:
+    window = "DHW"[5 - rank :]
+    per_group = inputs if groups == 1 else inputs // 2
+    shape = (*[3] * (rank - 2), per_group, outputs)
+    kernel = jaxinit.dirac(KEY, shape, groups=groups)
+    x = jax.random.normal(KEY, (2, *[5] * (rank - 2), per_group * groups))
+    y = lax.conv_general_dilated(
+        x,
+        kernel,
+        (1,) * (rank - 2),
+        "SAME",
+        dimension_numbers=(f"N{window}C", f"{window}IO", f"N{window}C"),
+        feature_group_count=groups,
+    )
+    for group in range(groups):
+        kept = min(per_group, outputs // groups)
+        x_part = x[..., group * per_group :][..., :kept]
+        y_part = y[..., group * (outputs // groups) :][..., :kept]
+        np.testing.assert_allclose(y_part, x_part, rtol=1e-6)
+    assert int((kernel != 0).sum()) == groups * min(per_group, outputs // groups)
+
+
+def test_dirac_groups_from_the_layout() -> None:
+    stated = jaxinit.dirac(KEY, (3, 2, 6), groups=3)
+    same = jaxinit.dirac(KEY, (3, 2, 6), layout=Layout("WIO", groups=3))
+    np.testing.assert_array_equal(stated, same)
+
+
+# Orthogonal -------------------------------------------------------------------------------
+
+MATRICES = [
+    ((6, 6), None),
+    ((9, 4), None),
+    ((4, 9), None),
+    ((1, 5), None),
+    ((5, 1), None),
+    ((1, 1), None),
+    ((3, 3, 4, 8), None),
+    ((8, 4, 3, 3), "OIHW"),
+    ((7, 5, 4), "BIO"),
+    ((5, 7, 4), "IBO"),
+    ((6, 2, 5), "IOO"),
+    ((2, 2, 3, 3, 4), "BBOII"),
+    ((300, 200), None),
+]
+
+
+def as_matrices(w: jax.Array, layout: str | None) -> np.ndarray:
+    """Return (batch, inputs and window, outputs)."""
+    axes = layout or ("D" * w.ndim + "HWIO")[-w.ndim :]
+    order = [
+        a
+        for group in ("B", "IDHW", "O")
+        for a, letter in enumerate(axes)
+        if letter in group
+    ]
+    sizes = [
+        math.prod(n for n, letter in zip(w.shape, axes, strict=True) if letter in group)
+        for group in ("B", "IDHW", "O")
+    ]
+    return np.asarray(w).transpose(order).reshape(sizes)
+
+
+@pytest.mark.parametrize(("shape", "layout"), MATRICES)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "bfloat16"])
+def test_orthogonal(shape: tuple[int, ...], layout: str | None, dtype: str) -> None:
+    with jax.enable_x64(dtype == "float64"):
+        w = jaxinit.orthogonal(KEY, shape, dtype, gain=1.5, layout=layout)
+    q = as_matrices(w, layout).astype(np.complex128) / 1.5
+    if q.shape[1] < q.shape[2]:
+        q = q.transpose(0, 2, 1)
+    gram = q.conj().transpose(0, 2, 1) @ q
+    eps = {"float64": 2.0**-53, "bfloat16": 2.0**-8}.get(dtype, 2.0**-24)
+    # Reflections lose a few roundings each; of rounded entries errors add up as a walk.
+    assert np.abs(gram - np.eye(q.shape[2])).max() < 16 * eps * math.sqrt(q.shape[1])
+
+
+def test_orthogonal_is_haar() -> None:
+    """Entries, trace and determinant of many small matrices against the exact law."""
+    n, count = 4, 40_000
+    q = np.asarray(jaxinit.orthogonal(KEY, (count, n, n), layout="BIO"), np.float64)
+    # The square of an entry is Beta(1/2, (n - 1) / 2), so its mean is 1/n, kurtosis 3n/(n+2).
+    for row in range(n):
+        for column in range(n):
+            entry = q[:, row, column]
+            assert abs(entry.mean()) < laws.SIGMAS / math.sqrt(n * count)
+            beta = stats.beta(0.5, (n - 1) / 2)
+            distance = stats.kstest(entry**2, beta.cdf).statistic
+            assert distance < math.sqrt(math.log(2 / laws.ALPHA) / 2 / count)
+    # E tr(Q) = 0, E tr(Q)^2 = 1, E tr(Q^2) = 1 (Diaconis and Shahshahani 1994).
+    trace = np.trace(q, axis1=1, axis2=2)
+    assert abs(trace.mean()) < laws.SIGMAS / math.sqrt(count)
+    for statistic in (trace**2, np.trace(q @ q, axis1=1, axis2=2)):
+        error = abs(statistic.mean() - 1) * math.sqrt(count) / statistic.std()
+        assert error < laws.SIGMAS
+    positive = int((np.linalg.det(q) > 0).sum())
+    assert abs(positive - count / 2) < laws.SIGMAS * math.sqrt(count) / 2
+
+
+def test_haar_check_rejects_missing_signs() -> None:
+    """QR without its sign fix: the trace is not what it should be."""
+    g = np.random.Generator(np.random.Philox(0)).standard_normal((40_000, 4, 4))
+    trace = np.trace(np.linalg.qr(g)[0], axis1=1, axis2=2)
+    assert abs(trace.mean()) > laws.SIGMAS / math.sqrt(40_000)
+
+
+def test_delta_orthogonal() -> None:
+    w = np.asarray(jaxinit.delta_orthogonal(KEY, (4, 3, 8, 16)), np.float64)
+    np.testing.assert_allclose(w[1, 1] @ w[1, 1].T, np.eye(8), atol=1e-5)
+    w[1, 1] = 0
+    assert not w.any()
+    centre = np.asarray(jax.nn.initializers.delta_orthogonal()(KEY, (4, 3, 8, 16)))
+    assert centre[1, 1].any()
+
+
+def test_delta_orthogonal_keeps_length_through_many_layers() -> None:
+    x = jax.random.normal(KEY, (1, 8, 8, 16))
+
+    def layer(x: jax.Array, key: jax.Array) -> tuple[jax.Array, None]:
+        w = jaxinit.delta_orthogonal(key, (3, 3, 16, 16))
+        dims = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=dims), None
+
+    y, _ = lax.scan(layer, x, jax.random.split(KEY, 200))
+    # Each of 200 steps rounds the length by a few parts in 2^24.
+    np.testing.assert_allclose((y**2).sum(), (x**2).sum(), rtol=200 * 8 * 2.0**-24)
+
+
+def test_delta_orthogonal_layout() -> None:
+    w = jaxinit.delta_orthogonal(KEY, (16, 8, 3), layout="OIW")
+    same = jaxinit.delta_orthogonal(KEY, (3, 8, 16))
+    np.testing.assert_allclose(w[:, :, 1] @ w[:, :, 1].T, w[:, :, 1] @ w[:, :, 1].T)
+    np.testing.assert_allclose(w[:, :, 1].T @ w[:, :, 1], np.eye(8), atol=1e-5)
+    assert w.shape == (16, 8, 3)
+    assert same.shape == (3, 8, 16)
+
+
+# Sparse -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "sparsity", "zeros"),
+    [
+        ((5, 8), None, 0.25, 2),
+        ((5, 8), None, 0.3, 3),
+        ((5, 10), None, 0.1, 1),
+        ((5, 10), None, 0.7, 7),
+        ((5, 8), None, 0.0, 0),
+        ((5, 8), None, 1.0, 8),
+        ((8, 5), "OI", 0.3, 3),
+        ((3, 4, 5), "OIO", 0.5, 8),
+        ((3, 4, 8), None, 0.3, 3),
+    ],
+)
+def test_sparse_zeros(
+    shape: tuple[int, ...], layout: str | None, sparsity: float, zeros: int
+) -> None:
+    w = jaxinit.sparse(KEY, shape, sparsity=sparsity, std=2.0, layout=layout)
+    axes = layout or ("HWIO")[-len(shape) :]
+    outputs = tuple(a for a, letter in enumerate(axes) if letter == "O")
+    counts = np.unique((np.asarray(w) == 0).sum(axis=outputs))
+    assert counts.tolist() == [zeros]
+
+
+def test_sparse_law_of_the_others() -> None:
+    w = np.asarray(jaxinit.sparse(KEY, (512, 1024), sparsity=0.5), np.float64)
+    kept = w[w != 0] / 0.01
+    assert kept.size == 512 * 512
+    laws.check_moments(kept, laws.NORMAL)
+    share = (w == 0).mean(axis=0) - 0.5
+    assert np.abs(share).max() < laws.SIGMAS * 0.5 / math.sqrt(512)
+
+
+# By name ----------------------------------------------------------------------------------
+
+
+def test_from_config_of_every_initializer() -> None:
+    from tests.registry import CASES
+
+    for case in CASES:
+        f = jaxinit.from_config({"name": case.name, **case.options})
+        np.testing.assert_array_equal(f(KEY, case.shape), case.init(KEY, case.shape))
+
+
+def test_from_config_binds_only_what_is_given() -> None:
+    assert jaxinit.from_config({"name": "he_normal"}) is jaxinit.kaiming_normal
+    bound = jaxinit.from_config({"name": "kaiming_uniform", "a": 0, "mode": "fan_in"})
+    assert isinstance(bound, functools.partial)
+    assert bound.keywords == {"a": 0, "mode": "fan_in"}
+
+
+def test_get_returns_functions_as_they_are() -> None:
+    own = functools.partial(jaxinit.normal, std=2.0)
+    assert jaxinit.get(own) is own

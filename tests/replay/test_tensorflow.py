@@ -1,0 +1,114 @@
+"""TensorFlow's and Keras' draws against recorded ones."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinit.replay import keras_tensorflow, tf_stateless
+from tests.replay.golden import assert_recorded, assert_same_bits, cases, name
+
+KERAS = {
+    "GlorotUniform": keras_tensorflow.glorot_uniform,
+    "GlorotNormal": keras_tensorflow.glorot_normal,
+    "HeUniform": keras_tensorflow.he_uniform,
+    "HeNormal": keras_tensorflow.he_normal,
+    "LecunNormal": keras_tensorflow.lecun_normal,
+    "RandomNormal": keras_tensorflow.random_normal,
+    "RandomUniform": keras_tensorflow.random_uniform,
+}
+
+
+@pytest.mark.parametrize("case", cases("tf_stateless"), ids=name)
+def test_recorded(case):
+    function = getattr(tf_stateless, f"stateless_{case['fn']}")
+    assert_recorded(function(case["shape"], case["seed"], **case["args"]), case)
+
+
+@pytest.mark.parametrize("case", cases("keras_tensorflow"), ids=name)
+def test_keras_recorded(case):
+    assert_recorded(KERAS[case["fn"]](case["seed"], case["shape"]), case)
+
+
+def test_the_weights_that_keras_is_known_by():
+    w = keras_tensorflow.glorot_uniform(0, (2, 2))
+    known = [[-0.7078647, 0.50461936], [0.73500216, 0.6633029]]
+    assert_same_bits(w, np.array(known, np.float32))
+
+
+def test_seeds_may_be_traced():
+    def draw(seed):
+        return tf_stateless.stateless_truncated_normal((33,), seed)
+
+    seeds = jnp.asarray([[0, 0], [42, 7], [-1, 3]])
+    together = jax.jit(jax.vmap(draw))(seeds)
+    for i, seed in enumerate([(0, 0), (42, 7), (-1, 3)]):
+        assert_same_bits(together[i], draw(seed))
+    w = jax.vmap(lambda k: keras_tensorflow.he_uniform(k, (3, 4)))(jnp.arange(2))
+    assert_same_bits(w[1], keras_tensorflow.he_uniform(1, (3, 4)))
+
+
+def test_a_longer_draw_begins_with_the_shorter():
+    for draw in (tf_stateless.stateless_uniform, tf_stateless.stateless_normal):
+        long = draw((1001,), (5, 2**40))
+        assert_same_bits(long[:10], draw((10,), (5, 2**40)))
+
+
+def test_empty_shapes():
+    for law in ("uniform", "normal", "truncated_normal"):
+        draw = getattr(tf_stateless, f"stateless_{law}")
+        assert draw((0, 3), (1, 2)).shape == (0, 3)
+
+
+def test_other_laws_stay_in_their_bounds():
+    w = keras_tensorflow.truncated_normal(3, (1000,), 1.0, 0.5)
+    assert float(jnp.max(jnp.abs(w - 1))) < 1.0
+    w = keras_tensorflow.lecun_uniform(3, (12, 50))
+    assert 0.45 < float(jnp.max(jnp.abs(w))) <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "text"),
+    [
+        (
+            lambda: tf_stateless.stateless_uniform((2,), 3),  # pyright: ignore[reportArgumentType]
+            TypeError,
+            "tf_stateless.stateless_uniform: seed must be two ints; got seed=3. Keras' "
+            "seed=k is seed=(k, 0).",
+        ),
+        (
+            lambda: tf_stateless.stateless_uniform((2,), (1, 2, 3)),
+            ValueError,
+            "tf_stateless.stateless_uniform: seed must be two ints; got seed=(1, 2, 3)."
+            " Keras' seed=k is seed=(k, 0).",
+        ),
+        (
+            lambda: tf_stateless.stateless_normal((2,), jnp.zeros((3,), jnp.int32)),
+            TypeError,
+            "tf_stateless.stateless_normal: seed must be two ints; got an array of "
+            "shape (3,) and dtype int32. Give an integer array of shape (2,).",
+        ),
+        (
+            lambda: tf_stateless.stateless_uniform((2,), (0, 0), 2.0, 1.0),
+            ValueError,
+            "tf_stateless.stateless_uniform: maxval must be at least minval; got "
+            "minval=2, maxval=1. Swap the two.",
+        ),
+        (
+            lambda: tf_stateless.stateless_normal((2,), (0, 0), dtype="float16"),
+            TypeError,
+            "tf_stateless.stateless_normal: dtype must be one of float32; got "
+            "dtype=float16. Draw float32 and convert the result.",
+        ),
+        (
+            lambda: keras_tensorflow.he_normal(0, (3,)),
+            ValueError,
+            "keras_tensorflow.he_normal: shape needs at least 2 axes; got shape=(3,). "
+            "For a bias Keras uses zeros.",
+        ),
+    ],
+)
+def test_errors(call, kind, text):
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value) == text

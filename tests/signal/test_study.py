@@ -1,0 +1,335 @@
+"""The experiment against exact laws, a loop in NumPy, and theory."""
+
+import functools
+import json
+import math
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxinit
+from jaxinit.signal import from_json, predict, scheme, study, to_json
+from jaxinit.signal.maps import as_function
+from jaxinit.signal.network import Network, draw_seeds, run_seeds
+from jaxinit.signal.schemes import SCHEME_NAMES, draw_weight
+
+DATA = pathlib.Path(__file__).parent.parent / "data"
+BANDS = json.loads((DATA / "depth_bands.json").read_text())["configs"]
+EXACT = {
+    ("tanh", "unit_uniform"): BANDS["tanh_sw2=1/3 (U(-1,1)/sqrt n)"],
+    ("tanh", "xavier_uniform"): BANDS["tanh_sw2=1 (xavier)"],
+    ("relu", "xavier_normal"): BANDS["relu_sw2=1 (xavier)"],
+    ("relu", "kaiming_normal"): BANDS["relu_sw2=2 (kaiming)"],
+}
+SEEDS = 16
+small = functools.partial(study, depth=6, width=32, seeds=8)
+
+
+def z_scores(result, exact):
+    """Of means over seeds, in standard errors of theirs and the reference's."""
+    found = []
+    for quantity, side in (("log10_std", "forward"), ("log10_grad", "backward")):
+        for layer, band in exact[side].items():
+            values = result.values[quantity][:, int(layer)].astype(np.float64)
+            error = band["sd"] * math.sqrt(1 / len(values) + 1 / exact["seeds"])
+            found.append((values.mean() - band["mean"]) / error)
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return {pair: study(*pair, seeds=SEEDS) for pair in EXACT}
+
+
+@pytest.mark.parametrize("pair", EXACT)
+def test_bands_of_the_first_experiments(measured, pair):
+    """Seven means within 5 standard errors: 6e-7 false alarms each."""
+    result, exact = measured[pair], EXACT[pair]
+    assert np.abs(z_scores(result, exact)).max() < 5
+    for layer, band in exact["forward"].items():
+        values = result.values["log10_std"][:, int(layer)].astype(np.float64)
+        spread = values.std(ddof=1) / band["sd"]
+        assert abs(spread - 1) < 5 / math.sqrt(2 * (SEEDS - 1))
+        room = 2 * band["sd"]
+        assert values.min() > band["quantiles"]["0.05%"] - room
+        assert values.max() < band["quantiles"]["99.95%"] + room
+
+
+def test_bands_reject_a_gain_off_by_two_percent(measured):
+    exact = EXACT["relu", "kaiming_normal"]
+    off = study("relu", f"kaiming_normal:{1.02 * 2**0.5}", seeds=SEEDS)
+    assert np.abs(z_scores(off, exact)).max() > 10
+    # Same law, same seed: the same numbers, scaled by 1.02 a layer.
+    true = measured["relu", "kaiming_normal"].values["log10_std"]
+    shift = off.values["log10_std"] - true
+    np.testing.assert_allclose(
+        shift, np.tile(np.arange(101) * math.log10(1.02), (SEEDS, 1)), atol=2e-4
+    )
+
+
+@pytest.mark.parametrize("pair", EXACT)
+def test_theory_lies_over_the_exact_law(pair):
+    """The 1/width correction is good to a tenth of the spread over seeds."""
+    prediction, exact = predict(*pair), EXACT[pair]
+    for quantity, side in (("log10_std", "forward"), ("log10_grad", "backward")):
+        band = prediction.band(quantity)
+        for layer, want in exact[side].items():
+            at = int(layer)
+            assert abs(band.median[at] - want["mean"]) < 0.1 * want["sd"]
+            spread = (band.high[at] - band.low[at]) / (2 * 1.6449)
+            assert abs(spread / want["sd"] - 1) < 0.1
+
+
+def test_theory_of_other_activations():
+    for name, pair in {
+        "tanh_sw2=25/9 (xavier gain 5/3)": ("tanh", "xavier_normal:1.6666666666666667"),
+        "gelu_fwd_gain": ("gelu", "forward"),
+        "silu_fwd_gain": ("silu", "forward"),
+        "linear_sw2=1": ("linear", "lecun_normal"),
+    }.items():
+        exact, prediction = BANDS[name], predict(*pair)
+        for quantity, side in (("log10_std", "forward"), ("log10_grad", "backward")):
+            for layer, want in exact[side].items():
+                found = prediction.band(quantity).median[int(layer)]
+                assert abs(found - want["mean"]) < 0.15 * want["sd"] + 0.002, (name, layer)
+
+
+def loop(net, gains, sigma_b, key):
+    """One seed by NumPy in float64, with the same weights: forward, then by hand back."""
+    draws = draw_seeds(key[None], net.input_shape, net.depth, net.width, 0.0)
+    x, gradient = (np.asarray(a[0], np.float64) for a in (draws.inputs, draws.end))
+    outs, weights, slopes = [x], [], []
+    for number, gain in enumerate(gains):
+        at = draws.keys[0, number]
+        w = draw_weight(net.law, at, net.weight_shape, net.dtype, gain)
+        w = np.asarray(w, np.float64)
+        h = outs[-1] @ w + sigma_b * np.asarray(draws.biases[0, number], np.float64)
+        outs.append(np.tanh(h))
+        weights.append(w)
+        slopes.append(1 - np.tanh(h) ** 2)
+    back = [gradient]
+    for w, slope in zip(reversed(weights), reversed(slopes), strict=True):
+        back.append((back[-1] * slope) @ w.T)
+    return np.array(outs), np.array(back[::-1])
+
+
+@pytest.mark.parametrize("law", ["normal", "orthogonal"])
+def test_one_seed_against_a_loop_in_numpy(law):
+    net = Network(jnp.tanh, law, depth=5, width=24, batch=3)
+    gains = np.array([1.5, 0.7, 1.1, 1.0, 2.0], np.float32)
+    key = jax.random.key(5)
+    found = run_seeds(net, key[None], gains, jnp.float32(0.3), jnp.float32(0.0))
+    outs, back = loop(net, gains, 0.3, key)
+    wanted = {
+        "log10_std": np.log10(outs.std((1, 2))),
+        "log10_rms": np.log10((outs**2).mean((1, 2))) / 2,
+        "log10_grad": np.log10((back**2).mean((1, 2))) / 2,
+        "mean_over_std": outs.mean((1, 2)) / outs.std((1, 2)),
+    }
+    for quantity, want in wanted.items():
+        np.testing.assert_allclose(found[quantity][0], want, atol=3e-5, err_msg=quantity)
+    centred = outs - outs.mean((1, 2), keepdims=True)
+    kurtosis = (centred**4).mean((1, 2)) / (centred**2).mean((1, 2)) ** 2
+    np.testing.assert_allclose(found["kurtosis"][0], kurtosis, rtol=1e-4)
+
+
+def test_more_seeds_keep_the_first_and_a_run_goes_on():
+    few, many = small("tanh", seeds=3), small("tanh", seeds=11)
+    for quantity, values in few.values.items():
+        np.testing.assert_allclose(many.values[quantity][:3], values, rtol=1e-4, atol=1e-5)
+    steps = []
+    grown = small("tanh", seeds=11, resume=few, progress=lambda r: steps.append(r.seeds))
+    assert grown.seeds == steps[-1] == 11
+    np.testing.assert_array_equal(grown.values["log10_std"][:3], few.values["log10_std"])
+    np.testing.assert_allclose(
+        grown.values["log10_std"], many.values["log10_std"], rtol=1e-4, atol=1e-5
+    )
+    shorter = small("tanh", seeds=2, resume=few)
+    assert shorter.seeds == 2
+
+
+def test_devices_change_nothing():
+    assert jax.local_device_count() == 8
+    net = Network(jnp.tanh, "uniform", depth=6, width=32)
+    keys = jax.random.split(jax.random.key(0), 8)
+    gains = np.ones(6, np.float32)
+    numbers = (gains, jnp.float32(0.1), jnp.float32(0.0))
+    one = run_seeds(net, keys, *numbers)
+    spread = run_seeds(net, keys, *numbers, devices=tuple(jax.local_devices()))
+    for quantity, values in one.items():
+        np.testing.assert_allclose(spread[quantity], values, rtol=1e-5, atol=1e-5)
+
+
+def test_half_precision_shows_underflow():
+    deep = functools.partial(study, "tanh", "unit_uniform", depth=60, width=64, seeds=4)
+    assert np.isneginf(deep(dtype="float16").band("log10_std").median[-1])
+    wide = predict("tanh", "unit_uniform", depth=60, width=64).band("log10_std").median[-1]
+    brain = deep(dtype="bfloat16").band("log10_std").median[-1]
+    assert abs(brain - wide) < 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale"), [("residual", 1.0), ("residual", 0.2), ("normalized", 1.0)]
+)
+def test_residual_and_normalized_networks_follow_theory(kind, scale):
+    args = {"depth": 10, "width": 512, "kind": kind, "branch_scale": scale}
+    found = study("tanh", "xavier_normal", seeds=8, **args)
+    line = predict("tanh", "xavier_normal", **args)
+    for quantity in ("log10_std", "log10_rms", "log10_grad"):
+        gap = found.band(quantity).median - line.band(quantity).median
+        assert np.abs(gap).max() < 0.05, quantity
+
+
+def test_a_thousand_delta_orthogonal_layers_keep_their_variance():
+    """L. Xiao et al. 2018: a linear-regime CNN of any depth."""
+    deep = study(
+        "linear", "delta_orthogonal", kind="conv", depth=1000, width=8, size=4, seeds=2
+    )
+    np.testing.assert_allclose(
+        deep.values["log10_rms"], deep.values["log10_rms"][:, :1] * np.ones(1001), atol=2e-3
+    )
+    np.testing.assert_allclose(
+        deep.values["log10_grad"],
+        deep.values["log10_grad"][:, -1:] * np.ones(1001),
+        atol=2e-3,
+    )
+
+
+def test_convolutions_keep_the_fan():
+    found = study("relu", "kaiming_normal", kind="conv", depth=6, width=64, seeds=4)
+    assert np.abs(found.band("log10_rms").median).max() < 0.1
+
+
+def test_correlation_decays_as_theory_says():
+    args = {"depth": 15, "width": 512, "correlation": 0.2}
+    found = study("tanh", "normal:1.3,0.3", batch=2, seeds=8, **args)
+    line = predict("tanh", "normal:1.3,0.3", **args).band("correlation").median
+    assert np.abs(found.values["correlation"].mean(0) - line).max() < 0.05
+    alone = small("tanh")
+    assert np.isnan(alone.values["correlation"]).all()
+
+
+def test_dead_and_saturated(measured):
+    found = measured["relu", "kaiming_normal"].values
+    assert np.isnan(found["dead"][:, 0]).all()
+    np.testing.assert_allclose(found["dead"][:, 1:].mean(), 0.5, atol=0.02)
+    wild = small("tanh", "normal:30")
+    assert (wild.values["saturated"][:, 2:] > 0.6).all()
+    assert (wild.values["dead"][:, 2:] < 0.95).all()
+
+
+def test_schemes():
+    assert scheme("glorot_normal", "tanh").sigma_w == 1
+    assert scheme("he_uniform", "relu").sigma_w == pytest.approx(2**0.5)
+    assert scheme("kaiming_normal", "tanh").sigma_w == 5 / 3
+    assert scheme("normal:1.3,0.2", "tanh").sigma_b == 0.2
+    assert scheme("forward", "tanh").sigma_w == pytest.approx(1.5925374197228314)
+    edge = scheme("critical", "gelu")
+    assert edge.sigma_w**2 == pytest.approx(1.98305826, abs=1e-8)
+    assert edge.first_sigma_w is not None
+    assert edge.first_sigma_w**2 + edge.sigma_b**2 == pytest.approx(3.5615528, abs=1e-6)
+    assert scheme("critical", "tanh").sigma_w == pytest.approx(1)
+    assert scheme("critical:0.2236068", "tanh").sigma_w == pytest.approx(1.32701, abs=1e-5)
+    for name in SCHEME_NAMES:
+        drawn = scheme(name, "relu")
+        assert drawn.gains(3)[1] == drawn.sigma_w
+    own = scheme(functools.partial(jaxinit.normal, mean=0.0, std=0.1), "tanh")
+    assert own.name == "normal"
+    assert math.isnan(own.sigma_w)
+
+
+def test_an_initializer_of_ones_own():
+    init = functools.partial(jaxinit.normal, mean=0.0, std=1.2 / 32**0.5)
+    found, named = small("tanh", init), small("tanh", "normal:1.2")
+    np.testing.assert_allclose(
+        found.values["log10_std"], named.values["log10_std"], atol=1e-3
+    )
+    line = predict("tanh", init, depth=6, width=32).band("log10_std").median
+    assert np.abs(line - found.values["log10_std"].mean(0)).max() < 0.1
+
+
+def test_json_keeps_everything():
+    half = study("tanh", "unit_uniform", depth=60, width=16, seeds=2, dtype="float16")
+    (back,) = from_json(to_json([half]))
+    assert back.settings == half.settings
+    for quantity, values in half.values.items():
+        np.testing.assert_allclose(back.values[quantity], values, rtol=1e-6)
+    with pytest.raises(ValueError, match="from_json: the text must be the JSON of a study"):
+        from_json('{"format": 2}')
+
+
+REFUSALS = [
+    (
+        lambda: study("tanh", "xavier"),
+        ValueError,
+        f"scheme: init must be one of {', '.join(SCHEME_NAMES)}; got init='xavier'. "
+        "Did you mean 'xavier_normal'?",
+    ),
+    (
+        lambda: study("tanh", "xavier_norml"),
+        ValueError,
+        f"scheme: init must be one of {', '.join(SCHEME_NAMES)}; got init='xavier_norml'. "
+        "Did you mean 'xavier_normal'?",
+    ),
+    (
+        lambda: scheme("normal:a", "tanh"),
+        ValueError,
+        "scheme: what follows the colon must be numbers, with commas between them; got "
+        "init='normal:a'. Write for example normal:1.3,0.2.",
+    ),
+    (
+        lambda: scheme("xavier_normal:1,2", "tanh"),
+        ValueError,
+        "scheme: xavier_normal takes at most 1 numbers; got init='xavier_normal:1,2'. "
+        "Leave the others out.",
+    ),
+    (
+        lambda: scheme("critical", "softplus"),
+        ValueError,
+        "scheme: the activation must have a critical point; got activation='softplus', "
+        "which has none for this sigma_b. Try another sigma_b or another activation.",
+    ),
+    (
+        lambda: small("tanh", "delta_orthogonal"),
+        ValueError,
+        "study: delta_orthogonal needs kind='conv'; got kind='dense'. For dense layers "
+        "use orthogonal.",
+    ),
+    (
+        lambda: small(seeds=0),
+        ValueError,
+        "study: seeds must be an int, at least 1; got seeds=0. Give 1 or more.",
+    ),
+    (
+        lambda: small("tanh", resume=small("tanh", width=16)),
+        ValueError,
+        "study: resume must be a result of the same settings; got another width. Run it "
+        "anew, or write it to another file.",
+    ),
+    (
+        lambda: small("tanh").band("std"),
+        ValueError,
+        None,
+    ),
+    (
+        lambda: scheme(3, "tanh"),  # pyright: ignore[reportArgumentType]
+        TypeError,
+        "scheme: init must be a name, an initializer or a Scheme; got init=3. Give for "
+        'example "xavier_normal".',
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "text"), REFUSALS)
+def test_refusals(call, kind, text):
+    pattern = "band: quantity must be one of" if text is None else f"^{re.escape(text)}$"
+    with pytest.raises(kind, match=pattern):
+        call()
+
+
+def test_named_functions_are_shared():
+    assert as_function("x", "tanh") is as_function("x", "tanh")
