@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxinit.models.trace.atoms import FEATURE, Atom, lengths
 from jaxinit.models.trace.expressions import VALUE, Expression, apply, contains
 from jaxinit.models.trace.merging import PRODUCTS, SUMS, merge, merged_dims
 from jaxinit.models.trace.values import (
@@ -219,8 +220,17 @@ def _scaled(signal: Signal, parameter: Value) -> Signal:
         for i, dim in enumerate(view.dims)
         if any(atom.axis >= 0 and atom.size > 1 for atom in dim)
     )
+    dims = signal.dims
+    if dims is not None and all(i < len(dims) for i in axes):
+        sizes = zip(lengths(dims), *(lengths(view.dims) for view in views), strict=False)
+        feature = [(Atom(FEATURE, 0, max(own)),) for own in sizes]
+        dims = tuple(
+            feature[i] if i in axes and all(atom.axis < 0 for atom in dim) else dim
+            for i, dim in enumerate(dims)
+        )
     return dataclasses.replace(
         signal,
+        dims=dims,
         scales=signal.scales | {view.leaf for view in views},
         scaled_axes=signal.scaled_axes | axes,
     )
