@@ -28,8 +28,8 @@ def load_model(where: str, name: str) -> Model:
 
     Args:
         where: Name of the command that errors are to name.
-        name: The function; it takes no arguments and returns ``(apply_fn, params, inputs)``.
-            The working directory is searched too.
+        name: The function, which takes no arguments and returns
+            ``(apply_fn, params, inputs)``. The working directory is searched too.
 
     Returns:
         The model.

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
-from jaxinit._checks import listed, value_error
+from jaxinit._checks import value_error
 
 PyTree = Any
 """Any nesting of containers that JAX knows."""
@@ -140,8 +140,3 @@ def matches(where: str, glob: str, path: str) -> bool:
     if expression.fullmatch(path):
         return True
     return "'" in path and bool(expression.fullmatch(path.replace("'", "")))
-
-
-def nearest(paths: Sequence[str]) -> str:
-    """Return some of the paths as text, for error messages."""
-    return listed(list(paths))

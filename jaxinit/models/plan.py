@@ -2,11 +2,9 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._checks import is_traced, type_error, value_error
@@ -283,8 +281,3 @@ def _check_kept(where: str, rows: Sequence[Row], leaves: Sequence[Any]) -> None:
         rule = "a leaf that is to be kept must have values"
         advice = "Give arrays for these, or an initializer."
         value_error(where, rule, f"only shapes for {', '.join(lost)}", advice)
-
-
-def size_of(row: Row) -> int:
-    """Return how many bytes the leaf takes."""
-    return math.prod(row.shape) * jnp.dtype(row.dtype).itemsize

@@ -426,6 +426,32 @@ def test_unused():
     assert uses["old"].reason == "no output depends on it"
 
 
+def test_experts_chosen_by_the_data_are_weights():
+    def f(w, x, i):
+        return jnp.einsum("bd,bdf->bf", jnp.tanh(x), w[i])
+
+    use = use_of(f, (4, 16, 8), spec(3, 16), spec(3, dtype="int32"))
+    assert (use.role, use.layout, use.fans) == ("weight", Layout("BIO"), Fans(16, 8))
+    assert use.reason == "chosen by the data"
+
+
+def test_products_of_two_tables_stay_tables():
+    def apply(params, i, j):
+        return jnp.einsum("bd,bd->b", params["u"][i], params["v"][j])
+
+    tokens = spec(3, dtype="int32")
+    uses = trace_params(apply, {"u": spec(30, 8), "v": spec(40, 8)}, tokens, tokens)
+    assert [use.role for use in uses.values()] == ["embedding", "embedding"]
+
+
+def test_bias_behind_a_scale_that_makes_features():
+    def apply(params, x):
+        return jnp.tanh(x[:, :, None] * params["w"] + params["b"])
+
+    uses = trace_params(apply, {"w": spec(16, 8), "b": spec(8)}, spec(3, 16))
+    assert uses["b"].role == "bias"
+
+
 # --------------------------------------------------------------------- never silently wrong
 
 UNKNOWN = {

@@ -215,6 +215,7 @@ def _of_signals(
     signals = [value for value in values if isinstance(value, Signal)]
     for signal in signals:
         flag_summed(walk, signal)
+    _chosen_weights(values, sides)
     if len(signals) == 1:
         kind = "input" if signals[0].base is walk.input_base else "a fixed linear map"
     elif any(signal.base.kind == "softmax" for signal in signals):
@@ -229,6 +230,36 @@ def _of_signals(
         kept = value if isinstance(value, Signal) else Constant()
         dims += tuple(_kept_dims(kept, side))
     return Signal(base, dims=_resize(dims, shape))
+
+
+def _chosen_weights(values: Sequence[Value], sides: Sequence[Operand]) -> None:
+    """Turn rows of a table that the data is multiplied with into the weights that they are.
+
+    So experts, or sampled classes, that are looked up and then used in a product.
+    """
+    tables = [
+        isinstance(value, Signal)
+        and value.base.kind == "embedding"
+        and value.expression is VALUE
+        and value.dims is not None
+        and len(value.base.records) == 1
+        for value in values
+    ]
+    if sum(tables) != 1:
+        return
+    place = tables.index(True)
+    table, source, side = values[place], values[1 - place], sides[place]
+    if (
+        not isinstance(table, Signal)
+        or not isinstance(source, Signal)
+        or table.dims is None
+    ):
+        return
+    letters = side.letters(table.dims)
+    if "I" in {letter for _, letter in letters}:
+        (record,) = table.base.records
+        record.role, record.reason, record.source = "weight", "chosen by the data", source
+        record.letters = letters
 
 
 # ----------------------------------------------------------------------- convolutions

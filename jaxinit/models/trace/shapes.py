@@ -255,8 +255,9 @@ def look_up(walk: Walk, view: View, moving: Sequence[int], shape: Any) -> Signal
         for atom in dim
         if atom.axis >= 0
     ]
-    walk.records.append(Record(view.leaf, "embedding", "", view, tuple(letters)))
-    base = walk.new_base("embedding", [], walk.paths[view.leaf])
+    record = Record(view.leaf, "embedding", "", view, tuple(letters))
+    walk.records.append(record)
+    base = walk.new_base("embedding", [], walk.paths[view.leaf], (record,))
     dims = plain(shape)
     rest = [dim for i, dim in enumerate(view.dims) if i not in moving]
     sizes = [math.prod(atom.size for atom in dim) for dim in rest]
