@@ -15,7 +15,7 @@ import jax
 import jaxinit
 from benchmarks._timing import Row
 
-NAMES = ("draw", "start", "orthogonal", "signal", "training")
+NAMES = ("draw", "start", "orthogonal", "models", "replay", "signal", "training")
 """Each is a module ``bench_<name>.py`` with ``run(quick) -> Iterator[Row]``."""
 
 _WIDTHS = (74, 38)

@@ -1,12 +1,8 @@
 """Cold start of whole models, from shapes to ready arrays, each in a fresh process.
 
-    python benchmarks/bench_models.py [--quick]
-
-Prints seconds, ratios to ``jax.jit(model.init)`` of the same run, and peak memory beyond
-the parameters. Every measurement is a process of its own, since compiled programs are kept.
+A program that is compiled is kept, so every measurement is a process of its own.
 """
 
-import argparse
 import functools
 import json
 import os
@@ -15,7 +11,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
+
+from benchmarks._timing import Row, summary
 
 
 def gpt(layers: int, width: int, heads: int) -> Any:
@@ -97,45 +97,38 @@ def measure_torch(layers: int, width: int) -> dict[str, float]:
 
 
 def in_fresh_process(*arguments: Any) -> dict[str, float]:
-    command = [sys.executable, __file__, "--one", *map(str, arguments)]
+    command = [sys.executable, "-m", "benchmarks.bench_models", *map(str, arguments)]
     found = subprocess.run(
         command, check=True, capture_output=True, text=True, env=os.environ
     )
     return json.loads(found.stdout.splitlines()[-1])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--one", nargs=3)
-    options = parser.parse_args()
-    if options.one:
-        method, layers, width = options.one
-        print(json.dumps(measure(method, int(layers), int(width))))
-        return
-    methods = ["jit init", "materialize", "initialize", "initialize, shapes known", "trace"]
-    sizes = [(12, 768)] if options.quick else [(12, 768), (48, 768), (96, 256)]
-    rounds = 1 if options.quick else 3
-    for layers, width in sizes:
-        runs: dict[str, list[dict[str, float]]] = {
-            method: [] for method in (*methods, "torch")
-        }
-        for _ in range(rounds):
+def run(quick: bool) -> Iterator[Row]:
+    """Yield our ways to start GPT-2 against its own compiled init, and against torch."""
+    ours = ["materialize", "initialize", "initialize, shapes known", "trace"]
+    methods = ["jit init", *ours] + (["torch"] if find_spec("torch") else [])
+    for layers, width in [(12, 768)] if quick else [(12, 768), (48, 768), (96, 256)]:
+        runs: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
+        for _ in range(1 if quick else 3):
             for method, found in runs.items():
-                try:
-                    found.append(in_fresh_process(method, layers, width))
-                except subprocess.CalledProcessError as error:
-                    print(f"{method}: {error.stderr.splitlines()[-1]}")
-        base = statistics.median(run["seconds"] for run in runs["jit init"])
-        for method, found in runs.items():
-            if found:
-                seconds = statistics.median(run["seconds"] for run in found)
-                extra = statistics.median(run["extra"] for run in found)
-                print(
-                    f"{layers} layers of {width}: {method:25s} {seconds:7.2f} s"
-                    f"  {base / seconds:5.1f}x  extra memory {extra:6.1%}"
-                )
+                found.append(in_fresh_process(method, layers, width))
+        taken = {method: [r["seconds"] for r in found] for method, found in runs.items()}
+        for method in ours:
+            extra = statistics.median(r["extra"] for r in runs[method])
+            yield summary(
+                f"{method}, GPT-2 of {layers} x {width}",
+                taken[method],
+                taken["jit init"],
+                against="jax.jit(model.init)",
+                goal=None if method == "trace" else 4.0,
+                note=f"peak memory {extra:.1%} beyond the parameters",
+            )
+        if "torch" in taken:
+            name = f"initialize, GPT-2 of {layers} x {width}"
+            yield summary(name, taken["initialize"], taken["torch"], against="torch layers")
 
 
 if __name__ == "__main__":
-    main()
+    own, depth, units = sys.argv[1:]
+    print(json.dumps(measure(own, int(depth), int(units))))
