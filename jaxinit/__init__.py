@@ -10,6 +10,17 @@ from jaxinit.initializers.constant import dirac as dirac
 from jaxinit.initializers.constant import identity as identity
 from jaxinit.initializers.constant import ones as ones
 from jaxinit.initializers.constant import zeros as zeros
+from jaxinit.initializers.kaiming import he_normal as he_normal
+from jaxinit.initializers.kaiming import he_truncated_normal as he_truncated_normal
+from jaxinit.initializers.kaiming import he_uniform as he_uniform
+from jaxinit.initializers.kaiming import kaiming_normal as kaiming_normal
+from jaxinit.initializers.kaiming import (
+    kaiming_truncated_normal as kaiming_truncated_normal,
+)
+from jaxinit.initializers.kaiming import kaiming_uniform as kaiming_uniform
+from jaxinit.initializers.lecun import lecun_normal as lecun_normal
+from jaxinit.initializers.lecun import lecun_truncated_normal as lecun_truncated_normal
+from jaxinit.initializers.lecun import lecun_uniform as lecun_uniform
 from jaxinit.initializers.named import from_config as from_config
 from jaxinit.initializers.named import get as get
 from jaxinit.initializers.orthogonal import delta_orthogonal as delta_orthogonal
@@ -17,23 +28,14 @@ from jaxinit.initializers.orthogonal import orthogonal as orthogonal
 from jaxinit.initializers.plain import normal as normal
 from jaxinit.initializers.plain import truncated_normal as truncated_normal
 from jaxinit.initializers.plain import uniform as uniform
-from jaxinit.initializers.scaled import glorot_normal as glorot_normal
-from jaxinit.initializers.scaled import glorot_truncated_normal as glorot_truncated_normal
-from jaxinit.initializers.scaled import glorot_uniform as glorot_uniform
-from jaxinit.initializers.scaled import he_normal as he_normal
-from jaxinit.initializers.scaled import he_truncated_normal as he_truncated_normal
-from jaxinit.initializers.scaled import he_uniform as he_uniform
-from jaxinit.initializers.scaled import kaiming_normal as kaiming_normal
-from jaxinit.initializers.scaled import kaiming_truncated_normal as kaiming_truncated_normal
-from jaxinit.initializers.scaled import kaiming_uniform as kaiming_uniform
-from jaxinit.initializers.scaled import lecun_normal as lecun_normal
-from jaxinit.initializers.scaled import lecun_truncated_normal as lecun_truncated_normal
-from jaxinit.initializers.scaled import lecun_uniform as lecun_uniform
 from jaxinit.initializers.scaled import variance_scaling as variance_scaling
-from jaxinit.initializers.scaled import xavier_normal as xavier_normal
-from jaxinit.initializers.scaled import xavier_truncated_normal as xavier_truncated_normal
-from jaxinit.initializers.scaled import xavier_uniform as xavier_uniform
 from jaxinit.initializers.sparse import sparse as sparse
+from jaxinit.initializers.xavier import glorot_normal as glorot_normal
+from jaxinit.initializers.xavier import glorot_truncated_normal as glorot_truncated_normal
+from jaxinit.initializers.xavier import glorot_uniform as glorot_uniform
+from jaxinit.initializers.xavier import xavier_normal as xavier_normal
+from jaxinit.initializers.xavier import xavier_truncated_normal as xavier_truncated_normal
+from jaxinit.initializers.xavier import xavier_uniform as xavier_uniform
 from jaxinit.models.audit import audit as audit
 from jaxinit.models.auto import auto as auto
 from jaxinit.models.initialize import initialize as initialize

@@ -9,21 +9,21 @@ import jax
 
 from jaxinit._checks import check_choice, type_error
 from jaxinit.initializers.constant import constant, dirac, identity, ones, zeros
-from jaxinit.initializers.orthogonal import delta_orthogonal, orthogonal
-from jaxinit.initializers.plain import normal, truncated_normal, uniform
-from jaxinit.initializers.scaled import (
+from jaxinit.initializers.kaiming import (
     kaiming_normal,
     kaiming_truncated_normal,
     kaiming_uniform,
-    lecun_normal,
-    lecun_truncated_normal,
-    lecun_uniform,
-    variance_scaling,
+)
+from jaxinit.initializers.lecun import lecun_normal, lecun_truncated_normal, lecun_uniform
+from jaxinit.initializers.orthogonal import delta_orthogonal, orthogonal
+from jaxinit.initializers.plain import normal, truncated_normal, uniform
+from jaxinit.initializers.scaled import variance_scaling
+from jaxinit.initializers.sparse import sparse
+from jaxinit.initializers.xavier import (
     xavier_normal,
     xavier_truncated_normal,
     xavier_uniform,
 )
-from jaxinit.initializers.sparse import sparse
 
 ALIASES = {
     "glorot_normal": "xavier_normal",

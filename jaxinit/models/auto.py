@@ -7,12 +7,10 @@ from typing import Any, Literal, cast, get_args
 from jaxinit._checks import check_choice, type_error
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
+from jaxinit.initializers.lecun import lecun_normal, lecun_truncated_normal, lecun_uniform
 from jaxinit.initializers.orthogonal import orthogonal
 from jaxinit.initializers.plain import normal
-from jaxinit.initializers.scaled import (
-    lecun_normal,
-    lecun_truncated_normal,
-    lecun_uniform,
+from jaxinit.initializers.xavier import (
     xavier_normal,
     xavier_truncated_normal,
     xavier_uniform,

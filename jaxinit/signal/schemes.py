@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jaxinit._checks import check_choice, check_number, type_error, value_error
 from jaxinit._gains import Criterion, calculate_gain
 from jaxinit._types import Initializer
+from jaxinit.initializers.lecun import lecun_normal, lecun_truncated_normal, lecun_uniform
 from jaxinit.initializers.orthogonal import delta_orthogonal, orthogonal
-from jaxinit.initializers.scaled import lecun_normal, lecun_truncated_normal, lecun_uniform
 from jaxinit.signal.critical import CriticalPoint, critical_points, doubly_critical_points
 from jaxinit.signal.maps import Nonlinearity, as_function
 

@@ -7,7 +7,8 @@ from typing import NamedTuple, cast
 from jaxinit._checks import check_int
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
-from jaxinit.initializers.scaled import lecun_normal, xavier_normal
+from jaxinit.initializers.lecun import lecun_normal
+from jaxinit.initializers.xavier import xavier_normal
 from jaxinit.models.plan import Rule
 from jaxinit.models.presets.common import BIASES, SCALES, gaussian
 

@@ -10,7 +10,8 @@ from typing import cast
 
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
-from jaxinit.initializers.scaled import lecun_truncated_normal, xavier_uniform
+from jaxinit.initializers.lecun import lecun_truncated_normal
+from jaxinit.initializers.xavier import xavier_uniform
 from jaxinit.models.plan import Rule
 from jaxinit.models.presets.common import bounded, by_role, cut_gaussian, fan_in, gaussian
 from jaxinit.models.use import ParamUse, Uses

@@ -9,7 +9,8 @@ import jax
 from jaxinit._checks import check_choice, check_int
 from jaxinit._types import DTypeLike, Initializer, Key, Shape
 from jaxinit.initializers.constant import constant, ones, zeros
-from jaxinit.initializers.scaled import lecun_truncated_normal, xavier_uniform
+from jaxinit.initializers.lecun import lecun_truncated_normal
+from jaxinit.initializers.xavier import xavier_uniform
 from jaxinit.models.plan import Rule
 from jaxinit.models.presets.common import BIASES, SCALES, bounded, gaussian
 

@@ -1,0 +1,197 @@
+"""Kaiming's laws, which keep a signal behind a nonlinearity; also named He's."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxinit._checks import check_number, is_traced
+from jaxinit._gains import calculate_gain
+from jaxinit._layout import Fans, Layout
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit.initializers.scaled import Mode, draw_scaled
+
+
+def kaiming_uniform(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    a: Scalar = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
+    layout: str | Layout | Fans | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw uniform weights that keep the variance of a signal behind a nonlinearity.
+
+    .. math:: W \sim U(-b, b), \qquad b = gain \sqrt{3 / fan}
+
+    The standard deviation is :math:`gain / \sqrt{fan}`. Also named ``he_uniform``.
+
+    Args:
+        key: As in ``variance_scaling``.
+        shape: As in ``variance_scaling``.
+        dtype: As in ``variance_scaling``.
+        a: Negative slope of ``"leaky_relu"``; the default 0 makes that ReLU, with gain
+            sqrt(2). Ignored for others. May be traced.
+        mode: ``"fan_in"`` keeps the forward signal, ``"fan_out"`` the gradients; or
+            ``"fan_avg"``, ``"fan_geo_avg"``.
+        nonlinearity: What stands before this layer: a name known to ``calculate_gain``, or
+            a function, whose gain is computed.
+        layout: As in ``variance_scaling``.
+        out_sharding: As in ``variance_scaling``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: As ``variance_scaling``, and for an unknown nonlinearity.
+        TypeError: As ``variance_scaling``.
+
+    References:
+        He et al., "Delving deep into rectifiers", ICCV 2015, equations 10, 14 and 15.
+
+    Elsewhere:
+        The law of ``torch.nn.init.kaiming_uniform_``. JAX's and Keras' ``he_uniform`` is
+        the default here. PyTorch's layers call it with ``a=sqrt(5)``, which is
+        :math:`U(\pm 1/\sqrt{fan_{in}})`.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.kaiming_uniform(jax.random.key(0), (600, 100))
+        >>> bool(abs(w).max() <= 0.1), round(float(w.std()), 3)  # b = sqrt(6 / 600)
+        (True, 0.058)
+    """
+    where = "kaiming_uniform"
+    gain = _kaiming_gain(where, nonlinearity, a)
+    return draw_scaled(
+        where, "uniform", key, shape, dtype, gain, mode, layout, out_sharding
+    )
+
+
+def kaiming_normal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    a: Scalar = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
+    layout: str | Layout | Fans | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw normal weights that keep the variance of a signal behind a nonlinearity.
+
+    .. math:: W \sim N(0, \sigma^2), \qquad \sigma = gain / \sqrt{fan}
+
+    Also named ``he_normal``.
+
+    Args:
+        key: As in ``variance_scaling``.
+        shape: As in ``variance_scaling``.
+        dtype: As in ``variance_scaling``.
+        a: As in ``kaiming_uniform``.
+        mode: As in ``kaiming_uniform``.
+        nonlinearity: As in ``kaiming_uniform``.
+        layout: As in ``variance_scaling``.
+        out_sharding: As in ``variance_scaling``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: As ``variance_scaling``, and for an unknown nonlinearity.
+        TypeError: As ``variance_scaling``.
+
+    References:
+        He et al., "Delving deep into rectifiers", ICCV 2015, equations 10, 14 and 15.
+
+    Elsewhere:
+        The law of ``torch.nn.init.kaiming_normal_``. JAX's and Keras' ``he_normal`` is
+        truncated: ``kaiming_truncated_normal`` here.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> key = jax.random.key(0)
+        >>> w = jaxinit.kaiming_normal(key, (3, 3, 64, 128), jax.numpy.bfloat16)
+        >>> w.dtype.name, round(float(w.astype("float32").std()), 3)  # sqrt(2 / 576)
+        ('bfloat16', 0.059)
+    """
+    where = "kaiming_normal"
+    gain = _kaiming_gain(where, nonlinearity, a)
+    return draw_scaled(where, "normal", key, shape, dtype, gain, mode, layout, out_sharding)
+
+
+def kaiming_truncated_normal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    a: Scalar = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
+    layout: str | Layout | Fans | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw truncated normal weights that keep the variance behind a nonlinearity.
+
+    .. math:: \operatorname{Var} W = gain^2 / fan
+
+    The law is a normal one cut at two of its standard deviations and scaled to the stated
+    variance. Also named ``he_truncated_normal``.
+
+    Args:
+        key: As in ``variance_scaling``.
+        shape: As in ``variance_scaling``.
+        dtype: As in ``variance_scaling``.
+        a: As in ``kaiming_uniform``.
+        mode: As in ``kaiming_uniform``.
+        nonlinearity: As in ``kaiming_uniform``.
+        layout: As in ``variance_scaling``.
+        out_sharding: As in ``variance_scaling``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: As ``variance_scaling``, and for an unknown nonlinearity.
+        TypeError: As ``variance_scaling``.
+
+    References:
+        He et al., "Delving deep into rectifiers", ICCV 2015, equations 10, 14 and 15, for
+        the variance.
+
+    Elsewhere:
+        With the defaults, the law of JAX's and Keras' ``he_normal``.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.kaiming_truncated_normal(jax.random.key(0), (800, 100))
+        >>> round(float(w.std()), 3), bool(abs(w).max() < 2.274 * 0.05)
+        (0.05, True)
+    """
+    where = "kaiming_truncated_normal"
+    gain = _kaiming_gain(where, nonlinearity, a)
+    law = "truncated_normal"
+    return draw_scaled(where, law, key, shape, dtype, gain, mode, layout, out_sharding)
+
+
+# The same functions under their other names.
+he_uniform = kaiming_uniform
+he_normal = kaiming_normal
+he_truncated_normal = kaiming_truncated_normal
+
+
+def _kaiming_gain(
+    where: str, nonlinearity: str | Callable[[jax.Array], jax.Array], a: Scalar
+) -> float | jax.Array:
+    slope = check_number(where, "a", a)
+    if nonlinearity != "leaky_relu":
+        return calculate_gain(nonlinearity)
+    root = jnp.sqrt if is_traced(slope) else math.sqrt
+    return root(2 / (1 + slope * slope))

@@ -1,0 +1,159 @@
+"""LeCun's laws, which keep a linear signal."""
+
+import jax
+
+from jaxinit._checks import check_number
+from jaxinit._layout import Fans, Layout
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit.initializers.scaled import draw_scaled
+
+
+def lecun_uniform(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    gain: Scalar = 1.0,
+    layout: str | Layout | Fans | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw uniform weights that keep the variance of a linear signal.
+
+    .. math:: W \sim U(-b, b), \qquad b = gain \sqrt{3 / fan_{in}}
+
+    Args:
+        key: As in ``variance_scaling``.
+        shape: As in ``variance_scaling``.
+        dtype: As in ``variance_scaling``.
+        gain: Factor on the standard deviation, at least 0, dimensionless. May be traced.
+        layout: As in ``variance_scaling``.
+        out_sharding: As in ``variance_scaling``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: As ``variance_scaling``.
+        TypeError: As ``variance_scaling``.
+
+    References:
+        LeCun et al., "Efficient BackProp", 1998, equation 16, for the variance.
+
+    Elsewhere:
+        The law of JAX's and Keras' ``lecun_uniform``, which have no gain. PyTorch has none.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.lecun_uniform(jax.random.key(0), (300, 100))
+        >>> bool(abs(w).max() <= 0.1), round(float(w.std()), 3)
+        (True, 0.058)
+    """
+    where = "lecun_uniform"
+    factor = check_number(where, "gain", gain, least=0)
+    law = "uniform"
+    return draw_scaled(
+        where, law, key, shape, dtype, factor, "fan_in", layout, out_sharding
+    )
+
+
+def lecun_normal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    gain: Scalar = 1.0,
+    layout: str | Layout | Fans | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw normal weights that keep the variance of a linear signal.
+
+    .. math:: W \sim N(0, gain^2 / fan_{in})
+
+    Args:
+        key: As in ``variance_scaling``.
+        shape: As in ``variance_scaling``.
+        dtype: As in ``variance_scaling``.
+        gain: Factor on the standard deviation, at least 0, dimensionless. May be traced.
+        layout: As in ``variance_scaling``.
+        out_sharding: As in ``variance_scaling``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: As ``variance_scaling``.
+        TypeError: As ``variance_scaling``.
+
+    References:
+        LeCun et al., "Efficient BackProp", 1998, equation 16.
+
+    Elsewhere:
+        JAX's and Keras' ``lecun_normal`` is truncated: ``lecun_truncated_normal`` here.
+        PyTorch has none.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.lecun_normal(jax.random.key(0), (400, 100))
+        >>> round(float(w.std()), 3)
+        0.05
+    """
+    where = "lecun_normal"
+    factor = check_number(where, "gain", gain, least=0)
+    law = "normal"
+    return draw_scaled(
+        where, law, key, shape, dtype, factor, "fan_in", layout, out_sharding
+    )
+
+
+def lecun_truncated_normal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    gain: Scalar = 1.0,
+    layout: str | Layout | Fans | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw truncated normal weights that keep the variance of a linear signal.
+
+    .. math:: \operatorname{Var} W = gain^2 / fan_{in}
+
+    The law is a normal one cut at two of its standard deviations and scaled to the stated
+    variance.
+
+    Args:
+        key: As in ``variance_scaling``.
+        shape: As in ``variance_scaling``.
+        dtype: As in ``variance_scaling``.
+        gain: Factor on the standard deviation, at least 0, dimensionless. May be traced.
+        layout: As in ``variance_scaling``.
+        out_sharding: As in ``variance_scaling``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: As ``variance_scaling``.
+        TypeError: As ``variance_scaling``.
+
+    References:
+        LeCun et al., "Efficient BackProp", 1998, equation 16, for the variance.
+
+    Elsewhere:
+        The law of JAX's, Flax's and Keras' ``lecun_normal``, which have no gain.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.lecun_truncated_normal(jax.random.key(0), (400, 100))
+        >>> round(float(w.std()), 3), bool(abs(w).max() < 2.274 * 0.05)
+        (0.05, True)
+    """
+    where = "lecun_truncated_normal"
+    factor = check_number(where, "gain", gain, least=0)
+    law = "truncated_normal"
+    return draw_scaled(
+        where, law, key, shape, dtype, factor, "fan_in", layout, out_sharding
+    )

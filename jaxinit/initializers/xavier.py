@@ -1,0 +1,180 @@
+"""Xavier's laws, which suit the signal and its gradients alike; also named Glorot's."""
+
+import jax
+
+from jaxinit._checks import check_number
+from jaxinit._draw import Law
+from jaxinit._layout import Fans, Layout
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit.initializers.scaled import draw_scaled
+
+
+def xavier_uniform(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    gain: Scalar = 1.0,
+    layout: str | Layout | Fans | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw uniform weights whose variance suits the signal both ways.
+
+    .. math:: W \sim U(-b, b), \qquad b = gain \sqrt{6 / (fan_{in} + fan_{out})}
+
+    The standard deviation is :math:`gain \sqrt{2 / (fan_{in} + fan_{out})}`. Also named
+    ``glorot_uniform``.
+
+    Args:
+        key: As in ``variance_scaling``.
+        shape: As in ``variance_scaling``.
+        dtype: As in ``variance_scaling``.
+        gain: Factor on the standard deviation, at least 0, dimensionless; see
+            ``calculate_gain``. May be traced.
+        layout: As in ``variance_scaling``.
+        out_sharding: As in ``variance_scaling``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: As ``variance_scaling``.
+        TypeError: As ``variance_scaling``.
+
+    References:
+        Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+        networks", AISTATS 2010, equation 16, where the gain is 1.
+
+    Elsewhere:
+        The law of ``torch.nn.init.xavier_uniform_``, ``jax.nn.initializers.glorot_uniform``
+        (which has no gain) and Keras' GlorotUniform.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.xavier_uniform(jax.random.key(0), (400, 200))
+        >>> bool(abs(w).max() <= 0.1), round(float(w.std()), 3)  # b = sqrt(6 / 600)
+        (True, 0.058)
+    """
+    return _xavier(
+        "xavier_uniform", "uniform", key, shape, dtype, gain, layout, out_sharding
+    )
+
+
+def xavier_normal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    gain: Scalar = 1.0,
+    layout: str | Layout | Fans | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw normal weights whose variance suits the signal both ways.
+
+    .. math:: W \sim N(0, \sigma^2), \qquad \sigma = gain \sqrt{2 / (fan_{in} + fan_{out})}
+
+    Also named ``glorot_normal``.
+
+    Args:
+        key: As in ``variance_scaling``.
+        shape: As in ``variance_scaling``.
+        dtype: As in ``variance_scaling``.
+        gain: Factor on the standard deviation, at least 0, dimensionless; see
+            ``calculate_gain``. May be traced.
+        layout: As in ``variance_scaling``.
+        out_sharding: As in ``variance_scaling``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: As ``variance_scaling``.
+        TypeError: As ``variance_scaling``.
+
+    References:
+        Glorot and Bengio, AISTATS 2010, equation 12, where the gain is 1.
+
+    Elsewhere:
+        The law of ``torch.nn.init.xavier_normal_``. JAX's and Keras' ``glorot_normal`` is
+        truncated: ``xavier_truncated_normal`` here.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.xavier_normal(jax.random.key(0), (400, 200), gain=5 / 3)
+        >>> round(float(w.std()), 2)  # 5 / 3 * sqrt(2 / 600)
+        0.1
+    """
+    return _xavier("xavier_normal", "normal", key, shape, dtype, gain, layout, out_sharding)
+
+
+def xavier_truncated_normal(
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    gain: Scalar = 1.0,
+    layout: str | Layout | Fans | None = None,
+    out_sharding: OutSharding = None,
+) -> jax.Array:
+    r"""Draw truncated normal weights whose variance suits the signal both ways.
+
+    .. math:: \operatorname{Var} W = 2\,gain^2 / (fan_{in} + fan_{out})
+
+    The law is a normal one cut at two of its standard deviations and scaled to the stated
+    variance, so that no weight is beyond 2.274 of them. Also ``glorot_truncated_normal``.
+
+    Args:
+        key: As in ``variance_scaling``.
+        shape: As in ``variance_scaling``.
+        dtype: As in ``variance_scaling``.
+        gain: Factor on the standard deviation, at least 0, dimensionless; see
+            ``calculate_gain``. May be traced.
+        layout: As in ``variance_scaling``.
+        out_sharding: As in ``variance_scaling``.
+
+    Returns:
+        An array of exactly ``shape`` and ``dtype``.
+
+    Raises:
+        ValueError: As ``variance_scaling``.
+        TypeError: As ``variance_scaling``.
+
+    References:
+        Glorot and Bengio, AISTATS 2010, equation 12, for the variance.
+
+    Elsewhere:
+        The law of JAX's and Keras' ``glorot_normal``. PyTorch has none.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> w = jaxinit.xavier_truncated_normal(jax.random.key(0), (400, 200))
+        >>> round(float(w.std()), 3), bool(abs(w).max() < 2.274 * (2 / 600) ** 0.5)
+        (0.058, True)
+    """
+    where = "xavier_truncated_normal"
+    return _xavier(where, "truncated_normal", key, shape, dtype, gain, layout, out_sharding)
+
+
+# The same functions under their other names.
+glorot_uniform = xavier_uniform
+glorot_normal = xavier_normal
+glorot_truncated_normal = xavier_truncated_normal
+
+
+def _xavier(
+    where: str,
+    law: Law,
+    key: Key,
+    shape: Shape,
+    dtype: DTypeLike | None,
+    gain: Scalar,
+    layout: str | Layout | Fans | None,
+    out_sharding: OutSharding,
+) -> jax.Array:
+    factor = check_number(where, "gain", gain, least=0)
+    return draw_scaled(
+        where, law, key, shape, dtype, factor, "fan_avg", layout, out_sharding
+    )
