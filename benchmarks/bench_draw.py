@@ -126,7 +126,7 @@ def _against_torch(
 ) -> Iterator[Row]:
     if importlib.util.find_spec("torch") is None:
         return
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)

@@ -82,7 +82,7 @@ def measure(method: str, layers: int, width: int) -> dict[str, float]:
 
 
 def measure_torch(layers: int, width: int) -> dict[str, float]:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     start = time.perf_counter()
     made = [torch.nn.Embedding(50257, width), torch.nn.Embedding(1024, width)]

@@ -12,7 +12,7 @@ from benchmarks._timing import Row, paired, seconds
 from jaxinit.replay import _mt19937, numpy_generator, numpy_legacy, tf_stateless, torch_cpu
 
 try:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 except ImportError:
     torch = None
 

@@ -130,10 +130,12 @@ INTERVALS = [
 
 @pytest.mark.parametrize(("low", "high"), INTERVALS)
 def test_bounded_normal(low: float, high: float) -> None:
-    found = np.asarray(jaxinit.truncated_normal(KEY, (4096,), low=low, high=high))
+    found = np.asarray(
+        jaxinit.truncated_normal(KEY, (4096,), "float32", low=low, high=high)
+    )
     assert found.min() >= np.float32(low)
     assert found.max() <= np.float32(high)
-    unit = (np.asarray(jax.random.bits(KEY, (4096,))).astype(float) + 0.5) / 2**32
+    unit = (np.asarray(jax.random.bits(KEY, (4096,), "uint32")).astype(float) + 0.5) / 2**32
     if low > 0:  # upper tail: from above, where probabilities are precise
         tail = special.ndtr(-high) + (1 - unit) * (special.ndtr(-low) - special.ndtr(-high))
         expected = -special.ndtri(tail)
@@ -161,8 +163,11 @@ def test_agrees_with_jax_random() -> None:
 
 def test_finer_than_jax_random() -> None:
     n = 1 << 22
-    distinct = np.unique(np.asarray(jaxinit.normal(KEY, (n,)))).size
-    assert distinct > 1.15 * np.unique(np.asarray(jax.random.normal(KEY, (n,)))).size
+    distinct = np.unique(np.asarray(jaxinit.normal(KEY, (n,), "float32"))).size
+    assert (
+        distinct
+        > 1.15 * np.unique(np.asarray(jax.random.normal(KEY, (n,), "float32"))).size
+    )
     assert distinct > 0.9 * n
 
 

@@ -65,7 +65,7 @@ def test_custom_key_implementation() -> None:
         return jnp.stack([jnp.asarray(s, jnp.uint32), jnp.uint32(1)])
 
     def split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        return jnp.zeros((*shape, 2), jnp.uint32) + key
+        return jnp.zeros((*shape, 2), jnp.uint32) + key.astype(jnp.uint32)
 
     def random_bits(key: jax.Array, width: int, shape: tuple[int, ...]) -> jax.Array:
         count = jnp.arange(np.prod(shape, dtype=int), dtype=jnp.uint32).reshape(shape)
@@ -83,7 +83,7 @@ def test_custom_key_implementation() -> None:
     key = jax.random.key(5, impl=impl)
     (words,) = _words.random_words(key, (4,), 32, 1)
     np.testing.assert_array_equal(words, jax.random.bits(key, (4,), jnp.uint32))
-    assert jaxinit.normal(key, (4,)).shape == (4,)
+    assert jaxinit.normal(key, (4,), "float32").shape == (4,)
 
 
 HUGE = [(32768, 262144), (2**20, 2**18), (3, 2**32 - 5, 2), (5, 2**31, 9, 11), (2**32, 7)]
@@ -120,6 +120,6 @@ def test_words_past_the_first_counter_word() -> None:
 
 def test_a_huge_array_lowers() -> None:
     shape = (32768, 262144)
-    program = jax.jit(lambda key: jaxinit.normal(key, shape))
+    program = jax.jit(lambda key: jaxinit.normal(key, shape, "float32"))
     assert program.eval_shape(KEY).shape == shape
     assert "32768x262144xf32" in program.lower(KEY).as_text()

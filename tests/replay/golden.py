@@ -50,7 +50,7 @@ def _bits(array):
 
 def from_torch(tensor):
     """Return a tensor as a NumPy array, bfloat16 by its bits."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     tensor = tensor.detach().contiguous()
     if tensor.dtype == torch.bfloat16:
