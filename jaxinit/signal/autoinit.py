@@ -51,7 +51,7 @@ def autoinit(
     So any operation is allowed in between and no independence is assumed, but the scales
     depend on the batch and, in narrow layers, on the weights drawn. In a convolution the
     measured sum counts what each window really holds, padding included; the paper takes
-    the whole fan. No formula is fed by ``std``: it is the paper's signal variance, rooted.
+    the whole fan.
 
     Args:
         apply_fn: The forward pass, ``apply_fn(params, *inputs)``; pure.
