@@ -32,8 +32,8 @@ def check_layer(rows, out, std=1.0):
     units = out.shape[-1]
     second = rows.T @ rows / len(rows)
     variance = std**2 / np.trace(second)  # of a weight
-    root = variance * np.linalg.norm(second) / math.sqrt(units)
-    largest = variance * np.linalg.norm(second, 2) / units
+    norm = np.linalg.norm(second)  # Frobenius, no less than the largest eigenvalue
+    root, largest = variance * norm / math.sqrt(units), variance * norm / units
     reach = 2 * root * math.sqrt(TAIL) + 2 * largest * TAIL
     assert abs((out**2).mean() - std**2) < reach, "mean square"
     se = math.sqrt(variance * (rows.mean(0) ** 2).sum() / units)
