@@ -71,7 +71,8 @@ def autoinit(
     Returns:
         A pytree like ``params``. Pure: works under ``jit``, and under ``vmap`` over keys.
         A weight used twice has the scale of its first product; what used it before that
-        saw variance 1. A layer whose input is all 0 gets :math:`std^2 / n_{in}`.
+        saw variance 1. A layer whose input is all 0, or not finite, gets
+        :math:`std^2 / n_{in}`.
 
     Raises:
         ValueError: Leaves were not found in the forward pass and ``strict`` holds, two
@@ -134,10 +135,11 @@ def _from_input(std: Any) -> Rule:
     """Return the rule that scales a weight of unit variance by what it meets."""
 
     def rule(eqn: Any, values: list[Any], place: int) -> tuple[Any, jax.Array]:
-        total = _sum_of_squares(eqn, values[1 - place], values[place], place)
-        alive = total > 0
+        root = _root_of_sum(eqn, values[1 - place], values[place], place)
+        # An input that is 0, or not finite, has no scale to tell.
+        known = (root > 0) & jnp.isfinite(root)
         fan_in = _fan_in(eqn, values[place].shape, place)
-        scale = std / jnp.sqrt(jnp.where(alive, total, fan_in))
+        scale = std / jnp.where(known, root, math.sqrt(fan_in))
         drawn = [*values]
         drawn[place] = times(values[place], scale)
         return bind(eqn, drawn)[0], scale
@@ -145,16 +147,23 @@ def _from_input(std: Any) -> Rule:
     return rule
 
 
-def _sum_of_squares(eqn: Any, x: Any, weight: Any, place: int) -> jax.Array:
-    """Return the mean over outputs of the sum of squared inputs that each one sums."""
+def _root_of_sum(eqn: Any, x: Any, weight: Any, place: int) -> jax.Array:
+    """Return the root of the mean over outputs of the squared inputs that each one sums."""
     real = wide(jnp.finfo(weight.dtype).dtype)
-    squares = jnp.square(jnp.abs(x).astype(real))
+    size = jnp.abs(x).astype(real)
+    peak = jnp.max(size, initial=0)
+    peak = jnp.where(peak > 0, peak, 1)  # squares then neither overflow nor vanish
+    return peak * jnp.sqrt(_mean_sum(eqn, jnp.square(size / peak), weight, place))
+
+
+def _mean_sum(eqn: Any, squares: jax.Array, weight: Any, place: int) -> jax.Array:
+    """Return the mean over outputs of what each one sums where every weight is 1."""
     if eqn.primitive.name == "dot_general":
         return _fan_in(eqn, weight.shape, place) * jnp.mean(squares)
     # The same convolution with ones sums exactly what each window holds.
     highest = (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
-    params = eqn.params | {"preferred_element_type": real, "precision": highest}
-    ones = jnp.ones(weight.shape, real)
+    params = eqn.params | {"preferred_element_type": squares.dtype, "precision": highest}
+    ones = jnp.ones_like(weight, squares.dtype)
     pair = [squares, ones] if place == 1 else [ones, squares]
     return jnp.mean(bind(eqn.replace(params=params), pair)[0])
 

@@ -204,6 +204,13 @@ def test_half_precision_does_not_overflow():
     assert abs(float(out) - 1) < 0.05
 
 
+@pytest.mark.parametrize("size", [1e-25, 1e25])
+def test_squares_beyond_the_dtype(size):
+    x = size * BATCH
+    wide = jnp.zeros((WIDTH, 4096), jnp.float32)
+    check_layer(x / size, x @ autoinit(lambda w, x: x @ w, wide, x, key=KEY))
+
+
 def reject(error, text, *args, **options):
     with pytest.raises(error, match=f"^{re.escape(text)}$"):
         autoinit(*args, **options)
