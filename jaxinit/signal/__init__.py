@@ -5,6 +5,7 @@ from jaxinit.signal.advice import Recommendation as Recommendation
 from jaxinit.signal.advice import recommend as recommend
 from jaxinit.signal.asserts import assert_kept as assert_kept
 from jaxinit.signal.asserts import assert_predicted as assert_predicted
+from jaxinit.signal.autoinit import autoinit as autoinit
 from jaxinit.signal.critical import CriticalPoint as CriticalPoint
 from jaxinit.signal.critical import critical_line as critical_line
 from jaxinit.signal.critical import critical_points as critical_points

@@ -1,0 +1,178 @@
+"""Data-driven draws: fresh weights whose variance follows from each layer's input."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxinit._checks import check_choice, check_dtype, check_number
+from jaxinit._draw import LAWS, UNIFORM_LIMIT, Draw, Law, execute
+from jaxinit._types import Key, Scalar
+from jaxinit.models.keys import leaf_keys
+from jaxinit.models.paths import flatten
+from jaxinit.models.trace.entry import trace_params
+from jaxinit.signal.scaling import (
+    Rule,
+    bind,
+    check_all_met,
+    find_scales,
+    is_weight,
+    scaled_leaves,
+    times,
+    wide,
+)
+
+
+def autoinit(
+    apply_fn: Callable[..., Any],
+    params: Any,
+    *inputs: Any,
+    key: Key,
+    std: Scalar = 1.0,
+    law: Law = "normal",
+    strict: bool = True,
+) -> Any:
+    r"""Return parameters with weights drawn anew to the scale that their inputs ask for.
+
+    .. math:: \operatorname{Var}(W) = std^2 / (n_{in} (\mu^2 + \nu))
+
+    where :math:`\mu` and :math:`\nu` are the mean and the variance of the layer's input.
+    Over the draws, each output then has mean 0 and, over the batch and all units, mean
+    square :math:`std^2`. An input of mean other than 0 (after a sigmoid or a ReLU) counts
+    in full; the output's mean over the batch is then another number for each unit.
+
+    The paper propagates :math:`\mu` and :math:`\nu` without data: it takes a normal law for
+    the output of every layer with weights, and for every other kind of layer has a formula
+    or an integral. Here both are measured at each layer's input: the batch is sent through
+    the network once, and each layer is reached by the output of the new weights before it.
+    So any operation is allowed in between and no independence is assumed, but the scales
+    depend on the batch and, in narrow layers, on the weights drawn. In a convolution the
+    measured sum counts what each window really holds, padding included; the paper takes
+    the whole fan.
+
+    Args:
+        apply_fn: The forward pass, ``apply_fn(params, *inputs)``; pure.
+        params: Pytree of arrays. Of weights only shape and dtype count. What
+            :func:`jaxinit.trace_params` finds to be a bias becomes 0; all else (scales of
+            normalisations, plain numbers) stays.
+        *inputs: A batch of data, as the forward pass takes it.
+        key: One key; a leaf's own is derived from its path, as by
+            :func:`jaxinit.path_key`.
+        std: Standard deviation that outputs are to have. 0 gives weights of 0.
+        law: ``"normal"``, ``"uniform"`` or ``"truncated_normal"`` (cut at two standard
+            deviations of the uncut law), each of the variance above.
+        strict: Whether a leaf of two axes or more that is no bias and meets no matrix
+            product or convolution is an error (embeddings, leaves inside ``lax.scan``) or
+            stays.
+
+    Returns:
+        A pytree like ``params``. Pure: works under ``jit``, and under ``vmap`` over keys.
+        A weight used twice has the scale of its first product; what used it before that
+        saw variance 1. A layer whose input is all 0, or not finite, gets
+        :math:`std^2 / n_{in}`.
+
+    Raises:
+        ValueError: Leaves were not found in the forward pass and ``strict`` holds, two
+            leaves have the same path, ``std`` is negative, or ``law`` is unknown.
+        TypeError: A weight is no float or complex array, or ``key`` is no key.
+
+    References:
+        G. Bingham, R. Miikkulainen, "AutoInit: analytic signal-preserving weight
+        initialization for neural networks", AAAI 2023, https://arxiv.org/abs/2109.08958.
+
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from jaxinit.signal import autoinit
+        >>> x = 3 + jax.random.normal(jax.random.key(0), (64, 400))
+        >>> def forward(params, x):
+        ...     return x @ params["w"] + params["b"]
+        >>> params = {"w": jnp.zeros((400, 500)), "b": jnp.ones(500)}
+        >>> new = autoinit(forward, params, x, key=jax.random.key(1))
+        >>> expected = 1 / (400 * (x**2).mean())
+        >>> bool(abs(new["w"].var() / expected - 1) < 0.02), float(new["b"].max())
+        (True, 0.0)
+    """
+    where = "autoinit"
+    std = check_number(where, "std", std, least=0.0)
+    check_choice(where, "law", law, LAWS)
+    paths, flat, tree = flatten(where, params)
+    keys = leaf_keys(where, key, paths)
+    uses = trace_params(apply_fn, params, *inputs)
+    biases = {i for i, p in enumerate(paths) if p in uses and uses[p].role == "bias"}
+    closed = jax.make_jaxpr(apply_fn)(params, *inputs)
+    given = jax.tree.leaves(inputs)
+    # Which leaves are weights is known before anything is computed.
+    found = jax.eval_shape(lambda f, x: find_scales(closed, f, x, _unscaled), flat, given)
+    if strict:
+        weights = {i for i, leaf in enumerate(flat) if is_weight(leaf)}
+        check_all_met(where, params, weights - biases, found)
+    fresh = list(flat)
+    for i in biases:
+        fresh[i] = jnp.zeros_like(flat[i])
+    for i in found:
+        fresh[i] = _unit_draw(law, keys[i], flat[i])
+    scales = find_scales(closed, fresh, given, _from_input(std))
+    return jax.tree.unflatten(tree, scaled_leaves(fresh, scales))
+
+
+def _unscaled(eqn: Any, values: list[Any], _place: int) -> tuple[Any, jax.Array]:
+    return bind(eqn, values)[0], jnp.ones(())
+
+
+def _unit_draw(law: Law, key: Key, leaf: Any) -> jax.Array:
+    dtype = check_dtype("autoinit", leaf.dtype, allow_complex=True)
+    draw = Draw(law, leaf.shape, dtype)
+    # The real uniform deviate is that of [-1, 1), the others have variance 1.
+    real_uniform = law == "uniform" and not draw.is_complex
+    return execute(draw, key, 0.0, UNIFORM_LIMIT if real_uniform else 1.0)
+
+
+def _from_input(std: Any) -> Rule:
+    """Return the rule that scales a weight of unit variance by what it meets."""
+
+    def rule(eqn: Any, values: list[Any], place: int) -> tuple[Any, jax.Array]:
+        root = _root_of_sum(eqn, values[1 - place], values[place], place)
+        # An input that is 0, or not finite, has no scale to tell.
+        known = (root > 0) & jnp.isfinite(root)
+        fan_in = _fan_in(eqn, values[place].shape, place)
+        scale = std / jnp.where(known, root, math.sqrt(fan_in))
+        drawn = [*values]
+        drawn[place] = times(values[place], scale)
+        return bind(eqn, drawn)[0], scale
+
+    return rule
+
+
+def _root_of_sum(eqn: Any, x: Any, weight: Any, place: int) -> jax.Array:
+    """Return the root of the mean over outputs of the squared inputs that each one sums."""
+    real = wide(jnp.finfo(weight.dtype).dtype)
+    size = jnp.abs(x).astype(real)
+    peak = jnp.max(size, initial=0)
+    peak = jnp.where(peak > 0, peak, 1)  # squares then neither overflow nor vanish
+    return peak * jnp.sqrt(_mean_sum(eqn, jnp.square(size / peak), weight, place))
+
+
+def _mean_sum(eqn: Any, squares: jax.Array, weight: Any, place: int) -> jax.Array:
+    """Return the mean over outputs of what each one sums where every weight is 1."""
+    if eqn.primitive.name == "dot_general":
+        return _fan_in(eqn, weight.shape, place) * jnp.mean(squares)
+    # The same convolution with ones sums exactly what each window holds.
+    highest = (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
+    params = eqn.params | {"preferred_element_type": squares.dtype, "precision": highest}
+    ones = jnp.ones_like(weight, squares.dtype)
+    pair = [squares, ones] if place == 1 else [ones, squares]
+    return jnp.mean(bind(eqn.replace(params=params), pair)[0])
+
+
+def _fan_in(eqn: Any, shape: tuple[int, ...], place: int) -> int:
+    """Return how many products each output sums."""
+    if eqn.primitive.name == "dot_general":
+        contracted = eqn.params["dimension_numbers"][0][place]
+        return math.prod(shape[axis] for axis in contracted)
+    numbers = eqn.params["dimension_numbers"]
+    out_axis = numbers.rhs_spec[0] if place == 1 else numbers.lhs_spec[0]
+    return math.prod(shape) // shape[out_axis]
