@@ -10,86 +10,36 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.extend.core as jex
 import jax.numpy as jnp
 
 from jaxinit._checks import check_number, listed, value_error
 from jaxinit._types import Scalar
-
-_LINEAR = ("dot_general", "conv_general_dilated")
-# What a weight may pass through on its way to the product and stay that weight.
-_SHAPERS = (
-    "broadcast_in_dim",
-    "convert_element_type",
-    "copy",
-    "expand_dims",
-    "reshape",
-    "rev",
-    "squeeze",
-    "transpose",
-)
-_INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+from jaxinit.signal.products import Marked, ProductWalk
 
 
-class _Run:
-    """One pass: which leaf each value is, and the scales found so far."""
+class _Run(ProductWalk):
+    """One pass, and the scales found so far."""
 
     def __init__(self, std: Any) -> None:
+        super().__init__()
         self.std = std
         self.scales: dict[int, jax.Array] = {}
 
-    def evaluate(
-        self, jaxpr: Any, constants: list[Any], values: list[Any], leaves: list[int | None]
-    ) -> tuple[list[Any], list[int | None]]:
-        """Run a jaxpr; return its results, and for each the leaf that it is, or None."""
-        at: dict[Any, tuple[Any, int | None]] = {}
-        at.update({v: (c, None) for v, c in zip(jaxpr.constvars, constants, strict=True)})
-        triples = zip(jaxpr.invars, values, leaves, strict=True)
-        at.update({variable: (value, leaf) for variable, value, leaf in triples})
-
-        def read(atom: Any) -> tuple[Any, int | None]:
-            return (atom.val, None) if isinstance(atom, jex.Literal) else at[atom]
-
-        for eqn in jaxpr.eqns:
-            found = self._equation(eqn, [read(atom) for atom in eqn.invars])
-            for variable, pair in zip(eqn.outvars, found, strict=True):
-                at[variable] = pair
-        ends = [read(atom) for atom in jaxpr.outvars]
-        return [self._scaled(*end) for end in ends], [leaf for _, leaf in ends]
-
-    def _scaled(self, value: Any, leaf: int | None) -> Any:
+    def settled(self, value: Any, leaf: int | None) -> Marked:
         """Return a value as it is now: a weight whose scale is known, with that scale."""
         if leaf is None or leaf not in self.scales:
-            return value
-        return _times(value, self.scales[leaf])
+            return value, leaf
+        return _times(value, self.scales[leaf]), None
 
-    def _equation(
-        self, eqn: Any, pairs: list[tuple[Any, int | None]]
-    ) -> list[tuple[Any, int | None]]:
-        name = eqn.primitive.name
-        inner = next((eqn.params[key] for key in _INNER if key in eqn.params), None)
-        if inner is not None and name not in ("scan", "while"):
-            closed = getattr(inner, "jaxpr", inner)
-            constants = list(getattr(inner, "consts", ()))
-            values, leaves = [v for v, _ in pairs], [leaf for _, leaf in pairs]
-            results, marks = self.evaluate(closed, constants, values, leaves)
-            # A leaf that comes out carries its scale already.
-            return [
-                (r, None if m in self.scales else m)
-                for r, m in zip(results, marks, strict=True)
-            ]
-        if name in _SHAPERS and pairs[0][1] is not None:
-            return [(_bind(eqn, [v for v, _ in pairs])[0], pairs[0][1])]
-        results = _bind(eqn, [self._scaled(*pair) for pair in pairs])
-        weights = [leaf for _, leaf in pairs if leaf is not None]
-        if name in _LINEAR and len(weights) == 1 and weights[0] not in self.scales:
-            out = results[0]
-            spread = jnp.std(out.astype(_wide(out.dtype)))
-            # A dead layer has no scale to find, and stays.
-            scale = jnp.where(spread > 0, self.std / jnp.where(spread > 0, spread, 1), 1)
-            self.scales[weights[0]] = scale
-            results = [_times(out, scale)]
-        return [(result, None) for result in results]
+    def product(self, leaf: int, out: Any) -> Any:
+        """Find the scale at the first use; later ones have it already."""
+        if leaf in self.scales:
+            return out
+        spread = jnp.std(out.astype(_wide(out.dtype)))
+        # A dead layer has no scale to find, and stays.
+        scale = jnp.where(spread > 0, self.std / jnp.where(spread > 0, spread, 1), 1)
+        self.scales[leaf] = scale
+        return _times(out, scale)
 
 
 def _wide(dtype: Any) -> Any:
@@ -100,15 +50,6 @@ def _times(value: jax.Array, scale: jax.Array) -> jax.Array:
     """Return the product, computed wide and rounded once."""
     wide = _wide(value.dtype)
     return (value.astype(wide) * scale.astype(wide)).astype(value.dtype)
-
-
-def _bind(eqn: Any, values: list[Any]) -> list[Any]:
-    found = eqn.primitive.get_bind_params(eqn.params)
-    # A pair until JAX 0.9, then the options alone.
-    functions, options = found if isinstance(found, tuple) else ((), found)
-    with eqn.ctx.manager:
-        results = eqn.primitive.bind(*functions, *values, **options)
-    return list(results) if eqn.primitive.multiple_results else [results]
 
 
 def lsuv(
