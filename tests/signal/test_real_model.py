@@ -64,7 +64,7 @@ def apply(p, x):
 def scanned():
     shapes = {"w": (3, 4, 4), "head": (4, 2)}
     p = {k: jax.ShapeDtypeStruct(s, "float32") for k, s in shapes.items()}
-    return apply, p, jnp.ones((2, 4))
+    return apply, p, jnp.ones((2, 4), "float32")
 """
 
 
