@@ -6,19 +6,23 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 import jax
 import numpy as np
 
 from jaxinit.models.command import audit_command
+from jaxinit.models.load import load_model
 from jaxinit.signal.advice import recommend
 from jaxinit.signal.network import KINDS
 from jaxinit.signal.optional import MissingPackageError, has, need
 from jaxinit.signal.phase import phase_diagram, phases_to_json
-from jaxinit.signal.plot import plot_phases, plot_study
+from jaxinit.signal.plot import plot_models, plot_phases, plot_study
+from jaxinit.signal.real import study_model
+from jaxinit.signal.result import to_json
 from jaxinit.signal.saved import Progress, run_studies
 from jaxinit.signal.table import (
+    model_table,
     phase_table,
     print_table,
     recommendation_table,
@@ -34,6 +38,17 @@ _DEFAULT_STUDIES = (
     ("tanh", "xavier_uniform"),
     ("relu", "xavier_uniform"),
     ("relu", "kaiming_normal"),
+)
+
+_NOT_OF_MODELS = (
+    "activation",
+    "depth",
+    "width",
+    "dtype",
+    "kind",
+    "branch_scale",
+    "theory",
+    "sweep",
 )
 
 
@@ -105,6 +120,12 @@ def _add_study(options: argparse.ArgumentParser) -> None:
         "--theory", action="store_true", help="lay mean-field theory over it"
     )
     options.add_argument(
+        "--model",
+        metavar="package.module:function",
+        help="a model of your own: a function without arguments that returns "
+        "(apply_fn, params, inputs); with --init and --compare",
+    )
+    options.add_argument(
         "--sweep",
         nargs=2,
         metavar="NAME=FROM:TO:COUNT",
@@ -127,6 +148,8 @@ def _study(arguments: Arguments) -> int:
     if not has("matplotlib") and arguments.out != "study.png":
         need("matplotlib", f"--out {out}")
     numbers = out.with_suffix(".json")
+    if arguments.model is not None:
+        return _study_model(arguments, out, numbers)
     if arguments.sweep is not None:
         return _sweep(arguments, out, numbers)
     plans = [_plan(arguments, *pair) for pair in _pairs(arguments)]
@@ -141,6 +164,53 @@ def _study(arguments: Arguments) -> int:
         plot_study(results, predictions, out)
     _say_where(out, numbers)
     return 0
+
+
+def _study_model(arguments: Arguments, out: pathlib.Path, numbers: pathlib.Path) -> int:
+    """Print, write and draw the study of a user's own model."""
+    foreign = [f"--{n.replace('_', '-')}" for n in _NOT_OF_MODELS if _given(arguments, n)]
+    if foreign:
+        message = (
+            "study: --model brings its own layers; "
+            f"got {' '.join(foreign)} too. Leave it out."
+        )
+        raise ValueError(message)
+    schemes = list(filter(None, [arguments.init, *arguments.compare.split(",")]))
+    model = load_model("study", arguments.model)
+    results = []
+    with _progress(max(len(schemes), 1), arguments.seeds, arguments.plain) as progress:
+        for number, init in enumerate(schemes or ["kaiming_normal"]):
+
+            def grown(result: Any, number: int = number) -> None:
+                if progress is not None:
+                    progress(number, result.label, result.seeds)
+
+            results.append(
+                study_model(
+                    model.apply_fn,
+                    model.params,
+                    *model.inputs,
+                    init=cast("Any", init.strip()),
+                    seeds=arguments.seeds,
+                    seed=arguments.seed,
+                    name=arguments.model,
+                    progress=grown,
+                )
+            )
+    for result in results:
+        print_table(model_table(result), plain=arguments.plain)
+    numbers.write_text(to_json(results))
+    if has("matplotlib"):
+        plot_models(results, out)
+    _say_where(out, numbers)
+    return 0
+
+
+def _given(arguments: Arguments, name: str) -> bool:
+    """Whether an option of the study has another value than its default."""
+    parser = argparse.ArgumentParser()
+    _add_study(parser)
+    return getattr(arguments, name) != parser.get_default(name)
 
 
 def _sweep(arguments: Arguments, out: pathlib.Path, numbers: pathlib.Path) -> int:

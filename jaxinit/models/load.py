@@ -39,7 +39,8 @@ def load_model(where: str, name: str) -> Model:
         TypeError: The function returned something else.
     """
     module_name, colon, function_name = name.partition(":")
-    if not (module_name and colon and function_name):
+    names = [*module_name.split("."), function_name]
+    if not (colon and all(part.isidentifier() for part in names)):
         rule = "a model is named as package.module:function"
         value_error(where, rule, f"{name!r}", 'Write for example "mymodels.gpt:small".')
     if "" not in sys.path:

@@ -25,6 +25,7 @@ from jaxinit.signal.network import QUANTITIES as QUANTITIES
 from jaxinit.signal.network import Network as Network
 from jaxinit.signal.phase import PhaseDiagram as PhaseDiagram
 from jaxinit.signal.phase import phase_diagram as phase_diagram
+from jaxinit.signal.real import study_model as study_model
 from jaxinit.signal.result import Band as Band
 from jaxinit.signal.result import Prediction as Prediction
 from jaxinit.signal.result import Result as Result

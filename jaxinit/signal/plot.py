@@ -94,8 +94,39 @@ def _draw_study(
     )
 
 
-def _line(axes: Any, band: Band, colour: str, marker: str, label: str) -> None:
-    layers = np.arange(len(band.median))
+def plot_models(results: Sequence[Result], path: pathlib.Path) -> None:
+    """Draw what a user's model does at each weight, with bands, to a PNG file.
+
+    Args:
+        results: What :func:`jaxinit.signal.study_model` measured of one model.
+        path: The file to write.
+    """
+    with figure(path, 2, 11, 4.6) as (made, (left, right)):
+        for number, result in enumerate(results):
+            style = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
+            label = result.settings["init"]
+            _line(left, result.band("log10_std"), *style, label, first=1)
+            _line(right, result.band("log10_grad"), *style, label, first=1)
+        left.set_title("Forward: standard deviation of each product")
+        right.set_title("Backward: rms gradient with respect to it")
+        count = len(results[0].settings["weights"])
+        for axes in (left, right):
+            axes.set_yscale("log")
+            axes.set_xlim(0.5, count + 0.5)
+            axes.set_xlabel("weight, in order of use")
+            axes.locator_params(axis="x", integer=True)
+            _room(axes)
+        handles, labels = left.get_legend_handles_labels()
+        columns = min(len(labels), 3)
+        made.legend(handles, labels, loc="outside lower center", ncols=columns)
+        title = f"{results[0].settings['model']}: median and 5-95 % band"
+        made.suptitle(f"{title} of {results[0].seeds} seeds", x=0.01, ha="left")
+
+
+def _line(
+    axes: Any, band: Band, colour: str, marker: str, label: str, *, first: int = 0
+) -> None:
+    layers = first + np.arange(len(band.median))
     every = max(1, len(layers) // 8)
     axes.fill_between(
         layers, _powers(band.low), _powers(band.high), color=colour, alpha=0.25, lw=0

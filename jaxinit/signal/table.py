@@ -89,6 +89,47 @@ def study_table(
     return Table(title, tuple(columns), tuple(rows), tuple(notes))
 
 
+def model_table(result: Result) -> Table:
+    """Return the table of a user's own model, a row for each weight in order of use.
+
+    Args:
+        result: What :func:`jaxinit.signal.study_model` measured.
+
+    Returns:
+        Moments of what each product gives, and the gradient with respect to it; below, a
+        sentence on all, and the remarks.
+    """
+    forward, backward = result.band("log10_std"), result.band("log10_grad")
+    mean = result.band("mean").median
+    rows = tuple(
+        (
+            f"{n + 1}",
+            path,
+            power(float(forward.median[n])),
+            power_range(forward, n),
+            f"{mean[n]:.2g}",
+            power(float(backward.median[n])),
+            power_range(backward, n),
+        )
+        for n, path in enumerate(result.settings["weights"])
+    )
+    columns = (
+        "",
+        "output of",
+        "std",
+        "std: 5-95 %",
+        "mean",
+        "gradient",
+        "gradient: 5-95 %",
+    )
+    # The input comes before the first weight, the gradient of 1 behind the last.
+    behind = np.append(backward.median, 0.0)
+    fates = verdict(np.append(0.0, forward.median), behind)
+    notes = (f"{result.label}: {fates}.", *result.settings["remarks"])
+    title = f"{result.label}: medians of {result.seeds} seeds"
+    return Table(title, columns, rows, notes)
+
+
 def headline(result: Result) -> str:
     """Return what kind of networks a result is about."""
     kind, depth, width, dtype = (

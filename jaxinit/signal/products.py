@@ -1,0 +1,96 @@
+"""A jaxpr run operation by operation, to reach the products that weights take part in."""
+
+from typing import Any, ClassVar
+
+import jax.extend.core as jex
+
+_LINEAR = ("dot_general", "conv_general_dilated")
+SHAPERS = (
+    "broadcast_in_dim",
+    "convert_element_type",
+    "copy",
+    "expand_dims",
+    "reshape",
+    "rev",
+    "squeeze",
+    "transpose",
+)
+"""What a weight may pass through on its way to the product and stay that weight."""
+_INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+
+Marked = tuple[Any, int | None]
+"""A value, and the number of the leaf that it is, or None."""
+
+
+class ProductWalk:
+    """One run: which leaf each value is. Subclasses say what happens at a product.
+
+    Attributes:
+        shapers: Primitives behind which a leaf is still that leaf; further operands of
+            theirs must be single numbers.
+        sealed: Primitives that are run as they are, not entered.
+        lost: For leaves that met something else, the name of that primitive.
+    """
+
+    shapers: ClassVar[tuple[str, ...]] = SHAPERS
+    sealed: ClassVar[tuple[str, ...]] = ("scan", "while")
+
+    def __init__(self) -> None:
+        self.lost: dict[int, str] = {}
+
+    def product(self, leaf: int, out: Any) -> Any:
+        """Return what is to stand for the output of a product with this leaf."""
+        raise NotImplementedError
+
+    def settled(self, value: Any, leaf: int | None) -> Marked:
+        """Return a value as it is to be used now, and which leaf it still is."""
+        return value, leaf
+
+    def evaluate(
+        self, jaxpr: Any, constants: list[Any], values: list[Any], leaves: list[int | None]
+    ) -> list[Marked]:
+        """Run a jaxpr; return its results, and for each the leaf that it is, or None."""
+        at: dict[Any, Marked] = {}
+        at.update({v: (c, None) for v, c in zip(jaxpr.constvars, constants, strict=True)})
+        triples = zip(jaxpr.invars, values, leaves, strict=True)
+        at.update({variable: (value, leaf) for variable, value, leaf in triples})
+
+        def read(atom: Any) -> Marked:
+            return (atom.val, None) if isinstance(atom, jex.Literal) else at[atom]
+
+        for eqn in jaxpr.eqns:
+            found = self._equation(eqn, [read(atom) for atom in eqn.invars])
+            for variable, pair in zip(eqn.outvars, found, strict=True):
+                at[variable] = pair
+        return [self.settled(*read(atom)) for atom in jaxpr.outvars]
+
+    def _equation(self, eqn: Any, pairs: list[Marked]) -> list[Marked]:
+        name = eqn.primitive.name
+        marked = [leaf for _, leaf in pairs if leaf is not None]
+        inner = next((eqn.params[key] for key in _INNER if key in eqn.params), None)
+        # Without a weight inside there is nothing to reach, and its derivative stays.
+        if inner is not None and marked and name not in self.sealed:
+            closed = getattr(inner, "jaxpr", inner)
+            constants = list(getattr(inner, "consts", ()))
+            values, leaves = [v for v, _ in pairs], [leaf for _, leaf in pairs]
+            return self.evaluate(closed, constants, values, leaves)
+        alone = len(marked) == 1 and all(
+            leaf is not None or getattr(value, "size", 1) == 1 for value, leaf in pairs
+        )
+        if name in self.shapers and alone:
+            return [(result, marked[0]) for result in _bind(eqn, [v for v, _ in pairs])]
+        results = _bind(eqn, [self.settled(*pair)[0] for pair in pairs])
+        if name in _LINEAR and len(marked) == 1:
+            return [(self.product(marked[0], results[0]), None)]
+        for leaf in marked:
+            self.lost.setdefault(leaf, name)
+        return [(result, None) for result in results]
+
+
+def _bind(eqn: Any, values: list[Any]) -> list[Any]:
+    found = eqn.primitive.get_bind_params(eqn.params)
+    # A pair until JAX 0.9, then the options alone.
+    functions, options = found if isinstance(found, tuple) else ((), found)
+    with eqn.ctx.manager:
+        results = eqn.primitive.bind(*functions, *values, **options)
+    return list(results) if eqn.primitive.multiple_results else [results]
