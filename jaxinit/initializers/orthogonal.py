@@ -8,6 +8,7 @@ every reflection can be drawn outright, and nothing has to be factorized.
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -254,7 +255,7 @@ def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
     bits = word_bits(dtype)
     if dtype.kind == "c":
         g = lax.complex(*complex_normal(*random_words(key, shape, bits, 2)))
-        q, r = lax.linalg.qr(g, full_matrices=False)
+        q, r = _one_by_one(_qr, g)
         diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
         phase = diagonal / lax.complex(jnp.abs(diagonal), jnp.zeros_like(diagonal.real))
         return q * phase[..., None, :]
@@ -278,7 +279,7 @@ def _product_of_reflections(g: jax.Array) -> jax.Array:
     single = jnp.arange(columns) == rows - 1
     tau = jnp.where(single, 0, (head + signed_norm) / signed_norm)
     v = z / jnp.where(single, 1, head + signed_norm)[..., None, :]
-    q = lax.linalg.householder_product(v, tau)
+    q = _one_by_one(lax.linalg.householder_product, v, tau)
     return q * jnp.where(single, sign, -sign)[..., None, :]
 
 
@@ -297,3 +298,25 @@ def _sum_of_rows(x: jax.Array) -> jax.Array:
             x = x + parts[..., part, :]
         x = lax.optimization_barrier(x)  # else XLA would repeat each sum for every next one
     return x[..., 0, :]
+
+
+def _qr(g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    q, r = lax.linalg.qr(g, full_matrices=False)
+    return q, r
+
+
+def _one_by_one(f: Callable[..., Any], *arrays: jax.Array) -> Any:
+    """Return f of every matrix, also under vmap, one after the other.
+
+    LAPACK calls on whole batches, several in one program, have been seen to wait for each
+    other for ever on the CPU (JAX 0.10.2, two threads).
+    """
+    single = jax.custom_batching.sequential_vmap(f)
+    batch = arrays[0].ndim - 2
+    for _ in range(batch):
+        single = _mapped(single)
+    return single(*arrays)
+
+
+def _mapped(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arrays: lax.map(lambda row: f(*row), arrays)

@@ -2,6 +2,8 @@
 
 import functools
 import math
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -355,3 +357,22 @@ def test_from_config_binds_only_what_is_given() -> None:
 def test_get_returns_functions_as_they_are() -> None:
     own = functools.partial(jaxinit.normal, std=2.0)
     assert jaxinit.get(own) is own
+
+
+def test_many_orthogonal_matrices_in_one_program() -> None:
+    """Whole batches given to LAPACK, eight at once, waited for each other for ever."""
+    code = (
+        "import jax, jaxinit\n"
+        "def tree(key):\n"
+        "    return [jaxinit.orthogonal(k, (64, 64)) for k in jax.random.split(key, 8)]\n"
+        "keys = jax.random.split(jax.random.key(0), 32)\n"
+        "print(len(jax.block_until_ready(jax.jit(jax.vmap(tree))(keys))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "8"
