@@ -104,9 +104,7 @@ def study_model(
     size = _size([*shapes, *probe.outs, *probe.outs])
     done = Result(f"{name}, {init}", settings, {})
     zeros = [jnp.zeros(out.shape, out.dtype) for out in probe.outs]
-    # Large batches of QR were seen to hang XLA's CPU threads.
-    most = 4 if init == "orthogonal" else seeds
-    fitting = max(1, min(most, _MEMORY // size))
+    fitting = max(1, min(seeds, _MEMORY // size))
     return _run(model, zeros, done, (seeds, seed, fitting), progress)
 
 
