@@ -14,9 +14,9 @@ from jaxinit._types import Key, Scalar
 from jaxinit.models.keys import leaf_keys
 from jaxinit.models.paths import flatten
 from jaxinit.models.trace.entry import trace_params
+from jaxinit.signal.products import bind
 from jaxinit.signal.scaling import (
     Rule,
-    bind,
     check_all_met,
     find_scales,
     is_weight,

@@ -13,7 +13,7 @@ from jaxinit.models.paths import PyTree, flatten
 from jaxinit.models.plan import Plan, keep
 from jaxinit.models.trace.entry import is_array, trace_params
 from jaxinit.models.use import ParamUse
-from jaxinit.signal.products import SHAPERS, Marked, ProductWalk
+from jaxinit.signal.products import SHAPERS, Marked, ProductWalk, bind
 
 
 class ProbeWalk(ProductWalk):
@@ -46,8 +46,10 @@ class ProbeWalk(ProductWalk):
         self.leaves: list[int] = []
         self.outs: list[jax.Array] = []
 
-    def product(self, leaf: int, out: Any) -> Any:
+    def product(self, eqn: Any, values: list[Any], place: int, leaf: int) -> Any:
         """Note the output, and add its probe."""
+        del place
+        (out,) = bind(eqn, values)
         if not jnp.issubdtype(out.dtype, jnp.floating):
             self.lost.setdefault(leaf, f"a {out.dtype} product")
             return out

@@ -1,6 +1,6 @@
 """A jaxpr run operation by operation, to reach the products that weights take part in."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import jax.extend.core as jex
 
@@ -38,8 +38,8 @@ class ProductWalk:
     def __init__(self) -> None:
         self.lost: dict[int, str] = {}
 
-    def product(self, leaf: int, out: Any) -> Any:
-        """Return what is to stand for the output of a product with this leaf."""
+    def product(self, eqn: Any, values: list[Any], place: int, leaf: int) -> Any:
+        """Return the output of a product in which the operand at a place is this leaf."""
         raise NotImplementedError
 
     def settled(self, value: Any, leaf: int | None) -> Marked:
@@ -78,16 +78,20 @@ class ProductWalk:
             leaf is not None or getattr(value, "size", 1) == 1 for value, leaf in pairs
         )
         if name in self.shapers and alone:
-            return [(result, marked[0]) for result in _bind(eqn, [v for v, _ in pairs])]
-        results = _bind(eqn, [self.settled(*pair)[0] for pair in pairs])
-        if name in _LINEAR and len(marked) == 1:
-            return [(self.product(marked[0], results[0]), None)]
-        for leaf in marked:
-            self.lost.setdefault(leaf, name)
-        return [(result, None) for result in results]
+            return [(result, marked[0]) for result in bind(eqn, [v for v, _ in pairs])]
+        settled = [self.settled(*pair) for pair in pairs]
+        values = [value for value, _ in settled]
+        places = [place for place, (_, leaf) in enumerate(settled) if leaf is not None]
+        if name in _LINEAR and len(places) == 1:
+            leaf = cast("int", settled[places[0]][1])
+            return [(self.product(eqn, values, places[0], leaf), None)]
+        for place in places:
+            self.lost.setdefault(cast("int", settled[place][1]), name)
+        return [(result, None) for result in bind(eqn, values)]
 
 
-def _bind(eqn: Any, values: list[Any]) -> list[Any]:
+def bind(eqn: Any, values: list[Any]) -> list[Any]:
+    """Return the results of one operation on other values."""
     found = eqn.primitive.get_bind_params(eqn.params)
     # A pair until JAX 0.9, then the options alone.
     functions, options = found if isinstance(found, tuple) else ((), found)
