@@ -101,7 +101,7 @@ def study(
         settings={**done.settings, "seed": int(seed), "correlation": float(correlation)},
     )
     if resume is not None:
-        done = _continued(done, resume)
+        done = continued(done, resume)
     numbers = (drawn.gains(depth), drawn.sigma_b, correlation)
     return _run(net, done, seeds, jax.random.key(seed), numbers, progress)
 
@@ -172,7 +172,8 @@ def settings_of(net: Network, drawn: Scheme, activation: Nonlinearity) -> dict[s
     }
 
 
-def _continued(fresh: Result, old: Result) -> Result:
+def continued(fresh: Result, old: Result) -> Result:
+    """Return the old result if it is of the settings of the fresh one."""
     differ = [k for k, v in fresh.settings.items() if old.settings.get(k) != v]
     if differ:
         rule = "resume must be a result of the same settings"

@@ -16,6 +16,7 @@ from jaxinit.signal.table import headline
 # Okabe and Ito, "Color universal design", 2008: told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_NAMES, _LETTERS = 24, 45  # of names below an axis, and of each
 _STYLE = {
     "font.size": 12,
     "axes.spines.top": False,
@@ -101,7 +102,7 @@ def plot_models(results: Sequence[Result], path: pathlib.Path) -> None:
         results: What :func:`jaxinit.signal.study_model` measured of one model.
         path: The file to write.
     """
-    with figure(path, 2, 11, 4.6) as (made, (left, right)):
+    with figure(path, 2, 11, 6) as (made, (left, right)):
         for number, result in enumerate(results):
             style = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
             label = result.settings["init"]
@@ -109,18 +110,31 @@ def plot_models(results: Sequence[Result], path: pathlib.Path) -> None:
             _line(right, result.band("log10_grad"), *style, label, first=1)
         left.set_title("Forward: standard deviation of each product")
         right.set_title("Backward: rms gradient with respect to it")
-        count = len(results[0].settings["weights"])
+        names = results[0].settings["weights"]
+        shown = _some(len(names))
         for axes in (left, right):
             axes.set_yscale("log")
-            axes.set_xlim(0.5, count + 0.5)
+            axes.set_xlim(0.5, len(names) + 0.5)
             axes.set_xlabel("weight, in order of use")
-            axes.locator_params(axis="x", integer=True)
+            labels = [_short(names[n]) for n in shown]
+            axes.set_xticks(shown + 1, labels, rotation=90, fontsize=8)
             _room(axes)
         handles, labels = left.get_legend_handles_labels()
         columns = min(len(labels), 3)
         made.legend(handles, labels, loc="outside lower center", ncols=columns)
         title = f"{results[0].settings['model']}: median and 5-95 % band"
         made.suptitle(f"{title} of {results[0].seeds} seeds", x=0.01, ha="left")
+
+
+def _some(count: int) -> np.ndarray:
+    """Return the numbers of the weights that have room for their names."""
+    return np.unique(np.linspace(0, count - 1, min(count, _NAMES)).round().astype(int))
+
+
+def _short(name: str) -> str:
+    """Return a name with dots in its middle where it is too long for a tick."""
+    keep = (_LETTERS - 3) // 2
+    return name if len(name) <= _LETTERS else f"{name[:keep]}...{name[-keep:]}"
 
 
 def _line(

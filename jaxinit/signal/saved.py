@@ -1,10 +1,11 @@
 """Several studies with one file: what is there is not run again."""
 
+import functools
 import inspect
 import pathlib
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from jaxinit.signal.experiment import study
 from jaxinit.signal.result import Result, load, to_json
@@ -15,21 +16,52 @@ Progress = Callable[[int, str, int], None]
 _PAUSE = 5.0  # seconds between writes of a running study
 
 
+class Job(NamedTuple):
+    """One study to run.
+
+    Attributes:
+        settings: Those that a result must have to be gone on with.
+        run: Runs it, with ``resume`` and ``progress`` as in :func:`jaxinit.signal.study`.
+    """
+
+    settings: Mapping[str, Any]
+    run: Callable[..., Result]
+
+
 def run_studies(
     plans: Sequence[dict[str, Any]],
+    path: pathlib.Path | None = None,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Run studies by their arguments, as :func:`run_jobs` does.
+
+    Args:
+        plans: Arguments of :func:`jaxinit.signal.study`, one mapping a study.
+        path: JSON file to go on from and to write; None for neither.
+        progress: Called when there is something new.
+
+    Returns:
+        The results, one a plan.
+    """
+    jobs = [Job(_settings(plan), functools.partial(study, **plan)) for plan in plans]
+    return run_jobs(jobs, path, progress)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
     path: pathlib.Path | None = None,
     progress: Progress | None = None,
 ) -> list[Result]:
     """Run studies, write each to the file as it grows, and go on from what is there.
 
     Args:
-        plans: Arguments of :func:`jaxinit.signal.study`, one mapping a study.
+        jobs: The studies.
         path: JSON file to go on from and to write; None for neither. Studies of other
             settings that it holds are dropped.
         progress: Called when there is something new.
 
     Returns:
-        The results, one a plan.
+        The results, one a job.
     """
     before = load(path) if path is not None else []
     results: list[Result] = []
@@ -41,7 +73,7 @@ def run_studies(
             part.write_text(to_json(now))
             part.replace(path)
 
-    for number, plan in enumerate(plans):
+    for number, job in enumerate(jobs):
 
         def grown(result: Result, number: int = number) -> None:
             nonlocal written
@@ -51,8 +83,8 @@ def run_studies(
                 save([*results, result, *before])
                 written = time.monotonic()
 
-        old = next((r for r in before if _same(r, plan)), None)
-        result = study(**plan, resume=old, progress=grown)
+        old = next((r for r in before if _has(r, job.settings)), None)
+        result = job.run(resume=old, progress=grown)
         results.append(result)
         grown(result)
         save([*results, *before])
@@ -60,12 +92,15 @@ def run_studies(
     return results
 
 
-def _same(result: Result, plan: dict[str, Any]) -> bool:
-    """Whether a result is of the settings that a plan asks for, but for the seeds."""
+def _has(result: Result, settings: Mapping[str, Any]) -> bool:
+    return all(result.settings.get(name) == value for name, value in settings.items())
+
+
+def _settings(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that a plan asks for; the seeds are none of them."""
     defaults = {
         name: p.default
         for name, p in inspect.signature(study).parameters.items()
         if name not in ("seeds", "resume", "progress")
     }
-    wanted = {k: v for k, v in {**defaults, **plan}.items() if k in defaults}
-    return all(result.settings.get(name) == value for name, value in wanted.items())
+    return {k: v for k, v in {**defaults, **plan}.items() if k in defaults}
