@@ -16,7 +16,7 @@ from jaxinit.signal.table import headline
 # Okabe and Ito, "Color universal design", 2008: told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_NAMES, _LETTERS = 24, 45  # of names below an axis, and of each
+_NAMES, _LETTERS = 24, 40  # of names below an axis, and of each
 _STYLE = {
     "font.size": 12,
     "axes.spines.top": False,
@@ -110,14 +110,14 @@ def plot_models(results: Sequence[Result], path: pathlib.Path) -> None:
             _line(right, result.band("log10_grad"), *style, label, first=1)
         left.set_title("Forward: standard deviation of each product")
         right.set_title("Backward: rms gradient with respect to it")
-        names = results[0].settings["weights"]
-        shown = _some(len(names))
+        names = _short(results[0].settings["weights"])
+        every = -(-len(names) // _NAMES)
+        ticks = range(1, len(names) + 1, every)
         for axes in (left, right):
             axes.set_yscale("log")
             axes.set_xlim(0.5, len(names) + 0.5)
             axes.set_xlabel("weight, in order of use")
-            labels = [_short(names[n]) for n in shown]
-            axes.set_xticks(shown + 1, labels, rotation=90, fontsize=8)
+            axes.set_xticks(ticks, names[::every], rotation=90, fontsize=8)
             _room(axes)
         handles, labels = left.get_legend_handles_labels()
         columns = min(len(labels), 3)
@@ -126,15 +126,14 @@ def plot_models(results: Sequence[Result], path: pathlib.Path) -> None:
         made.suptitle(f"{title} of {results[0].seeds} seeds", x=0.01, ha="left")
 
 
-def _some(count: int) -> np.ndarray:
-    """Return the numbers of the weights that have room for their names."""
-    return np.unique(np.linspace(0, count - 1, min(count, _NAMES)).round().astype(int))
-
-
-def _short(name: str) -> str:
-    """Return a name with dots in its middle where it is too long for a tick."""
+def _short(paths: Sequence[str]) -> list[str]:
+    """Return paths without the start that all share, with dots where still too long."""
+    parts = [path.split("/") for path in paths]
+    most = min(map(len, parts)) - 1
+    shared = next((i for i in range(most) if len({p[i] for p in parts}) > 1), most)
+    names = ["/".join(p[shared:]) for p in parts]
     keep = (_LETTERS - 3) // 2
-    return name if len(name) <= _LETTERS else f"{name[:keep]}...{name[-keep:]}"
+    return [n if len(n) <= _LETTERS else f"{n[:keep]}...{n[-keep:]}" for n in names]
 
 
 def _line(
