@@ -191,9 +191,11 @@ def _lost(
     lost = ", ".join(f"{paths[i]} (in {probe.lost.get(i, 'no product')})" for i in missed)
     if met and ends:
         return lost
-    rule = "the model must have a weight that meets its input in a product"
     if not ends:
         rule = "the model must return floating-point arrays"
+        advice = "Return what the model predicts, before any rounding."
+        value_error(where, rule, f"none in {name}", advice)
+    rule = "the model must have a weight that meets its input in a product"
     got = f"none in {name}" + (f"; not reached: {lost}" if lost else "")
     advice = (
         "Weights in while loops, branches, custom derivatives and scans of more than "
