@@ -37,7 +37,7 @@ def backwards(p, x):
 
 
 def backwards_by_hand(p, x, note):
-    return stacked_by_hand(p, x, note, (3, 2, 1, 0))
+    return stacked_by_hand(p, x, note, range(3, -1, -1))
 
 
 def recurrent(p, x):
