@@ -14,12 +14,14 @@ import numpy as np
 from jaxinit.models.command import audit_command
 from jaxinit.models.load import load_model
 from jaxinit.signal.advice import recommend
+from jaxinit.signal.experiment import Study
 from jaxinit.signal.network import KINDS
 from jaxinit.signal.optional import MissingPackageError, has, need
 from jaxinit.signal.phase import phase_diagram, phases_to_json
 from jaxinit.signal.plot import plot_models, plot_phases, plot_study
 from jaxinit.signal.real import prepare
-from jaxinit.signal.saved import Job, Progress, run_jobs, run_studies
+from jaxinit.signal.result import Prediction
+from jaxinit.signal.saved import Progress, run_models, run_studies
 from jaxinit.signal.table import (
     model_table,
     phase_table,
@@ -151,13 +153,13 @@ def _study(arguments: Arguments) -> int:
         return _study_model(arguments, out, numbers)
     if arguments.sweep is not None:
         return _sweep(arguments, out, numbers)
-    plans = [_plan(arguments, *pair) for pair in _pairs(arguments)]
-    predictions = [_prediction(plan) if arguments.theory else None for plan in plans]
+    studies = [_asked(arguments, *pair) for pair in _pairs(arguments)]
+    predictions = [_prediction(one) if arguments.theory else None for one in studies]
     if arguments.fresh:
         numbers.unlink(missing_ok=True)
     _use_all_cores()
-    with _progress(len(plans), arguments.seeds, arguments.plain) as progress:
-        results = run_studies(plans, numbers, progress)
+    with _progress(len(studies), arguments.seeds, arguments.plain) as progress:
+        results = run_studies(studies, numbers, progress)
     print_table(study_table(results, predictions), plain=arguments.plain)
     if has("matplotlib"):
         plot_study(results, predictions, out)
@@ -179,11 +181,10 @@ def _study_model(arguments: Arguments, out: pathlib.Path, numbers: pathlib.Path)
     model = load_model("study", arguments.model)
     plan = {"seeds": arguments.seeds, "seed": arguments.seed, "name": arguments.model}
     studies = [prepare(*model, cast("Any", init), **plan) for init in schemes]
-    jobs = [Job(one.start.settings, one.run) for one in studies]
     if arguments.fresh:
         numbers.unlink(missing_ok=True)
-    with _progress(len(jobs), arguments.seeds, arguments.plain) as progress:
-        results = run_jobs(jobs, numbers, progress)
+    with _progress(len(studies), arguments.seeds, arguments.plain) as progress:
+        results = run_models(studies, numbers, progress)
     for result in results:
         print_table(model_table(result), plain=arguments.plain)
     if has("matplotlib"):
@@ -277,23 +278,29 @@ def _split_schemes(text: str) -> list[str]:
     return found
 
 
-def _plan(arguments: Arguments, activation: str, init: str) -> dict[str, Any]:
-    return {
-        "activation": activation,
-        "init": init,
-        "depth": arguments.depth,
-        "width": arguments.width,
-        "seeds": arguments.seeds,
-        "seed": arguments.seed,
-        "dtype": arguments.dtype,
-        "kind": arguments.kind,
-        "branch_scale": arguments.branch_scale,
-    }
+def _asked(arguments: Arguments, activation: str, init: str) -> Study:
+    return Study(
+        activation=activation,
+        init=init,
+        depth=arguments.depth,
+        width=arguments.width,
+        seeds=arguments.seeds,
+        seed=arguments.seed,
+        dtype=arguments.dtype,
+        kind=arguments.kind,
+        branch_scale=arguments.branch_scale,
+    )
 
 
-def _prediction(plan: dict[str, Any]) -> Any:
-    known = ("activation", "init", "depth", "width", "kind", "branch_scale")
-    return predict(**{name: plan[name] for name in known})
+def _prediction(asked: Study) -> Prediction:
+    return predict(
+        asked.activation,
+        asked.init,
+        depth=asked.depth,
+        width=asked.width,
+        kind=asked.kind,
+        branch_scale=asked.branch_scale,
+    )
 
 
 @contextlib.contextmanager
@@ -306,8 +313,11 @@ def _progress(studies: int, seeds: int, plain: bool) -> Iterator[Progress | None
     with need("rich.progress", "the progress bar").Progress(console=console) as bar:
         task = bar.add_task("starting", total=studies * seeds)
 
+        finished = [0] * studies
+
         def show(number: int, label: str, done: int) -> None:
-            bar.update(task, description=label, completed=number * seeds + done)
+            finished[number] = done
+            bar.update(task, description=label, completed=sum(finished))
 
         yield show
 

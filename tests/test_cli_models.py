@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxinit import cli
-from jaxinit.signal import real, saved
+from jaxinit.signal import real
 from jaxinit.signal.result import Result
 
 MODELS = """
@@ -58,7 +58,6 @@ def written(folder):
 
 def test_an_interrupted_study_goes_on(folder, monkeypatch, capsys):
     monkeypatch.setattr(real, "_MEMORY", 1)  # a seed at a time
-    monkeypatch.setattr(saved, "_PAUSE", -1.0)
     joined, got = Result.joined, []
 
     def stop_at_four(self, other):

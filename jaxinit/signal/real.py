@@ -117,13 +117,12 @@ class ModelStudy(NamedTuple):
         """Return the result of all seeds, those of ``resume`` among them."""
         seeds = self.seeds
         done = self.start if resume is None else continued(self.start, resume)
-        first = done.seeds if done.values else 0
-        chunk = max(1, min(seeds - first, _MEMORY // self.seed_size))
+        chunk = max(1, min(seeds - done.seeds, _MEMORY // self.seed_size))
         root = jax.random.key(self.start.settings["seed"])
         fold = jax.jit(jax.vmap(functools.partial(jax.random.fold_in, root)))
         one = jex.jaxpr_as_fun(self.program)
         many = jax.jit(jax.vmap(one, in_axes=(0, *[None] * len(self.data))))
-        for start in range(first, seeds, chunk):
+        for start in range(done.seeds, seeds, chunk):
             # The last chunk runs some seeds too many, so that one program serves all.
             keys = fold(jnp.arange(start, start + chunk, dtype=jnp.uint32))
             found = jax.device_get(many(keys, *self.data))
@@ -134,9 +133,7 @@ class ModelStudy(NamedTuple):
             done = done.joined(part) if done.values else part
             if progress is not None:
                 progress(done)
-        return dataclasses.replace(
-            done, values={q: v[:seeds] for q, v in done.values.items()}
-        )
+        return done.first(seeds)
 
 
 def prepare(
