@@ -39,6 +39,7 @@ class ProbeWalk(ProductWalk):
         "neg",
         "slice",
         "split",
+        "unstack",
     )
     # Inside of a custom derivative, reverse mode would be another.
     sealed: ClassVar[tuple[str, ...]] = (

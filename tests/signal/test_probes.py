@@ -258,6 +258,15 @@ def test_as_many_steps_as_the_limit():
     assert [steps for _, steps in walk.uses] == [(i,) for i in range(128)]
 
 
+def test_parts_of_a_stack():
+    def looped(p, x):
+        for w in p["w"]:  # a primitive of its own in newer JAX
+            x = x @ w
+        return x
+
+    assert walked(looped)[1].uses == [(1, ())] * 4
+
+
 def test_a_scan_without_weights_stays_one():
     def f(p, x):
         x = jax.lax.scan(lambda x, _: (jnp.tanh(x), None), x, length=1000)[0]
