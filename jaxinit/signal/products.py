@@ -11,7 +11,9 @@ SHAPERS = (
     "copy",
     "expand_dims",
     "reshape",
+    "reshard",
     "rev",
+    "sharding_constraint",
     "squeeze",
     "transpose",
 )

@@ -31,7 +31,7 @@ def test_the_same_again():
 
 
 def noisy(x, seed):
-    return x + jax.random.normal(seed)
+    return x + jax.random.normal(seed, (), x.dtype)
 
 
 OTHERS = {

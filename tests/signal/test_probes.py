@@ -25,7 +25,7 @@ def stacked(p, x):
 
 
 def stacked_by_hand(p, x, note, order=range(4)):
-    sums = [jnp.zeros(())] * 4
+    sums = [jnp.zeros((), x.dtype)] * 4
     for i in order:
         x = jnp.tanh(note(x @ p["w"][i]))
         sums[i] = x.sum()
@@ -45,11 +45,11 @@ def recurrent(p, x):
         h = jnp.tanh(row @ p["v"] + h @ p["w"][1])
         return h, h
 
-    return jax.lax.scan(step, jnp.ones(3), x)
+    return jax.lax.scan(step, jnp.ones(3, x.dtype), x)
 
 
 def recurrent_by_hand(p, x, note):
-    h, rows = jnp.ones(3), []
+    h, rows = jnp.ones(3, x.dtype), []
     for row in x:
         a = note(row @ p["v"])
         h = jnp.tanh(a + note(h @ p["w"][1]))
@@ -95,7 +95,7 @@ def nested(p, x):
 def nested_by_hand(p, x, note):
     rows = []
     for z in p["z"]:
-        sums = [jnp.zeros(())] * 3
+        sums = [jnp.zeros((), x.dtype)] * 3
         for i in (2, 1, 0):
             x = jnp.tanh(note(x @ z[i]))
             sums[i] = x.sum()
@@ -119,7 +119,7 @@ def key_by_key(p, x):
 
     def step(x, at):
         key, w = at
-        return x @ w + jax.random.normal(key, x.shape), jax.random.split(key)[1]
+        return x @ w + jax.random.normal(key, x.shape, x.dtype), jax.random.split(key)[1]
 
     x, keys = jax.lax.scan(step, x, (jax.random.split(jax.random.key(1), 4), p["w"]))
     return x, jax.random.key_data(keys)
@@ -128,7 +128,7 @@ def key_by_key(p, x):
 def key_by_key_by_hand(p, x, note):
     keys = jax.random.split(jax.random.key(1), 4)
     for key, w in zip(keys, p["w"], strict=True):
-        x = note(x @ w) + jax.random.normal(key, x.shape)
+        x = note(x @ w) + jax.random.normal(key, x.shape, x.dtype)
     return x, jax.random.key_data(jax.vmap(jax.random.split)(keys)[:, 1])
 
 
@@ -285,12 +285,16 @@ def test_a_scan_without_weights_stays_one():
 
 
 def test_other_programs_inside_are_run_as_they_are():
-    mesh = jax.make_mesh((1,), ("d",))
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = jax.sharding.PartitionSpec()
 
     def sharded(p, x):
         body = jax.shard_map(lambda x, w: x @ w, mesh=mesh, in_specs=spec, out_specs=spec)
         return body(x, p["v"])
+
+    def placed(p, x):
+        sharding = jax.sharding.NamedSharding(mesh, spec)
+        return x @ jax.lax.with_sharding_constraint(p["v"], sharding)
 
     def chosen(p, x):
         return jax.lax.cond(x[0, 0] > 0, lambda: x @ p["v"], lambda: x)
@@ -301,5 +305,6 @@ def test_other_programs_inside_are_run_as_they_are():
 
     by_hand.defjvp(lambda at, dots: (by_hand(*at), dots[0] @ at[1]))
     assert lost_of(lambda p, x: by_hand(x, p["v"])) == {"v": "custom_jvp_call"}
+    assert walked(placed)[1].uses == [(0, ())]
     assert lost_of(sharded) == {"v": "shard_map"}
     assert lost_of(chosen) == {"v": "cond"}

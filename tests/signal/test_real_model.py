@@ -217,7 +217,7 @@ def test_tied_weights_are_measured_at_every_use():
         return jnp.tanh(p["e"][t] @ p["w"]) @ p["e"].T
 
     def multiplied(p, t):
-        return jnp.tanh(jax.nn.one_hot(t, 10) @ p["e"] @ p["w"]) @ p["e"].T
+        return jnp.tanh(jax.nn.one_hot(t, 10, dtype="float32") @ p["e"] @ p["w"]) @ p["e"].T
 
     assert labels_of(looked_up, p, tokens) == (["w", "e"], [])
     assert labels_of(multiplied, p, tokens) == (["e", "w", "e (use 2)"], [])
