@@ -67,9 +67,10 @@ def study_model(
         paths: ``path (step 3)`` inside a scan, where steps count from 0 as slices of what
         is scanned over do, ``path (step 1.3)`` in a scan inside a scan, ``path (use 2)``
         for a second use. ``settings["remarks"]`` says which weights were not measured
-        (inside a while loop, a branch, a custom derivative, or scans of more than 128
-        steps together) and which leaves were not drawn. ``settings["digest"]`` is of all
-        that is computed, so that a model that has changed is not gone on with.
+        (inside a while loop, a branch, a custom derivative, ``shard_map``, or scans of
+        more than 128 steps, those inside one another multiplied) and which leaves were
+        not drawn. ``settings["digest"]`` stands for all that is computed: it tells a model
+        that has changed from the one of an earlier result.
 
     Raises:
         ValueError: An argument is out of range, no weight can be measured, the outputs have
