@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 import jaxinit
-from jaxinit.signal import Study, from_json, predict, run_studies, scheme, study, to_json
+from jaxinit.signal import (
+    Study,
+    from_json,
+    mean_field,
+    predict,
+    run_studies,
+    scheme,
+    study,
+    to_json,
+)
 from jaxinit.signal import gangs as gangs_module
 from jaxinit.signal.maps import as_function
 from jaxinit.signal.network import Network, draw_seeds, run_seeds
@@ -235,11 +244,36 @@ def test_convolutions_keep_the_fan():
     assert np.abs(found.band("log10_rms").median).max() < 0.1
 
 
-def test_correlation_decays_as_theory_says():
-    args = {"depth": 15, "width": 512, "correlation": 0.2}
-    found = study("tanh", "normal:1.3,0.3", batch=2, seeds=8, **args)
-    line = predict("tanh", "normal:1.3,0.3", **args).band("correlation").median
-    assert np.abs(found.values["correlation"].mean(0) - line).max() < 0.05
+def decay(values, first=10, last=50):
+    """Decay rate a layer of 1 - correlation, and its standard error by the jackknife."""
+
+    def rate(rows):
+        apart = 1 - rows.mean(0)
+        return math.log(apart[first] / apart[last]) / (last - first)
+
+    rows = np.asarray(values, np.float64)
+    without = [rate(np.delete(rows, i, 0)) for i in range(len(rows))]
+    return rate(rows), math.sqrt((len(rows) - 1) * np.var(without))
+
+
+def test_the_depth_scale_is_the_measured_decay_of_correlation():
+    """S. Schoenholz et al. 2017 at (sigma_w^2, sigma_b^2) = (1.5, 0.05); 5 se: 6e-7."""
+    args = {"depth": 50, "correlation": 0.2}
+    init = f"normal:{1.5**0.5},{0.05**0.5}"
+    found = study("tanh", init, width=512, batch=2, seeds=16, **args)
+    rate, error = decay(found.values["correlation"])
+    line = predict("tanh", init, width=512, **args).band("correlation").median
+    assert abs(rate - decay(line[None].repeat(2, 0))[0]) < 5 * error
+    # Far down the line decays at the depth scale of theory, 15.79 layers.
+    depth_scale = mean_field("tanh", 1.5**0.5, 0.05**0.5).xi_c
+    far = predict("tanh", init, depth=150).band("correlation").median
+    assert decay(far[None].repeat(2, 0), 130, 150)[0] == pytest.approx(
+        1 / depth_scale, rel=1e-3
+    )
+    # Another sigma_w^2 decays at another rate.
+    other = predict("tanh", f"normal:{1.6**0.5},{0.05**0.5}", width=512, **args)
+    slower = decay(other.band("correlation").median[None].repeat(2, 0))[0]
+    assert abs(rate - slower) > 5 * error
     alone = small("tanh")
     assert np.isnan(alone.values["correlation"]).all()
 
