@@ -8,8 +8,11 @@ import jax.numpy as jnp
 
 from jaxinit.signal.products import SHAPERS, Marked, ProductWalk, bind
 
-STEPS = 128
-"""How many steps a scan may have, times those of scans around it: each is compiled."""
+STEPS = 64
+"""How many steps a scan may have, times those of scans around it: each is compiled.
+
+An LSTM of eight weights takes about a second of a core to compile for each step.
+"""
 
 
 class Use(NamedTuple):

@@ -68,7 +68,7 @@ def study_model(
         is scanned over do, ``path (step 1.3)`` in a scan inside a scan, ``path (use 2)``
         for a second use. ``settings["remarks"]`` says which weights were not measured
         (inside a while loop, a branch, a custom derivative, ``shard_map``, or scans of
-        more than 128 steps, those inside one another multiplied) and which leaves were
+        more than 64 steps, those inside one another multiplied) and which leaves were
         not drawn. ``settings["digest"]`` stands for all that is computed: it tells a model
         that has changed from the one of an earlier result.
 

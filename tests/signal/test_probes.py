@@ -225,11 +225,11 @@ def lost_of(function):
 
 def test_what_is_not_entered():
     def long(p, x):
-        return jax.lax.scan(lambda x, _: (jnp.tanh(x @ p["v"]), None), x, length=129)[0]
+        return jax.lax.scan(lambda x, _: (jnp.tanh(x @ p["v"]), None), x, length=65)[0]
 
     def deep(p, x):
         def outer(x, _):
-            return jax.lax.scan(lambda x, _: (jnp.tanh(x @ p["v"]), None), x, length=13)
+            return jax.lax.scan(lambda x, _: (jnp.tanh(x @ p["v"]), None), x, length=7)
 
         return jax.lax.scan(outer, x, length=10)[0]
 
@@ -243,19 +243,19 @@ def test_what_is_not_entered():
         _, both = jax.lax.scan(step, (p["v"], p["w"][0]), length=2)
         return jnp.einsum("bi,sij->sbj", x, both)
 
-    over = "steps, over the limit of 128"
-    assert lost_of(long) == {"v": f"a scan of 129 {over}"}
-    assert lost_of(deep) == {"v": f"a scan of 10 x 13 {over}"}
+    over = "steps, over the limit of 64"
+    assert lost_of(long) == {"v": f"a scan of 65 {over}"}
+    assert lost_of(deep) == {"v": f"a scan of 10 x 7 {over}"}
     assert lost_of(empty) == {"w": "scan"}
     assert lost_of(swapped) == {"v": "scan", "w": "scan"}
 
 
 def test_as_many_steps_as_the_limit():
     def long(p, x):
-        return jax.lax.scan(lambda x, _: (jnp.tanh(x @ p["v"]), None), x, length=128)[0]
+        return jax.lax.scan(lambda x, _: (jnp.tanh(x @ p["v"]), None), x, length=64)[0]
 
     _, walk = walked(long)
-    assert [steps for _, steps in walk.uses] == [(i,) for i in range(128)]
+    assert [steps for _, steps in walk.uses] == [(i,) for i in range(64)]
 
 
 def test_parts_of_a_stack():

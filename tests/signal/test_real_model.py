@@ -251,7 +251,7 @@ def test_what_is_not_measured_is_said():
         ["long", "head"],
         [
             "Not measured: by_hand (in custom_vjp_call), chosen (in cond), "
-            "long (in a scan of 200 steps, over the limit of 128), while (in while)."
+            "long (in a scan of 200 steps, over the limit of 64), while (in while)."
         ],
     )
 
@@ -286,7 +286,7 @@ def drawn_otherwise(p, x):
 
 ADVICE = (
     "Weights in while loops, branches, custom derivatives and scans of more than "
-    "128 steps are not measured."
+    "64 steps are not measured."
 )
 REFUSALS = {
     "seeds": (
