@@ -11,7 +11,7 @@ from jaxinit.signal.products import SHAPERS, Marked, ProductWalk, bind
 STEPS = 64
 """How many steps a scan may have, times those of scans around it: each is compiled.
 
-An LSTM of eight weights takes about a second of a core to compile for each step.
+An LSTM of eight weights compiles for 31 s of one core at 32 steps, for 105 s at 64.
 """
 
 
