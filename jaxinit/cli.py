@@ -19,9 +19,9 @@ from jaxinit.signal.network import KINDS
 from jaxinit.signal.optional import MissingPackageError, has, need
 from jaxinit.signal.phase import phase_diagram, phases_to_json
 from jaxinit.signal.plot import plot_models, plot_phases, plot_study
-from jaxinit.signal.real import study_model
-from jaxinit.signal.result import Prediction, to_json
-from jaxinit.signal.saved import Progress, run_studies
+from jaxinit.signal.real import prepare
+from jaxinit.signal.result import Prediction
+from jaxinit.signal.saved import Progress, run_models, run_studies
 from jaxinit.signal.table import (
     model_table,
     phase_table,
@@ -176,31 +176,17 @@ def _study_model(arguments: Arguments, out: pathlib.Path, numbers: pathlib.Path)
             f"got {' '.join(foreign)} too. Leave it out."
         )
         raise ValueError(message)
-    schemes = list(filter(None, [arguments.init, *arguments.compare.split(",")]))
+    named = [arguments.init or "", *arguments.compare.split(",")]
+    schemes = [name.strip() for name in named if name.strip()] or ["kaiming_normal"]
     model = load_model("study", arguments.model)
-    results = []
-    with _progress(max(len(schemes), 1), arguments.seeds, arguments.plain) as progress:
-        for number, init in enumerate(schemes or ["kaiming_normal"]):
-
-            def grown(result: Any, number: int = number) -> None:
-                if progress is not None:
-                    progress(number, result.label, result.seeds)
-
-            results.append(
-                study_model(
-                    model.apply_fn,
-                    model.params,
-                    *model.inputs,
-                    init=cast("Any", init.strip()),
-                    seeds=arguments.seeds,
-                    seed=arguments.seed,
-                    name=arguments.model,
-                    progress=grown,
-                )
-            )
+    plan = {"seeds": arguments.seeds, "seed": arguments.seed, "name": arguments.model}
+    studies = [prepare(*model, cast("Any", init), **plan) for init in schemes]
+    if arguments.fresh:
+        numbers.unlink(missing_ok=True)
+    with _progress(len(studies), arguments.seeds, arguments.plain) as progress:
+        results = run_models(studies, numbers, progress)
     for result in results:
         print_table(model_table(result), plain=arguments.plain)
-    numbers.write_text(to_json(results))
     if has("matplotlib"):
         plot_models(results, out)
     _say_where(out, numbers)

@@ -119,12 +119,7 @@ def study(
     )
     job = job_of(asked)
     if resume is not None:
-        differ = differences(job.done, resume)
-        if differ:
-            rule = "resume must be a result of the same settings"
-            got = f"another {', '.join(differ)}"
-            value_error("study", rule, got, "Run it anew, or write it to another file.")
-        job = job._replace(done=resume)
+        job = job._replace(done=continued(job.done, resume))
     report = None if progress is None else lambda _number, result: progress(result)
     return run([job], report)[0]
 
@@ -167,6 +162,16 @@ def job_of(asked: Study) -> Job:
 def differences(fresh: Result, old: Result) -> list[str]:
     """Return the names of the settings in which an old result differs."""
     return [k for k, v in fresh.settings.items() if old.settings.get(k) != v]
+
+
+def continued(fresh: Result, old: Result) -> Result:
+    """Return the old result if it is of the same settings as the fresh one."""
+    differ = differences(fresh, old)
+    if differ:
+        rule = "resume must be a result of the same settings"
+        got = f"another {', '.join(differ)}"
+        value_error("study", rule, got, "Run it anew, or write it to another file.")
+    return old
 
 
 def label_of(activation: Nonlinearity, drawn: Scheme) -> str:

@@ -11,7 +11,9 @@ SHAPERS = (
     "copy",
     "expand_dims",
     "reshape",
+    "reshard",
     "rev",
+    "sharding_constraint",
     "squeeze",
     "transpose",
 )
@@ -33,7 +35,7 @@ class ProductWalk:
     """
 
     shapers: ClassVar[tuple[str, ...]] = SHAPERS
-    sealed: ClassVar[tuple[str, ...]] = ("scan", "while")
+    sealed: ClassVar[tuple[str, ...]] = ("pallas_call", "scan", "shard_map", "while")
 
     def __init__(self) -> None:
         self.lost: dict[int, str] = {}
@@ -59,12 +61,13 @@ class ProductWalk:
             return (atom.val, None) if isinstance(atom, jex.Literal) else at[atom]
 
         for eqn in jaxpr.eqns:
-            found = self._equation(eqn, [read(atom) for atom in eqn.invars])
+            found = self.equation(eqn, [read(atom) for atom in eqn.invars])
             for variable, pair in zip(eqn.outvars, found, strict=True):
                 at[variable] = pair
         return [self.settled(*read(atom)) for atom in jaxpr.outvars]
 
-    def _equation(self, eqn: Any, pairs: list[Marked]) -> list[Marked]:
+    def equation(self, eqn: Any, pairs: list[Marked]) -> list[Marked]:
+        """Run one operation; return its results, and for each the leaf that it is."""
         name = eqn.primitive.name
         marked = [leaf for _, leaf in pairs if leaf is not None]
         inner = next((eqn.params[key] for key in _INNER if key in eqn.params), None)

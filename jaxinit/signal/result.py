@@ -81,7 +81,7 @@ class Result:
         found = self.values[name].astype(np.float64)
         finite = np.where(np.isinf(found), np.sign(found) * _NOTHING, found)
         edges = np.quantile(finite, [0.5, low, high], axis=0)
-        edges = np.where(np.abs(edges) > _NOTHING / 2, np.sign(edges) * np.inf, edges)
+        edges = np.where(np.abs(edges) > _NOTHING / 2, np.copysign(np.inf, edges), edges)
         return Band(*edges)
 
     def first(self, seeds: int) -> "Result":

@@ -1,15 +1,20 @@
 """Several studies with one file: what is there is not run again."""
 
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Sequence
 
 from jaxinit.signal.experiment import Study, differences, job_of
 from jaxinit.signal.gangs import run
+from jaxinit.signal.real import ModelStudy
 from jaxinit.signal.result import Result, load, to_json
 
 Progress = Callable[[int, str, int], None]
 """Called with the number of a study, its label and its seeds done so far."""
+
+Grown = Callable[[int, Result], None]
+"""Called with the number of a study and its result so far."""
 
 _PAUSE = 5.0  # seconds between writes of a running study
 
@@ -45,12 +50,49 @@ def run_studies(
         >>> bool(kept.band("log10_std").median[-1] > lost.band("log10_std").median[-1] + 5)
         True
     """
-    before = load(path) if path is not None else []
     jobs = [job_of(one) for one in studies]
-    for i, job in enumerate(jobs):
-        old = next((r for r in before if not differences(job.done, r)), None)
-        jobs[i] = job._replace(done=old or job.done)
-    results = [job.done for job in jobs]
+
+    def missing(there: Sequence[Result], grown: Grown) -> list[Result]:
+        pairs = zip(jobs, there, strict=True)
+        return run([job._replace(done=done) for job, done in pairs], grown)
+
+    return _go_on([job.done for job in jobs], missing, path, progress)
+
+
+def run_models(
+    studies: Sequence[ModelStudy],
+    path: pathlib.Path | None = None,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Run studies of users' own models with a file, as :func:`run_studies` does.
+
+    Args:
+        studies: What :func:`jaxinit.signal.real.prepare` made.
+        path: JSON file to go on from and to write; None for neither.
+        progress: Called when there is something new.
+
+    Returns:
+        The results, one a study.
+    """
+
+    def missing(there: Sequence[Result], grown: Grown) -> list[Result]:
+        numbered = enumerate(zip(studies, there, strict=True))
+        return [one.run(done, functools.partial(grown, i)) for i, (one, done) in numbered]
+
+    return _go_on([one.start for one in studies], missing, path, progress)
+
+
+def _go_on(
+    fresh: Sequence[Result],
+    missing: Callable[[Sequence[Result], Grown], list[Result]],
+    path: pathlib.Path | None,
+    progress: Progress | None,
+) -> list[Result]:
+    """Find in the file what is there of fresh results, run what is missing, and write."""
+    before = load(path) if path is not None else []
+    results = [
+        next((old for old in before if not differences(one, old)), one) for one in fresh
+    ]
     written = time.monotonic()
 
     def save(now: list[Result]) -> None:
@@ -69,7 +111,7 @@ def run_studies(
             written = time.monotonic()
 
     try:
-        results = run(jobs, grown)
+        results = missing(tuple(results), grown)
     finally:
         save(results)
     return results
