@@ -181,10 +181,21 @@ def test_unrolled_stack_and_computed_index():
     def looped(w, x):
         return lax.fori_loop(0, 3, lambda i, x: jnp.maximum(x @ w[i], 0), x)
 
-    for f in (unrolled, looped):
+    def taken_apart(w, x):
+        for one in w:
+            x = jnp.maximum(x @ one, 0)
+        return x
+
+    for f in (unrolled, looped, taken_apart):
         use = use_of(f, (3, 6, 6), spec(4, 6))
         assert use.layout == Layout("BIO"), f
         assert use.fans == Fans(6, 6)
+
+
+def test_wide_inputs_of_numpy():
+    x, rows = np.ones((4, 6)), np.zeros(4, np.int64)
+    assert use_of(lambda w, x: x.astype(w.dtype) @ w, (6, 5), x).fans == Fans(6, 5)
+    assert use_of(lambda w, rows: w[rows], (6, 5), rows).role == "embedding"
 
 
 def test_vmapped_models_are_a_stack():

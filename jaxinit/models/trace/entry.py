@@ -92,7 +92,7 @@ def trace_params(apply_fn: Callable[..., Any], params: PyTree, *inputs: PyTree) 
         return [leaf for leaf in jax.tree.leaves(result) if is_array(leaf)]
 
     own = [_abstract(leaves[i]) for i in arrays]
-    data = [_abstract(inputs_flat[i]) for i in moving]
+    data = [_narrowed(_abstract(inputs_flat[i])) for i in moving]
     program = jax.make_jaxpr(forward)(own, data)
     walk = Walker([paths[i] for i in arrays])
     views: list[Value] = [View(i, whole(leaf.shape)) for i, leaf in enumerate(own)]
@@ -103,6 +103,13 @@ def trace_params(apply_fn: Callable[..., Any], params: PyTree, *inputs: PyTree) 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype)
+
+
+def _narrowed(data: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """Return an input as JAX takes it: NumPy's float64 and int64 are narrow in it."""
+    if not isinstance(data.dtype, np.dtype):  # a key
+        return data
+    return jax.ShapeDtypeStruct(data.shape, jax.dtypes.canonicalize_dtype(data.dtype))
 
 
 def _check_outputs(walk: Walker, outputs: list[Value]) -> None:

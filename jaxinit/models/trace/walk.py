@@ -127,6 +127,8 @@ class Walker:
             return self.run(inner, values)
         if name == "split":
             return _split(self, values[0], equation.params)
+        if name == "unstack":
+            return _unstacked(self, values[0], equation)
         if name in _SAME and len(equation.outvars) == len(values):
             return values
         fixed = all(isinstance(value, Constant) for value in values)
@@ -215,6 +217,14 @@ def _split(walk: Walker, value: Value, params: dict[str, Any]) -> list[Value]:
         results.append(shapes.take(walk, value, low, high, [1] * len(full)))
         start += size
     return results
+
+
+def _unstacked(walk: Walker, value: Value, equation: Any) -> list[Value]:
+    """Return the slices of a value along one axis, without that axis."""
+    axis, count = equation.params["axis"], len(equation.outvars)
+    parts = _split(walk, value, {"axis": axis, "sizes": [1] * count})
+    shape, gone = equation.outvars[0].aval.shape, {"dimensions": (axis,)}
+    return [shapes.move(walk, "squeeze", part, gone, shape) for part in parts]
 
 
 def _needed(jaxpr: Any) -> list[Any]:
