@@ -22,7 +22,7 @@ from jaxinit.signal.maps import Moments as Moments
 from jaxinit.signal.maps import correlation_map as correlation_map
 from jaxinit.signal.maps import length_map as length_map
 from jaxinit.signal.maps import moments as moments
-from jaxinit.signal.network import QUANTITIES as QUANTITIES
+from jaxinit.signal.measures import QUANTITIES as QUANTITIES
 from jaxinit.signal.network import Network as Network
 from jaxinit.signal.phase import PhaseDiagram as PhaseDiagram
 from jaxinit.signal.phase import phase_diagram as phase_diagram

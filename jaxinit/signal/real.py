@@ -18,7 +18,7 @@ from jaxinit.models.paths import PyTree
 from jaxinit.models.trace.entry import is_array
 from jaxinit.signal.digest import digest_of
 from jaxinit.signal.experiment import continued
-from jaxinit.signal.network import log10_rms, moments_of
+from jaxinit.signal.measures import log10_rms, moments_of
 from jaxinit.signal.probes import STEPS, ProbeWalk, Use
 from jaxinit.signal.result import Result
 from jaxinit.signal.traced import TracedModel, trace_model
