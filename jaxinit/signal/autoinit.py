@@ -1,20 +1,29 @@
 """Data-driven draws: fresh weights whose variance follows from each layer's input."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxinit._checks import check_choice, check_dtype, check_number
+from jaxinit._checks import (
+    check_choice,
+    check_dtype,
+    check_number,
+    is_traced,
+    listed,
+    type_error,
+    value_error,
+)
 from jaxinit._draw import LAWS, UNIFORM_LIMIT, Draw, Law, execute
 from jaxinit._types import Key, Scalar
 from jaxinit.models.keys import leaf_keys
 from jaxinit.models.paths import flatten
 from jaxinit.models.trace.entry import trace_params
-from jaxinit.signal.products import bind
+from jaxinit.models.use import Uses
+from jaxinit.signal.products import bind, fan_in
 from jaxinit.signal.scaling import (
     Rule,
     check_all_met,
@@ -24,6 +33,7 @@ from jaxinit.signal.scaling import (
     times,
     wide,
 )
+from jaxinit.signal.tracking import track_scales
 
 
 def autoinit(
@@ -99,12 +109,13 @@ def autoinit(
     where = "autoinit"
     std = check_number(where, "std", std, least=0.0)
     check_choice(where, "law", law, LAWS)
+    given = jax.tree.leaves(inputs)
+    without_data = _are_shapes(given)
     paths, flat, tree = flatten(where, params)
     keys = leaf_keys(where, key, paths)
     uses = trace_params(apply_fn, params, *inputs)
     biases = {i for i, p in enumerate(paths) if p in uses and uses[p].role == "bias"}
     closed = jax.make_jaxpr(apply_fn)(params, *inputs)
-    given = jax.tree.leaves(inputs)
     # Which leaves are weights is known before anything is computed.
     found = jax.eval_shape(lambda f, x: find_scales(closed, f, x, _unscaled), flat, given)
     if strict:
@@ -115,8 +126,61 @@ def autoinit(
         fresh[i] = jnp.zeros_like(flat[i])
     for i in found:
         fresh[i] = _unit_draw(law, keys[i], flat[i])
-    scales = find_scales(closed, fresh, given, _from_input(std))
+    _give_values(paths, fresh, uses)
+    if without_data:
+        _check_known_now(paths, fresh, found, std)
+        scales = track_scales(closed, paths, fresh, set(found), float(std))
+        scales = {i: jnp.asarray(scale) for i, scale in scales.items()}
+    else:
+        scales = find_scales(closed, fresh, given, _from_input(std))
     return jax.tree.unflatten(tree, scaled_leaves(fresh, scales))
+
+
+def _is_shape(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _are_shapes(given: Sequence[Any]) -> bool:
+    """Whether the inputs are shapes; some of them is an error."""
+    shapes = [_is_shape(leaf) for leaf in given]
+    if any(shapes) and not all(shapes):
+        rule = "inputs must be all arrays or all jax.ShapeDtypeStruct"
+        got = f"{sum(shapes)} of {len(shapes)} leaves as jax.ShapeDtypeStruct"
+        advice = "Let apply_fn hold what is fixed, such as masks and flags."
+        type_error("autoinit", rule, got, advice)
+    return bool(shapes) and all(shapes)
+
+
+def _give_values(paths: Sequence[str], leaves: list[Any], uses: Uses) -> None:
+    """Fill in the scales of normalisations that came as shapes; refuse other shapes."""
+    missing = []
+    for i, (path, leaf) in enumerate(zip(paths, leaves, strict=True)):
+        neutral = uses[path].neutral if path in uses else None
+        if _is_shape(leaf) and neutral is not None:
+            leaves[i] = jnp.full(leaf.shape, neutral, leaf.dtype)
+        elif _is_shape(leaf):
+            missing.append(path)
+    if missing:
+        rule = "leaves that are not drawn must have values"
+        got = f"only shapes of {listed(missing)}"
+        value_error("autoinit", rule, got, "Give arrays for these.")
+
+
+def _check_known_now(
+    paths: Sequence[str], leaves: Sequence[Any], drawn: Collection[int], std: Any
+) -> None:
+    names = [
+        path
+        for i, path in enumerate(paths)
+        if is_traced(leaves[i]) and i not in drawn
+    ]
+    if is_traced(std):
+        names.append("std")
+    if names:
+        rule = "without data, std and leaves that are not drawn must be known now"
+        got = f"traced values of {listed(names)}"
+        advice = "Let the traced function hold them instead of taking them."
+        type_error("autoinit", rule, got, advice)
 
 
 def _unscaled(eqn: Any, values: list[Any], _place: int) -> tuple[Any, jax.Array]:
@@ -138,8 +202,8 @@ def _from_input(std: Any) -> Rule:
         root = _root_of_sum(eqn, values[1 - place], values[place], place)
         # An input that is 0, or not finite, has no scale to tell.
         known = (root > 0) & jnp.isfinite(root)
-        fan_in = _fan_in(eqn, values[place].shape, place)
-        scale = std / jnp.where(known, root, math.sqrt(fan_in))
+        fan = fan_in(eqn, values[place].shape, place)
+        scale = std / jnp.where(known, root, math.sqrt(fan))
         drawn = [*values]
         drawn[place] = times(values[place], scale)
         return bind(eqn, drawn)[0], scale
@@ -159,20 +223,10 @@ def _root_of_sum(eqn: Any, x: Any, weight: Any, place: int) -> jax.Array:
 def _mean_sum(eqn: Any, squares: jax.Array, weight: Any, place: int) -> jax.Array:
     """Return the mean over outputs of what each one sums where every weight is 1."""
     if eqn.primitive.name == "dot_general":
-        return _fan_in(eqn, weight.shape, place) * jnp.mean(squares)
+        return fan_in(eqn, weight.shape, place) * jnp.mean(squares)
     # The same convolution with ones sums exactly what each window holds.
     highest = (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
     params = eqn.params | {"preferred_element_type": squares.dtype, "precision": highest}
     ones = jnp.ones_like(weight, squares.dtype)
     pair = [squares, ones] if place == 1 else [ones, squares]
     return jnp.mean(bind(eqn.replace(params=params), pair)[0])
-
-
-def _fan_in(eqn: Any, shape: tuple[int, ...], place: int) -> int:
-    """Return how many products each output sums."""
-    if eqn.primitive.name == "dot_general":
-        contracted = eqn.params["dimension_numbers"][0][place]
-        return math.prod(shape[axis] for axis in contracted)
-    numbers = eqn.params["dimension_numbers"]
-    out_axis = numbers.rhs_spec[0] if place == 1 else numbers.lhs_spec[0]
-    return math.prod(shape) // shape[out_axis]

@@ -1,0 +1,524 @@
+"""How the entries of an array are distributed, as functions of a few random numbers.
+
+An array without data is described by one of its entries, ``f(a, b, ...)``: a table of
+values over the nodes of *axes*, each axis one random number (the output of a unit, the
+rest of a sum, the row of a constant table). Two arrays that share an axis depend on each
+other exactly as their tables say; two that share none are independent.
+
+Along which dimensions of the array an axis takes new values is its *place*: one label for
+each dimension, None where the number is the same. Reshapes and transposes move labels, so
+``x * x`` is a square while ``x[:, :4] * x[:, 4:]`` is a product of independent numbers.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+Place = tuple[Any, ...]
+
+LIMIT = 2**20  # nodes of one table, 8 MiB
+NODES = 256  # of an axis that stands for a whole distribution
+_REST_NODES = 8  # of the rest of a sum, a small and smooth part of it
+_MOST_ROWS = 32  # of a constant table such as a causal mask
+_FEW_VALUES = 4  # that such a table may take
+_HIDDEN = -1e29  # entries below are masked, and no maximum
+_RARE = 1e-290  # keeps logarithms of empty sets finite
+
+
+@dataclasses.dataclass(eq=False)
+class Axis:
+    """One random number.
+
+    Attributes:
+        weights: The probability of each node; given a parent, one row for each of its nodes.
+        parent: The axis that these depend on.
+        whole: Whether the entries along its dimensions are an enumeration, as those of a
+            constant are, not independent draws. A sum over all of them is then certain.
+    """
+
+    weights: np.ndarray
+    parent: "Axis | None" = None
+    whole: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of nodes."""
+        return self.weights.shape[-1]
+
+
+@dataclasses.dataclass(eq=False)
+class Spread:
+    """The distribution of the entries of an array.
+
+    Attributes:
+        shape: The array's shape.
+        places: The place of each axis; labels stand at dimensions of two or more only.
+        values: The entry at the nodes, one dimension an axis; floats are float64.
+        top_of: The array of which these are the maxima, if they are.
+    """
+
+    shape: tuple[int, ...]
+    places: dict[Axis, Place]
+    values: np.ndarray
+    top_of: "Spread | None" = None
+
+    @property
+    def size(self) -> int:
+        """The number of entries of the array."""
+        return math.prod(self.shape)
+
+    def moved(self, shape: Iterable[int], move: Callable[[Place], Iterable[Any]]) -> "Spread":
+        """Return the same entries elsewhere."""
+        places = {axis: tuple(move(place)) for axis, place in self.places.items()}
+        return Spread(tuple(shape), places, self.values, self.top_of)
+
+    def mapped(self, function: Callable[[np.ndarray], Any]) -> "Spread":
+        """Return a function of every entry."""
+        return Spread(self.shape, self.places, np.asarray(function(self.values)))
+
+    def mean(self) -> float:
+        """Return the mean of the entries."""
+        return float(self.expect(self.values, self.places).item())
+
+    def square(self) -> float:
+        """Return the mean square of the entries."""
+        return float(self.expect(np.square(self.values), self.places).item())
+
+    def variance(self) -> float:
+        """Return the variance of the entries."""
+        return float(self.expect(np.square(self.values - self.mean()), self.places).item())
+
+    def expect(self, table: np.ndarray, over: Collection[Axis]) -> np.ndarray:
+        """Return the mean over some axes given the others; their dimensions become 1."""
+        numbers = tuple(i for i, axis in enumerate(self.places) if axis in over)
+        return (table * self.weights(over)).sum(numbers, keepdims=True)
+
+    def weights(self, over: Collection[Axis]) -> np.ndarray:
+        """Return the probability of the nodes of some axes given the others."""
+        axes = list(self.places)
+        found = np.ones((1,) * len(axes))
+        for i, axis in enumerate(axes):
+            if axis not in over:
+                continue
+            table = axis.weights
+            if axis.parent is not None:
+                j = axes.index(axis.parent)
+                table, pair = (table, (j, i)) if j < i else (table.T, (i, j))
+                found = found * np.expand_dims(table, _others(len(axes), pair))
+            else:
+                found = found * np.expand_dims(table, _others(len(axes), (i,)))
+        return found
+
+    def own_labels(self, axis: Axis) -> set[Any]:
+        """Return the labels at which an axis takes new values and its parent does not."""
+        above = self.places.get(axis.parent, ()) if axis.parent is not None else ()
+        return set(self.places[axis]) - set(above) - {None}
+
+    def condense(self, most: int = NODES) -> None:
+        """Describe the entries by one axis; forgets what they share with other arrays."""
+        if not self.places:
+            return
+        weights = np.broadcast_to(self.weights(self.places), self.values.shape)
+        values, weights = condensed(self.values.reshape(-1), weights.reshape(-1), most)
+        place = fresh_place(self.shape, self.places.values())
+        self.places, self.values = {Axis(weights): place}, values
+
+
+def _others(count: int, kept: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(k for k in range(count) if k not in kept)
+
+
+def fresh_place(shape: tuple[int, ...], places: Iterable[Place] | None = None) -> Place:
+    """Return new labels wherever one of these places has one, or else everywhere."""
+    given = None if places is None else list(places)
+    marked = [
+        n > 1 and (given is None or any(place[d] is not None for place in given))
+        for d, n in enumerate(shape)
+    ]
+    return tuple(object() if mark else None for mark in marked)
+
+
+def scalar(value: Any, shape: tuple[int, ...]) -> Spread:
+    """Return an array of which all entries are one number."""
+    return Spread(shape, {}, _wide(np.asarray(value)))
+
+
+def source(shape: tuple[int, ...], values: np.ndarray, weights: np.ndarray) -> Spread:
+    """Return an array of independent entries."""
+    return Spread(shape, {Axis(weights): fresh_place(shape)}, _wide(values))
+
+
+def gaussian(shape: tuple[int, ...], mean: float, variance: float) -> Spread:
+    """Return an array of independent normal entries."""
+    if not variance > 0:
+        return scalar(float(mean), shape)
+    z, weights = normal_nodes()
+    return source(shape, mean + math.sqrt(variance) * z, weights)
+
+
+def positive(shape: tuple[int, ...], mean: float, variance: float) -> Spread:
+    """Return an array of independent positive entries, log-normal ones."""
+    if not (variance > 0 and mean > 0):
+        return scalar(float(mean), shape)
+    z, weights = normal_nodes()
+    return source(shape, _log_normal(np.asarray(mean), np.asarray(variance), z), weights)
+
+
+def _log_normal(mean: np.ndarray, variance: np.ndarray, z: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squared = np.where(mean > 0, np.log1p(variance / np.square(mean)), 0.0)
+    return mean * np.exp(np.sqrt(squared) * z - squared / 2)
+
+
+@functools.cache
+def normal_nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Return 256 nodes of the standard normal law: panels, so that kinks do no harm.
+
+    Zero, where most activations have their kink, is the edge of a panel.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    left = np.arange(-8, 8, 0.5)
+    z = (left[:, None] + 0.25 * (nodes + 1)).reshape(-1)
+    mass = np.tile(weights, left.size) * np.exp(-z * z / 2)
+    return z, mass / mass.sum()
+
+
+@functools.cache
+def _rest_nodes() -> tuple[np.ndarray, np.ndarray]:
+    z, weights = np.polynomial.hermite_e.hermegauss(_REST_NODES)
+    return z, weights / weights.sum()
+
+
+@functools.cache
+def _levels(count: int) -> np.ndarray:
+    """Return inner levels of probability, evenly spaced on the normal scale."""
+    z = np.linspace(-6, 6, count + 1)[1:-1]
+    return np.array([0.5 * math.erfc(-u / math.sqrt(2)) for u in z])
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    # The narrow floats of ml_dtypes are of kind V for NumPy.
+    return values if values.dtype.kind in "biuc" else values.astype(np.float64)
+
+
+def condensed(
+    values: np.ndarray, weights: np.ndarray, most: int = NODES
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a distribution on fewer nodes, of the same mean and variance."""
+    atoms, where = np.unique(values, return_inverse=True)
+    mass = np.bincount(where.reshape(-1), weights)
+    if atoms.size <= most:
+        return atoms, mass
+    below = np.cumsum(mass)
+    group = np.searchsorted(_levels(most - 2), (below - mass / 2) / below[-1])
+    if values.dtype.kind in "biu":
+        first = np.searchsorted(group, np.unique(group))
+        return atoms[first], np.add.reduceat(mass, first)
+    finite = np.isfinite(atoms)
+    group = np.where(finite, group + 1, np.where(atoms < 0, 0, most))
+    kept, index = np.unique(group, return_inverse=True)
+    total = np.bincount(index, mass)
+    centre = np.bincount(index, mass * atoms) / np.where(total > 0, total, 1)
+    centre[kept == 0], centre[kept == most] = -np.inf, np.inf
+    if finite.all():
+        mean = mass @ atoms / mass.sum()
+        spread = total @ np.square(centre - mean)
+        if spread > 0:
+            widen = math.sqrt(mass @ np.square(atoms - mean) / spread)
+            # Numbers of one sign must keep it: roots and logarithms may follow.
+            wider = mean + (centre - mean) * widen
+            same = (atoms[0] < 0 or wider.min() >= 0) and (atoms[-1] > 0 or wider.max() <= 0)
+            centre = wider if same else centre
+    return centre, total
+
+
+def constant(array: np.ndarray) -> Spread:
+    """Return the distribution of the entries of a constant."""
+    array = _wide(array)
+    if array.size == 0 or (array == array.flat[0]).all():
+        return scalar(array.flat[0] if array.size else 0.0, array.shape)
+    varied = [d for d in range(array.ndim) if (array != array.take([0], d)).any()]
+    place = tuple(object() if d in varied else None for d in range(array.ndim))
+    core = array[tuple(slice(None) if d in varied else 0 for d in range(array.ndim))]
+    if len(varied) > 1:
+        atoms, where = np.unique(core, return_inverse=True)
+        if atoms.size <= _FEW_VALUES:
+            codes = where.reshape(-1, core.shape[-1])
+            return _rows(array.shape, place, varied[-1], atoms, codes)
+    weights = np.full(core.size, 1 / core.size)
+    values, weights = condensed(core.reshape(-1), weights)
+    return Spread(array.shape, {Axis(weights, whole=True): place}, values)
+
+
+def _rows(
+    shape: tuple[int, ...], place: Place, last: int, atoms: np.ndarray, codes: np.ndarray
+) -> Spread:
+    """Return a table of few values: first its row, then the value in that row."""
+    shares = np.stack([(codes == k).mean(1) for k in range(atoms.size)], axis=1)
+    shares, counts = np.unique(shares, axis=0, return_counts=True)
+    if len(counts) > _MOST_ROWS:
+        # Rows of few entries count most in a softmax: groups grow away from both ends.
+        steps = np.arange(len(counts)) + 0.5
+        ends = np.log(steps / (len(counts) - steps))
+        edges = np.linspace(ends[0], ends[-1], _MOST_ROWS)[1:-1]
+        _, group = np.unique(np.searchsorted(edges, ends), return_inverse=True)
+        total = np.bincount(group, counts)
+        columns = [np.bincount(group, counts * share) / total for share in shares.T]
+        shares, counts = np.stack(columns, axis=1), total
+    rows = Axis(counts / counts.sum(), whole=True)
+    entries = Axis(shares, parent=rows, whole=True)
+    above = tuple(None if d == last else label for d, label in enumerate(place))
+    table = np.broadcast_to(atoms, shares.shape)
+    return Spread(shape, {rows: above, entries: place}, table)
+
+
+class Book:
+    """Which axes are independent copies of others: equal questions have equal answers."""
+
+    def __init__(self) -> None:
+        self._copies: dict[tuple[Axis, Place], Axis] = {}
+
+    def copied(self, x: Spread, wanted: Collection[Axis], *, whole: bool = True) -> Spread:
+        """Return the array with some axes, and their families, replaced by copies."""
+        heads = {axis.parent or axis for axis in wanted}
+        places: dict[Axis, Place] = {}
+        renamed: dict[Axis, Axis] = {}
+        for axis, place in sorted(x.places.items(), key=lambda p: p[0].parent is not None):
+            if (axis.parent or axis) not in heads:
+                continue
+            if (axis, place) not in self._copies:
+                parent = None if axis.parent is None else renamed[axis.parent]
+                self._copies[axis, place] = Axis(axis.weights, parent, axis.whole and whole)
+            renamed[axis] = self._copies[axis, place]
+        places = {renamed.get(axis, axis): place for axis, place in x.places.items()}
+        return Spread(x.shape, places, x.values)
+
+    def settled(self, x: Spread) -> Spread:
+        """Return an array, of which single entries were chosen along some dimensions."""
+        chosen = [
+            axis
+            for axis, place in x.places.items()
+            if any(n == 1 and s is not None for n, s in zip(x.shape, place, strict=True))
+        ]
+        if not chosen:
+            return x
+        kept = self.copied(x, chosen, whole=False)
+        return kept.moved(x.shape, lambda p: _without_units(x.shape, p))
+
+    def combined(
+        self, function: Callable[..., Any], operands: Sequence[Spread]
+    ) -> Spread:
+        """Return a function of the entries of several arrays, which NumPy broadcasts."""
+        shape = np.broadcast_shapes(*(x.shape for x in operands))
+        aligned, places = self._aligned(shape, operands)
+        if _nodes(places) > LIMIT:
+            large = [x for x in operands if x.values.size > _FEW_VALUES]
+            most = min(NODES, int(LIMIT ** (1 / len(large))))
+            for x in large:
+                x.condense(most)
+            aligned, places = self._aligned(shape, operands)
+        axes = list(places)
+        tables = [_spelled_out(x, axes) for x in aligned]
+        tables = np.broadcast_arrays(*tables)
+        result = np.asarray(function(*(np.ascontiguousarray(t).reshape(-1) for t in tables)))
+        return Spread(shape, places, _wide(result).reshape(tables[0].shape))
+
+    def _aligned(
+        self, shape: tuple[int, ...], operands: Sequence[Spread]
+    ) -> tuple[list[Spread], dict[Axis, Place]]:
+        places: dict[Axis, Place] = {}
+        aligned = []
+        for operand in operands:
+            lead = (None,) * (len(shape) - len(operand.shape))
+            x = operand.moved(shape, lambda place, lead=lead: (*lead, *place))
+            torn = [a for a, p in x.places.items() if a in places and _torn(places[a], p)]
+            if torn:
+                x = self.copied(x, torn)
+            for axis, place in x.places.items():
+                known = places.get(axis, place)
+                places[axis] = tuple(
+                    a if a is not None else b for a, b in zip(known, place, strict=True)
+                )
+            aligned.append(x)
+        return aligned, places
+
+
+def _nodes(places: Iterable[Axis]) -> int:
+    return math.prod(axis.size for axis in places)
+
+
+def _without_units(shape: tuple[int, ...], place: Place) -> Place:
+    return tuple(None if n == 1 else s for n, s in zip(shape, place, strict=True))
+
+
+def _torn(place: Place, other: Place) -> bool:
+    """Whether one random number stands at different places, so that there are two."""
+    left, right = set(place) - {None}, set(other) - {None}
+    if not left or not right:
+        return False
+    if not left & right:
+        return True
+    if any(place.index(label) != other.index(label) for label in left & right):
+        return True
+    pairs = zip(place, other, strict=True)
+    return any(a is not None and b is not None and a != b for a, b in pairs)
+
+
+def _spelled_out(x: Spread, axes: list[Axis]) -> np.ndarray:
+    """Return the table with one dimension for each of these axes, in their order."""
+    own = sorted(x.places, key=axes.index)
+    table = x.values.transpose([list(x.places).index(axis) for axis in own])
+    sizes = [axis.size if axis in x.places else 1 for axis in axes]
+    return table.reshape(sizes)
+
+
+def summed(x: Spread, dims: Collection[int]) -> Spread:
+    """Return the sum over dimensions, which become 1.
+
+    It is the entry itself and the rest, independent of it: so an array minus its own mean
+    has the right variance. The rest is normal, and log-normal where no entry is negative.
+    """
+    for group, count in _groups(x, dims):
+        x = _sum_alike(x, group, count)
+    return x
+
+
+def _groups(x: Spread, dims: Collection[int]) -> list[tuple[list[int], int]]:
+    """Return the dimensions by the axes that vary along them, and how many entries."""
+    groups: dict[frozenset[Axis], list[int]] = {}
+    for d in dims:
+        if x.shape[d] != 1:
+            key = frozenset(a for a, place in x.places.items() if place[d] is not None)
+            groups.setdefault(key, []).append(d)
+    return [(group, math.prod(x.shape[d] for d in group)) for group in groups.values()]
+
+
+def _varied(x: Spread, dims: Collection[int]) -> tuple[list[Axis], list[Axis]]:
+    """Return the axes that vary along dimensions: independent ones, and enumerated ones."""
+    labels = {place[d] for place in x.places.values() for d in dims} - {None}
+    varied = [a for a, p in x.places.items() if any(p[d] is not None for d in dims)]
+    whole = [
+        a
+        for a in varied
+        if a.whole
+        and x.own_labels(a) <= labels
+        and not any(isinstance(s, tuple) for s in x.own_labels(a))
+    ]
+    return [a for a in varied if a not in whole], whole
+
+
+def _dropped(x: Spread, dims: Collection[int]) -> Spread:
+    shape = tuple(1 if d in dims else n for d, n in enumerate(x.shape))
+    return x.moved(shape, lambda p: (None if d in dims else s for d, s in enumerate(p)))
+
+
+def _sum_alike(x: Spread, dims: list[int], count: int) -> Spread:
+    if x.values.size * _REST_NODES > LIMIT:
+        x.condense()
+    drawn, whole = _varied(x, dims)
+    table = x.values.astype(np.float64)
+    if not drawn and not whole:
+        return Spread(_dropped(x, dims).shape, _dropped(x, dims).places, table * count)
+    centre = x.expect(table, drawn)
+    variance = x.expect(np.square(table - centre), drawn)
+    rest = count * x.expect(centre, whole) - centre
+    rest_variance = np.maximum(count * x.expect(variance, whole) - variance, 0)
+    return _with_rest(_dropped(x, dims), table, rest, rest_variance, drawn)
+
+
+def _with_rest(
+    x: Spread, table: np.ndarray, rest: np.ndarray, variance: np.ndarray, drawn: list[Axis]
+) -> Spread:
+    """Return the entry plus a rest of that mean and variance; x gives shape and places."""
+    if not (variance > 1e-15 * np.square(rest)).any():
+        return Spread(x.shape, x.places, np.broadcast_to(table + rest, table.shape))
+    z, weights = _rest_nodes()
+    rest, variance = rest[..., None], variance[..., None]
+    if (table >= 0).all() and (rest >= 0).all():
+        more = _log_normal(rest, variance, z)
+    else:
+        more = rest + np.sqrt(variance) * z
+    place = fresh_place(x.shape, [x.places[a] for a in drawn])
+    return Spread(x.shape, {**x.places, Axis(weights): place}, table[..., None] + more)
+
+
+def windowed_sum(x: Spread, shape: tuple[int, ...], count: float, extra: float) -> Spread:
+    """Return the sum of ``count`` independent entries, of a number of variance ``extra``."""
+    mean, variance = x.mean(), x.variance()
+    total = max(count * variance + extra * mean**2, 0.0)
+    make = positive if (x.values >= 0).all() else gaussian
+    return make(shape, count * mean, total)
+
+
+def greatest(x: Spread, dims: Collection[int]) -> Spread:
+    """Return the maximum over dimensions, which become 1: an order statistic."""
+    top = x
+    for group, count in _groups(x, dims):
+        top = _greatest_alike(top, group, count)
+    return dataclasses.replace(top, top_of=x)
+
+
+def _greatest_alike(x: Spread, dims: list[int], count: int) -> Spread:
+    drawn, whole = _varied(x, dims)
+    if not drawn and not whole:
+        return _dropped(x, dims)
+    if _nodes(whole) > 8:  # a power for each class: else its entries count as draws
+        drawn, whole = [*drawn, *whole], []
+    varied = [*whole, *drawn]
+    shared = [axis for axis in x.places if axis not in varied]
+    axes = [*shared, *varied]
+    table = _spelled_out(x, axes)
+    full = _spelled_out(Spread(x.shape, x.places, _full_weights(x, varied)), axes)
+    weights = np.broadcast_to(full, table.shape).reshape(_nodes(shared), _nodes(whole), -1)
+    rows = table.reshape(weights.shape)
+    most = max(4, min(64, NODES // len(rows)))
+    found = [_maximum(v, w, count, most) for v, w in zip(rows, weights, strict=True)]
+    values = np.stack([row for row, _ in found]).reshape(*(a.size for a in shared), -1)
+    y = _dropped(x, dims)
+    place = fresh_place(y.shape, [y.places[a] for a in varied])
+    top = Axis(found[0][1])
+    return Spread(y.shape, {**{a: y.places[a] for a in shared}, top: place}, values)
+
+
+def _full_weights(x: Spread, over: list[Axis]) -> np.ndarray:
+    return np.broadcast_to(x.weights(over), x.values.shape)
+
+
+def _maximum(
+    values: np.ndarray, weights: np.ndarray, count: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the greatest of many: ``count * share`` independent draws from each class.
+
+    It is described by the means between levels of probability, which are the same for
+    all rows, widened to the right variance.
+    """
+    order = np.argsort(values, axis=None, kind="stable")
+    ordered = values.reshape(-1)[order].astype(np.float64)
+    classes = np.broadcast_to(np.arange(len(values))[:, None], values.shape).reshape(-1)[order]
+    mass = weights.reshape(-1)[order]
+    power = np.zeros(mass.size)
+    for k in range(len(values)):
+        share = weights[k].sum()
+        if share > 0:
+            below = np.cumsum(np.where(classes == k, mass, 0)) / share
+            power += count * share * np.log(np.maximum(below, _RARE))
+    cumulative = np.exp(power)
+    cumulative[-1] = 1
+    mass = np.diff(cumulative, prepend=0)
+    seen = ordered > _HIDDEN
+    if (mass * seen).sum() > 0:
+        ordered, mass = ordered[seen], mass[seen] / mass[seen].sum()
+    edges = np.concatenate([[0], _levels(most), [1]])
+    reached = np.concatenate([[0], np.cumsum(mass)])
+    integral = np.interp(edges, reached, np.concatenate([[0], np.cumsum(mass * ordered)]))
+    means, shares = np.diff(integral) / np.diff(edges), np.diff(edges)
+    mean = shares @ means
+    inner = shares @ np.square(means - mean)
+    if inner > 0:
+        widen = math.sqrt(mass @ np.square(ordered - mean) / inner)
+        means = mean + (means - mean) * widen
+    return means, shares
