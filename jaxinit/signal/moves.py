@@ -99,6 +99,10 @@ def _squeeze(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spre
 
 def part(book: Book, x: Spread, shape: Sequence[int], names: Sequence[Any]) -> Spread:
     """Return some of the entries: other numbers, of the same law, where a name is given."""
+    named = [d for d, name in enumerate(names) if name is not None]
+    broken = [a for a, p in x.places.items() if a.whole and any(p[d] for d in named)]
+    if broken:
+        x = book.copied(x, broken, whole=False)
 
     def move(place: Place) -> list[Any]:
         pairs = zip(place, names, strict=True)

@@ -16,7 +16,10 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
+
+from jaxinit._gaussian import host_float64
 
 Place = tuple[Any, ...]
 
@@ -25,6 +28,10 @@ NODES = 256  # of an axis that stands for a whole distribution
 _REST_NODES = 8  # of the rest of a sum, a small and smooth part of it
 _MOST_ROWS = 32  # of a constant table such as a causal mask
 _FEW_VALUES = 4  # that such a table may take
+_ROW_ENTRIES = 2**16  # in all rows that are drawn together
+_LONGEST_ROW = 512
+_FEW_ENTRIES = 16
+_MOST_UNEVEN = 10.0  # variance of a sum of positive terms over its squared mean
 _HIDDEN = -1e29  # entries below are masked, and no maximum
 _RARE = 1e-290  # keeps logarithms of empty sets finite
 
@@ -280,7 +287,9 @@ class Book:
     """Which axes are independent copies of others: equal questions have equal answers."""
 
     def __init__(self) -> None:
-        self._copies: dict[tuple[Axis, Place], Axis] = {}
+        self._copies: dict[tuple[Axis, Place, bool], Axis] = {}
+        self._rows: dict[tuple[Axis, Place, frozenset[Any]], tuple[Axis, Axis]] = {}
+        self._nodes: dict[Axis, np.ndarray] = {}
 
     def copied(self, x: Spread, wanted: Collection[Axis], *, whole: bool = True) -> Spread:
         """Return the array with some axes, and their families, replaced by copies."""
@@ -290,12 +299,40 @@ class Book:
         for axis, place in sorted(x.places.items(), key=lambda p: p[0].parent is not None):
             if (axis.parent or axis) not in heads:
                 continue
-            if (axis, place) not in self._copies:
+            key = (axis, place, whole)
+            if key not in self._copies:
                 parent = None if axis.parent is None else renamed[axis.parent]
-                self._copies[axis, place] = Axis(axis.weights, parent, axis.whole and whole)
-            renamed[axis] = self._copies[axis, place]
+                self._copies[key] = Axis(axis.weights, parent, axis.whole and whole)
+            renamed[axis] = self._copies[key]
         places = {renamed.get(axis, axis): place for axis, place in x.places.items()}
         return Spread(x.shape, places, x.values)
+
+    def in_rows(self, x: Spread, axis: Axis, labels: frozenset[Any]) -> Spread:
+        """Return an array by rows of drawn entries instead of one entry.
+
+        All that is computed of a row then goes together: its sum, its sum of squares, its
+        maximum. The same entries have the same rows wherever they are met.
+        """
+        place = x.places[axis]
+        count = math.prod(x.shape[d] for d, s in enumerate(place) if s in labels)
+        if (axis, place, labels) not in self._rows:
+            rows, entries, nodes = _drawn_rows(axis, count)
+            self._rows[axis, place, labels] = rows, entries
+            self._nodes[rows] = nodes
+        rows, entries = self._rows[axis, place, labels]
+        number = list(x.places).index(axis)
+        values = np.take(x.values, self._nodes[rows], axis=number)
+        above = tuple(None if s in labels else s for s in place)
+        pairs = list(x.places.items())
+        pairs[number : number + 1] = [(rows, above), (entries, place)]
+        return Spread(x.shape, dict(pairs), values)
+
+    def _joined(self, x: Spread, met: Collection[Axis]) -> Spread:
+        """Return an array by rows where it meets what was computed of its rows."""
+        for (axis, place, labels), (rows, _) in self._rows.items():
+            if rows in met and x.places.get(axis) == place:
+                x = self.in_rows(x, axis, labels)
+        return x
 
     def settled(self, x: Spread) -> Spread:
         """Return an array, of which single entries were chosen along some dimensions."""
@@ -332,9 +369,11 @@ class Book:
     ) -> tuple[list[Spread], dict[Axis, Place]]:
         places: dict[Axis, Place] = {}
         aligned = []
+        met = {axis for x in operands for axis in x.places if axis in self._nodes}
         for operand in operands:
+            joined = self._joined(operand, met) if met else operand
             lead = (None,) * (len(shape) - len(operand.shape))
-            x = operand.moved(shape, lambda place, lead=lead: (*lead, *place))
+            x = joined.moved(shape, lambda place, lead=lead: (*lead, *place))
             torn = [a for a, p in x.places.items() if a in places and _torn(places[a], p)]
             if torn:
                 x = self.copied(x, torn)
@@ -345,6 +384,23 @@ class Book:
                 )
             aligned.append(x)
         return aligned, places
+
+
+def _drawn_rows(axis: Axis, count: int) -> tuple[Axis, Axis, np.ndarray]:
+    """Return rows of entries, and their nodes; all entries together fit the law exactly."""
+    number = _ROW_ENTRIES // count
+    below = np.cumsum(axis.weights)
+    middles = (_shuffled(number * count) + 0.5) / (number * count)
+    nodes = np.searchsorted(below / below[-1], middles).reshape(number, count)
+    rows = Axis(np.full(number, 1 / number))
+    return rows, Axis(np.full((number, count), 1 / count), parent=rows, whole=True), nodes
+
+
+@functools.lru_cache(maxsize=64)
+def _shuffled(count: int) -> np.ndarray:
+    with host_float64():
+        key = jax.random.key(0, impl="threefry2x32")
+        return np.asarray(jax.random.permutation(key, count))
 
 
 def _nodes(places: Iterable[Axis]) -> int:
@@ -376,14 +432,24 @@ def _spelled_out(x: Spread, axes: list[Axis]) -> np.ndarray:
     return table.reshape(sizes)
 
 
-def summed(x: Spread, dims: Collection[int]) -> Spread:
+class Uneven(ArithmeticError):
+    """A sum that a few of its terms dominate, so that it has no law known here."""
+
+
+def summed(
+    book: Book, x: Spread, dims: Collection[int], *, rows: bool = True
+) -> Spread:
     """Return the sum over dimensions, which become 1.
 
-    It is the entry itself and the rest, independent of it: so an array minus its own mean
-    has the right variance. The rest is normal, and log-normal where no entry is negative.
+    Of few entries it is exact in rows drawn once for all, see :meth:`Book.in_rows`. Else it
+    is the entry itself and the rest, independent of it: so an array minus its own mean has
+    the right variance. The rest is normal, and log-normal where no entry is negative.
+
+    Raises:
+        Uneven: A few large terms dominate.
     """
     for group, count in _groups(x, dims):
-        x = _sum_alike(x, group, count)
+        x = _sum_alike(_in_rows(book, x, group, count) if rows else x, group, count)
     return x
 
 
@@ -404,9 +470,7 @@ def _varied(x: Spread, dims: Collection[int]) -> tuple[list[Axis], list[Axis]]:
     whole = [
         a
         for a in varied
-        if a.whole
-        and x.own_labels(a) <= labels
-        and not any(isinstance(s, tuple) for s in x.own_labels(a))
+        if a.whole and x.own_labels(a) <= labels
     ]
     return [a for a in varied if a not in whole], whole
 
@@ -416,6 +480,12 @@ def _dropped(x: Spread, dims: Collection[int]) -> Spread:
     return x.moved(shape, lambda p: (None if d in dims else s for d, s in enumerate(p)))
 
 
+def _without_axes(x: Spread, table: np.ndarray, axes: Sequence[Axis]) -> Spread:
+    numbers = tuple(i for i, axis in enumerate(x.places) if axis in axes)
+    places = {axis: place for axis, place in x.places.items() if axis not in axes}
+    return Spread(x.shape, places, table.squeeze(numbers))
+
+
 def _sum_alike(x: Spread, dims: list[int], count: int) -> Spread:
     if x.values.size * _REST_NODES > LIMIT:
         x.condense()
@@ -423,11 +493,28 @@ def _sum_alike(x: Spread, dims: list[int], count: int) -> Spread:
     table = x.values.astype(np.float64)
     if not drawn and not whole:
         return Spread(_dropped(x, dims).shape, _dropped(x, dims).places, table * count)
+    if not drawn:
+        total = _widened(x, table, count * x.expect(table, whole), count)
+        return _without_axes(_dropped(x, dims), total, whole)
     centre = x.expect(table, drawn)
     variance = x.expect(np.square(table - centre), drawn)
     rest = count * x.expect(centre, whole) - centre
     rest_variance = np.maximum(count * x.expect(variance, whole) - variance, 0)
     return _with_rest(_dropped(x, dims), table, rest, rest_variance, drawn)
+
+
+def _widened(x: Spread, table: np.ndarray, total: np.ndarray, count: int) -> np.ndarray:
+    """Return the sums of rows with the variance that is known, that of the rows being off.
+
+    Sums of one sign, and of very few, stay: what is left of them may be close to 0.
+    """
+    rows = next(iter(x.places))
+    if len(x.places) != 2 or count <= _FEW_ENTRIES or (table >= 0).all() or rows.whole:
+        return total
+    mean = total.mean()
+    spread = np.square(total - mean).mean()
+    wanted = count * np.square(table - table.mean()).mean()
+    return mean + (total - mean) * math.sqrt(wanted / spread) if spread > 0 else total
 
 
 def _with_rest(
@@ -439,6 +526,8 @@ def _with_rest(
     z, weights = _rest_nodes()
     rest, variance = rest[..., None], variance[..., None]
     if (table >= 0).all() and (rest >= 0).all():
+        if (variance > _MOST_UNEVEN * np.square(rest)).any():
+            raise Uneven
         more = _log_normal(rest, variance, z)
     else:
         more = rest + np.sqrt(variance) * z
@@ -454,12 +543,38 @@ def windowed_sum(x: Spread, shape: tuple[int, ...], count: float, extra: float) 
     return make(shape, count * mean, total)
 
 
-def greatest(x: Spread, dims: Collection[int]) -> Spread:
-    """Return the maximum over dimensions, which become 1: an order statistic."""
+def _in_rows(book: Book, x: Spread, dims: list[int], count: int) -> Spread:
+    """Return an array by its rows where these are short and all along them is drawn."""
+    drawn, whole = _varied(x, dims)
+    if whole or not drawn or count > _LONGEST_ROW:
+        return x
+    if len(drawn) > 1 or drawn[0].parent is not None:
+        x.condense()
+        drawn, _ = _varied(x, dims)
+    others = x.values.size // drawn[0].size
+    if len(drawn) > 1 or others * _ROW_ENTRIES > LIMIT:
+        return x
+    place = x.places[drawn[0]]
+    return book.in_rows(x, drawn[0], frozenset(place[d] for d in dims))
+
+
+def greatest(book: Book, x: Spread, dims: Collection[int]) -> Spread:
+    """Return the maximum over dimensions, which become 1.
+
+    It is exact in rows, see :meth:`Book.in_rows`, and else an order statistic that is
+    taken for independent of each entry: exact in a softmax, which does not depend on it.
+    """
     top = x
     for group, count in _groups(x, dims):
-        top = _greatest_alike(top, group, count)
-    return dataclasses.replace(top, top_of=x)
+        top = _in_rows(book, top, group, count)
+        drawn, whole = _varied(top, group)
+        if not drawn and _nodes(whole) == count:
+            numbers = tuple(i for i, axis in enumerate(top.places) if axis in whole)
+            table = top.values.max(numbers, keepdims=True)
+            top = _without_axes(_dropped(top, group), table, whole)
+        else:
+            top = dataclasses.replace(_greatest_alike(top, group, count), top_of=x)
+    return top
 
 
 def _greatest_alike(x: Spread, dims: list[int], count: int) -> Spread:

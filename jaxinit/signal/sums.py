@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxinit.signal.moves import Rule
+from jaxinit.signal.moves import Rule, mixture
 from jaxinit.signal.spread import (
     Book,
     Spread,
@@ -19,22 +19,22 @@ from jaxinit.signal.spread import (
 )
 
 
-def _reduce_sum(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+def _reduce_sum(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     if xs[0].size == 0:
         return [scalar(0.0, outs[0].shape)]
-    return [_without(summed(xs[0], params["axes"]), params["axes"])]
+    return [_without(summed(book, xs[0], params["axes"]), params["axes"])]
 
 
-def _reduce_max(_: Book, xs: Sequence[Spread], params: Any, _outs: Any) -> list[Spread]:
-    return [_without(greatest(xs[0], params["axes"]), params["axes"])]
+def _reduce_max(book: Book, xs: Sequence[Spread], params: Any, _outs: Any) -> list[Spread]:
+    return [_without(greatest(book, xs[0], params["axes"]), params["axes"])]
 
 
-def _reduce_min(_: Book, xs: Sequence[Spread], params: Any, _outs: Any) -> list[Spread]:
-    return [_least(xs[0], params["axes"])]
+def _reduce_min(book: Book, xs: Sequence[Spread], params: Any, _outs: Any) -> list[Spread]:
+    return [_least(book, xs[0], params["axes"])]
 
 
-def _least(x: Spread, dims: Sequence[int]) -> Spread:
-    negative = greatest(x.mapped(lambda v: -v.astype(np.float64)), dims)
+def _least(book: Book, x: Spread, dims: Sequence[int]) -> Spread:
+    negative = greatest(book, x.mapped(lambda v: -v.astype(np.float64)), dims)
     return _without(negative.mapped(np.negative), dims)
 
 
@@ -63,7 +63,7 @@ def _dot_general(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> li
     shape = outs[0].shape
     if count == 0:
         return [scalar(0.0, shape)]
-    total = _without(summed(product, dims), dims)
+    total = _without(summed(book, product, dims, rows=False), dims)
     if count == 1:
         return [total]
     # One term is little of the sum, and nobody sees it: the sum is normal.
@@ -154,17 +154,33 @@ def _window_min(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[S
 
 
 def _window_top(x: Spread, params: Any, shape: tuple[int, ...]) -> Spread:
-    count = math.prod(c.mean() for c in _windows(params, x.shape, shape))
-    copies = max(round(count), 1)
-    if not x.places:
-        return scalar(x.values, shape)
-    lone = Spread((copies,), dict(x.places), x.values).moved((copies,), lambda _: (None,))
-    lone.condense()
-    (axis,) = lone.places
-    top = greatest(Spread((copies,), {axis: (object(),)}, lone.values), [0])
-    (axis,) = top.places
-    place = tuple(object() if n > 1 else None for n in shape)
-    return Spread(shape, {axis: place}, top.values)
+    """Return the maximum over windows, each of as many independent entries as it holds."""
+    law = mixture([(1.0, x)], (2,))
+    if not law.places:
+        return scalar(law.values, shape)
+    shares = _shares(_windows(params, x.shape, shape))
+    tops = [(share, _top_of(law, int(count))) for count, share in shares.items() if count]
+    return mixture(tops, shape)
+
+
+def _shares(counts: Sequence[np.ndarray]) -> dict[float, float]:
+    """Return the share of the windows that hold each number of entries."""
+    found = {1.0: 1.0}
+    for along in counts:
+        sizes, times = np.unique(along, return_counts=True)
+        shares = times / times.sum()
+        previous, found = found, {}
+        for size, share in previous.items():
+            for more, part in zip(sizes, shares, strict=True):
+                product = size * float(more)
+                found[product] = found.get(product, 0.0) + share * float(part)
+    return found
+
+
+def _top_of(law: Spread, count: int) -> Spread:
+    (axis,) = law.places
+    row = Spread((count,), {axis: (object() if count > 1 else None,)}, law.values)
+    return greatest(Book(), row, [0])
 
 
 SUMS: dict[str, Rule] = {

@@ -20,6 +20,7 @@ from jaxinit.signal.scaling import is_weight
 from jaxinit.signal.spread import (
     Book,
     Spread,
+    Uneven,
     condensed,
     constant,
     fresh_place,
@@ -176,7 +177,11 @@ class _Track(ProductWalk):
             found = [convolved(eqn, self.book, operands)]
         elif name in MOVES or name in SUMS:
             rule = MOVES.get(name) or SUMS[name]
-            found = rule(self.book, operands, eqn.params, avals)
+            try:
+                found = rule(self.book, operands, eqn.params, avals)
+            except Uneven:
+                why = f"the operation {name}, which a few large terms dominate"
+                return [Unknown(why) for _ in avals]
         else:
             return [Unknown(f"the operation {name}") for _ in avals]
         return [_checked(x, operands, name) for x in found]
@@ -210,7 +215,10 @@ class _Track(ProductWalk):
 
     def _scan(self, eqn: Any, xs: list[Value]) -> list[Any]:
         params, steps = eqn.params, eqn.params["length"]
-        first, second = params["num_consts"], params["num_consts"] + params["num_carry"]
+        body = params["jaxpr"].jaxpr
+        num_carry = len(eqn.outvars) - _stacked_variables(eqn.outvars, body.outvars)
+        second = len(eqn.invars) - _stacked_variables(eqn.invars, body.invars)
+        first = second - num_carry
         if steps > _LONGEST or steps == 0:
             return [Unknown(f"a scan of {steps} steps") for _ in eqn.outvars]
         fixed, carry, rows = xs[:first], xs[first:second], xs[second:]
@@ -218,10 +226,10 @@ class _Track(ProductWalk):
         collected: list[list[Value]] = []
         for i in order:
             found = self._run(params["jaxpr"], [*fixed, *carry, *(self._row(r, i) for r in rows)])
-            carry = found[: params["num_carry"]]
-            collected.append(found[params["num_carry"] :])
+            carry = found[:num_carry]
+            collected.append(found[num_carry:])
         stacks = [list(column) for column in zip(*collected, strict=True)]
-        avals = [variable.aval for variable in eqn.outvars[params["num_carry"] :]]
+        avals = [variable.aval for variable in eqn.outvars[num_carry:]]
         return [*carry, *(_stacked(c, a) for c, a in zip(stacks, avals, strict=True))]
 
     def _row(self, x: Value, i: int) -> Value:
@@ -356,6 +364,16 @@ def _iota(eqn: Any) -> Spread:
     values, weights = condensed(np.arange(shape[d]), np.full(shape[d], 1 / shape[d]))
     row = source((shape[d],), values, weights)
     return row.moved(shape, lambda place: (place[0] if k == d else None for k in range(len(shape))))
+
+
+def _stacked_variables(outer: Sequence[Any], inner: Sequence[Any]) -> int:
+    """Return how many of the last variables have one more axis outside a scan."""
+    count = 0
+    for one, other in zip(reversed(outer), reversed(inner), strict=True):
+        if len(one.aval.shape) == len(other.aval.shape):
+            break
+        count += 1
+    return count
 
 
 def _stacked(column: Sequence[Value], aval: Any) -> Value:
