@@ -30,8 +30,9 @@ _MOST_ROWS = 32  # of a constant table such as a causal mask
 _FEW_VALUES = 4  # that such a table may take
 _ROW_ENTRIES = 2**16  # in all rows that are drawn together
 _LONGEST_ROW = 512
+_FEWEST_ROWS = 64
 _FEW_ENTRIES = 16
-_MOST_UNEVEN = 10.0  # variance of a sum of positive terms over its squared mean
+_MOST_UNEVEN = 0.1  # variance of a sum of positive terms over its squared mean
 _HIDDEN = -1e29  # entries below are masked, and no maximum
 _RARE = 1e-290  # keeps logarithms of empty sets finite
 
@@ -290,6 +291,7 @@ class Book:
         self._copies: dict[tuple[Axis, Place, bool], Axis] = {}
         self._rows: dict[tuple[Axis, Place, frozenset[Any]], tuple[Axis, Axis]] = {}
         self._nodes: dict[Axis, np.ndarray] = {}
+        self._condensed: dict[int, tuple[dict[Axis, Place], np.ndarray]] = {}
 
     def copied(self, x: Spread, wanted: Collection[Axis], *, whole: bool = True) -> Spread:
         """Return the array with some axes, and their families, replaced by copies."""
@@ -307,7 +309,9 @@ class Book:
         places = {renamed.get(axis, axis): place for axis, place in x.places.items()}
         return Spread(x.shape, places, x.values)
 
-    def in_rows(self, x: Spread, axis: Axis, labels: frozenset[Any]) -> Spread:
+    def in_rows(
+        self, x: Spread, axis: Axis, labels: frozenset[Any], number: int
+    ) -> Spread:
         """Return an array by rows of drawn entries instead of one entry.
 
         All that is computed of a row then goes together: its sum, its sum of squares, its
@@ -315,24 +319,66 @@ class Book:
         """
         place = x.places[axis]
         count = math.prod(x.shape[d] for d, s in enumerate(place) if s in labels)
-        if (axis, place, labels) not in self._rows:
-            rows, entries, nodes = _drawn_rows(axis, count)
-            self._rows[axis, place, labels] = rows, entries
+        key = (axis, place, labels)
+        if key not in self._rows:
+            rows, entries, nodes = _drawn_rows(axis, count, number)
+            self._rows[key] = rows, entries
             self._nodes[rows] = nodes
-        rows, entries = self._rows[axis, place, labels]
-        number = list(x.places).index(axis)
-        values = np.take(x.values, self._nodes[rows], axis=number)
+        rows, entries = self._rows[key]
+        at = list(x.places).index(axis)
+        values = np.take(x.values, self._nodes[rows], axis=at)
         above = tuple(None if s in labels else s for s in place)
         pairs = list(x.places.items())
-        pairs[number : number + 1] = [(rows, above), (entries, place)]
+        pairs[at : at + 1] = [(rows, above), (entries, place)]
         return Spread(x.shape, dict(pairs), values)
+
+    def paired(self, x: Spread, axis: Axis, entries: Axis, place: Place) -> Spread:
+        """Return an array in which each entry of a row has its own node of a constant."""
+        count = entries.size
+        middles = (np.arange(count) + 0.5) / count
+        nodes = (np.cumsum(axis.weights, -1)[..., None, :-1] < middles[:, None]).sum(-1)
+        others = [a for a in x.places if a not in (axis, entries)]
+        table = _spelled_out(x, [*others, entries, axis])
+        if axis.parent is not None:
+            first = others.index(axis.parent)
+            nodes = np.expand_dims(nodes, _others(len(others) + 1, (first, len(others))))
+        else:
+            nodes = nodes.reshape((1,) * len(others) + (count,))
+        wide = np.broadcast_to(table, (*table.shape[:-2], count, table.shape[-1]))
+        shape = (*np.broadcast_shapes(nodes.shape, wide.shape[:-1]), 1)
+        values = np.take_along_axis(wide, np.broadcast_to(nodes[..., None], shape), -1)
+        places = {a: x.places[a] for a in others}
+        places[entries] = place
+        return Spread(x.shape, places, values[..., 0])
+
+    def is_entries(self, axis: Axis) -> bool:
+        """Whether an axis enumerates the entries of drawn rows."""
+        return axis.parent in self._nodes
 
     def _joined(self, x: Spread, met: Collection[Axis]) -> Spread:
         """Return an array by rows where it meets what was computed of its rows."""
         for (axis, place, labels), (rows, _) in self._rows.items():
             if rows in met and x.places.get(axis) == place:
-                x = self.in_rows(x, axis, labels)
+                x = self.in_rows(x, axis, labels, 0)
         return x
+
+    def _matched(self, x: Spread, entries: dict[Axis, tuple[Place, Place]]) -> Spread:
+        """Return an array of which the constants go with the entries of rows one by one."""
+        for axis in [a for a in x.places if a.whole and not self.is_entries(a)]:
+            along = _along(x.places[axis], x.places.get(axis.parent, ()))
+            for other, (place, above) in entries.items():
+                if axis in x.places and _along(place, above) == along:
+                    x = self.paired(x, axis, other, place)
+        return x
+
+    def condense(self, x: Spread, most: int = NODES) -> None:
+        """Describe an array by one axis; equal arrays get the same one."""
+        content = (tuple(x.places.items()), x.values.shape, x.values.tobytes(), most)
+        key = hash(content)
+        if key not in self._condensed:
+            x.condense(most)
+            self._condensed[key] = x.places, x.values
+        x.places, x.values = self._condensed[key]
 
     def settled(self, x: Spread) -> Spread:
         """Return an array, of which single entries were chosen along some dimensions."""
@@ -356,13 +402,17 @@ class Book:
             large = [x for x in operands if x.values.size > _FEW_VALUES]
             most = min(NODES, int(LIMIT ** (1 / len(large))))
             for x in large:
-                x.condense(most)
+                self.condense(x, most)
             aligned, places = self._aligned(shape, operands)
         axes = list(places)
         tables = [_spelled_out(x, axes) for x in aligned]
         tables = np.broadcast_arrays(*tables)
         result = np.asarray(function(*(np.ascontiguousarray(t).reshape(-1) for t in tables)))
-        return Spread(shape, places, _wide(result).reshape(tables[0].shape))
+        found = Spread(shape, places, _wide(result).reshape(tables[0].shape))
+        if sum(axis.size >= NODES // 2 and axis.parent is None for axis in places) > 1:
+            if not any(axis.parent is not None for axis in places):
+                self.condense(found)  # so that all that follows from it goes together
+        return found
 
     def _aligned(
         self, shape: tuple[int, ...], operands: Sequence[Spread]
@@ -370,10 +420,19 @@ class Book:
         places: dict[Axis, Place] = {}
         aligned = []
         met = {axis for x in operands for axis in x.places if axis in self._nodes}
+        full = []
         for operand in operands:
-            joined = self._joined(operand, met) if met else operand
+            x = self._joined(operand, met) if met else operand
             lead = (None,) * (len(shape) - len(operand.shape))
-            x = joined.moved(shape, lambda place, lead=lead: (*lead, *place))
+            full.append(x.moved(shape, lambda place, lead=lead: (*lead, *place)))
+        entries = {
+            axis: (place, x.places[axis.parent])
+            for x in full
+            for axis, place in x.places.items()
+            if axis.parent is not None and self.is_entries(axis)
+        }
+        for x in full:
+            x = self._matched(x, entries) if entries else x
             torn = [a for a, p in x.places.items() if a in places and _torn(places[a], p)]
             if torn:
                 x = self.copied(x, torn)
@@ -386,9 +445,10 @@ class Book:
         return aligned, places
 
 
-def _drawn_rows(axis: Axis, count: int) -> tuple[Axis, Axis, np.ndarray]:
+def _drawn_rows(
+    axis: Axis, count: int, number: int
+) -> tuple[Axis, Axis, np.ndarray]:
     """Return rows of entries, and their nodes; all entries together fit the law exactly."""
-    number = _ROW_ENTRIES // count
     below = np.cumsum(axis.weights)
     middles = (_shuffled(number * count) + 0.5) / (number * count)
     nodes = np.searchsorted(below / below[-1], middles).reshape(number, count)
@@ -409,6 +469,11 @@ def _nodes(places: Iterable[Axis]) -> int:
 
 def _without_units(shape: tuple[int, ...], place: Place) -> Place:
     return tuple(None if n == 1 else s for n, s in zip(shape, place, strict=True))
+
+
+def _along(place: Place, above: Place) -> list[int]:
+    """Return the dimensions along which an axis takes new values and its parent does not."""
+    return [d for d, s in enumerate(place) if s is not None and (not above or above[d] is None)]
 
 
 def _torn(place: Place, other: Place) -> bool:
@@ -445,11 +510,21 @@ def summed(
     is the entry itself and the rest, independent of it: so an array minus its own mean has
     the right variance. The rest is normal, and log-normal where no entry is negative.
 
+    Args:
+        book: Where rows are kept.
+        x: The array.
+        dims: The dimensions.
+        rows: Whether more is to be known of the sum than its mean and variance.
+
+    Returns:
+        The sum.
+
     Raises:
         Uneven: A few large terms dominate.
     """
     for group, count in _groups(x, dims):
-        x = _sum_alike(_in_rows(book, x, group, count) if rows else x, group, count)
+        x = _in_rows(book, x, group, count) if rows else x
+        x = _sum_alike(book, x, group, count, strict=rows)
     return x
 
 
@@ -486,13 +561,16 @@ def _without_axes(x: Spread, table: np.ndarray, axes: Sequence[Axis]) -> Spread:
     return Spread(x.shape, places, table.squeeze(numbers))
 
 
-def _sum_alike(x: Spread, dims: list[int], count: int) -> Spread:
-    if x.values.size * _REST_NODES > LIMIT:
-        x.condense()
+def _sum_alike(
+    book: Book, x: Spread, dims: list[int], count: int, *, strict: bool
+) -> Spread:
     drawn, whole = _varied(x, dims)
+    if drawn and x.values.size * _REST_NODES > LIMIT:
+        book.condense(x)
+        drawn, whole = _varied(x, dims)
     table = x.values.astype(np.float64)
     if not drawn and not whole:
-        return Spread(_dropped(x, dims).shape, _dropped(x, dims).places, table * count)
+        return dataclasses.replace(_dropped(x, dims), values=table * count, top_of=None)
     if not drawn:
         total = _widened(x, table, count * x.expect(table, whole), count)
         return _without_axes(_dropped(x, dims), total, whole)
@@ -500,7 +578,8 @@ def _sum_alike(x: Spread, dims: list[int], count: int) -> Spread:
     variance = x.expect(np.square(table - centre), drawn)
     rest = count * x.expect(centre, whole) - centre
     rest_variance = np.maximum(count * x.expect(variance, whole) - variance, 0)
-    return _with_rest(_dropped(x, dims), table, rest, rest_variance, drawn)
+    x = _dropped(x, dims)
+    return _with_rest(x, table, rest, rest_variance, drawn, strict=strict)
 
 
 def _widened(x: Spread, table: np.ndarray, total: np.ndarray, count: int) -> np.ndarray:
@@ -518,7 +597,13 @@ def _widened(x: Spread, table: np.ndarray, total: np.ndarray, count: int) -> np.
 
 
 def _with_rest(
-    x: Spread, table: np.ndarray, rest: np.ndarray, variance: np.ndarray, drawn: list[Axis]
+    x: Spread,
+    table: np.ndarray,
+    rest: np.ndarray,
+    variance: np.ndarray,
+    drawn: list[Axis],
+    *,
+    strict: bool,
 ) -> Spread:
     """Return the entry plus a rest of that mean and variance; x gives shape and places."""
     if not (variance > 1e-15 * np.square(rest)).any():
@@ -526,7 +611,8 @@ def _with_rest(
     z, weights = _rest_nodes()
     rest, variance = rest[..., None], variance[..., None]
     if (table >= 0).all() and (rest >= 0).all():
-        if (variance > _MOST_UNEVEN * np.square(rest)).any():
+        uneven = variance / np.maximum(np.square(rest), 1e-300)
+        if strict and x.expect(np.minimum(uneven, 100)[..., 0], x.places).item() > _MOST_UNEVEN:
             raise Uneven
         more = _log_normal(rest, variance, z)
     else:
@@ -544,18 +630,32 @@ def windowed_sum(x: Spread, shape: tuple[int, ...], count: float, extra: float) 
 
 
 def _in_rows(book: Book, x: Spread, dims: list[int], count: int) -> Spread:
-    """Return an array by its rows where these are short and all along them is drawn."""
+    """Return an array by rows where these are short and their entries are drawn."""
     drawn, whole = _varied(x, dims)
-    if whole or not drawn or count > _LONGEST_ROW:
+    if count > _LONGEST_ROW or not (drawn or whole):
         return x
-    if len(drawn) > 1 or drawn[0].parent is not None:
-        x.condense()
+    if not whole and (len(drawn) > 1 or drawn[0].parent is not None):
+        book.condense(x)
         drawn, _ = _varied(x, dims)
-    others = x.values.size // drawn[0].size
-    if len(drawn) > 1 or others * _ROW_ENTRIES > LIMIT:
+    y, entries = x, next((axis for axis in whole if book.is_entries(axis)), None)
+    if entries is None:
+        shared = _nodes(x.places) // _nodes([*drawn, *whole])
+        # On the way, all that is constant along a row is spelled out for each entry.
+        room = min(LIMIT // shared, 4 * LIMIT // (shared * _nodes(whole)), _ROW_ENTRIES)
+        lone = len(drawn) == 1 and drawn[0].parent is None
+        if not lone or room < _FEWEST_ROWS * count:
+            return x
+        place = x.places[drawn[0]]
+        labels = frozenset(place[d] for d in dims)
+        y = book.in_rows(x, drawn[0], labels, room // count)
+        entries = list(y.places)[list(x.places).index(drawn[0]) + 1]
+    elif drawn:
         return x
-    place = x.places[drawn[0]]
-    return book.in_rows(x, drawn[0], frozenset(place[d] for d in dims))
+    for axis in whole:
+        if axis is not entries:
+            y = book.paired(y, axis, entries, y.places[entries])
+    x.places, x.values = y.places, y.values
+    return x
 
 
 def greatest(book: Book, x: Spread, dims: Collection[int]) -> Spread:
