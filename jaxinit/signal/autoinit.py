@@ -33,7 +33,7 @@ from jaxinit.signal.scaling import (
     times,
     wide,
 )
-from jaxinit.signal.tracking import track_scales
+from jaxinit.signal.tracking.walk import track_scales
 
 
 def autoinit(
@@ -170,9 +170,7 @@ def _check_known_now(
     paths: Sequence[str], leaves: Sequence[Any], drawn: Collection[int], std: Any
 ) -> None:
     names = [
-        path
-        for i, path in enumerate(paths)
-        if is_traced(leaves[i]) and i not in drawn
+        path for i, path in enumerate(paths) if is_traced(leaves[i]) and i not in drawn
     ]
     if is_traced(std):
         names.append("std")

@@ -86,7 +86,9 @@ class ProductWalk:
             leaf is not None or getattr(value, "size", 1) == 1 for value, leaf in pairs
         )
         if name in self.shapers and alone:
-            return [(result, marked[0]) for result in self.apply(eqn, [v for v, _ in pairs])]
+            return [
+                (result, marked[0]) for result in self.apply(eqn, [v for v, _ in pairs])
+            ]
         settled = [self.settled(*pair) for pair in pairs]
         values = [value for value, _ in settled]
         places = [place for place, (_, leaf) in enumerate(settled) if leaf is not None]

@@ -5,34 +5,39 @@ output of a weight is a new normal number; what follows is a function of it, kno
 quadrature nodes, so that any operation on single entries is evaluated there by itself.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxinit._checks import is_traced, type_error, value_error
+from jaxinit._checks import value_error
 from jaxinit._gaussian import host_float64
-from jaxinit.signal.moves import INDEXED, MOVES, part
 from jaxinit.signal.products import ProductWalk, bind, fan_in
 from jaxinit.signal.scaling import is_weight
-from jaxinit.signal.spread import (
-    Book,
-    Spread,
-    Uneven,
-    condensed,
-    constant,
-    fresh_place,
-    gaussian,
-    scalar,
-    source,
+from jaxinit.signal.tracking.book import Book
+from jaxinit.signal.tracking.elementwise import ELEMENTWISE
+from jaxinit.signal.tracking.moves import INDEXED, MOVES, part
+from jaxinit.signal.tracking.reductions import UnevenError
+from jaxinit.signal.tracking.spread import Spread, gaussian, source
+from jaxinit.signal.tracking.sums import SUMS, convolved, taps
+from jaxinit.signal.tracking.values import (
+    Known,
+    Unknown,
+    Value,
+    array,
+    as_spread,
+    converted,
+    from_array,
+    from_constant,
+    input_value,
+    iota,
+    is_known,
+    kind,
+    random_bits,
 )
-from jaxinit.signal.sums import SUMS, convolved, taps
 
 _LARGEST = 2**20  # entries of a constant that is computed as it is
 _LONGEST = 512  # steps of a scan, which is run step by step
-_STRATA = 400  # of random bits: probabilities of a dropout are multiples of 1/400
 _OVERFLOW = 50.0  # how far a logit may be above the maximum of the others
 _ENTERED = frozenset({
     "checkpoint",
@@ -46,40 +51,6 @@ _ENTERED = frozenset({
     "remat",
     "remat2",
 })
-_ELEMENTWISE = frozenset(
-    """
-    abs acos acosh add and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp
-    clz cos cosh digamma div eq eq_to erf erf_inv erfc exp exp2 expm1 floor ge gt igamma
-    igammac integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul ne
-    neg nextafter not or polygamma population_count pow regularized_incomplete_beta rem round
-    rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt
-    square sub tan tanh xor zeta
-    """.split()
-)
-
-
-@dataclasses.dataclass(eq=False)
-class Known:
-    """A constant, computed as it is until it meets the data."""
-
-    array: np.ndarray
-    spread: Spread | None = None
-
-    @property
-    def size(self) -> int:
-        """The number of entries."""
-        return self.array.size
-
-
-@dataclasses.dataclass(frozen=True)
-class Unknown:
-    """An array of which no distribution is known, and why."""
-
-    why: str
-    integers: bool = False  # numbers that may still choose rows
-
-
-Value = Known | Spread | Unknown
 
 
 class _Track(ProductWalk):
@@ -109,7 +80,7 @@ class _Track(ProductWalk):
             _refuse(path, x.why)
         if np.dtype(out.dtype).kind == "c":
             _refuse(path, "a complex product")
-        x = _as_spread(x)
+        x = as_spread(x)
         count = fan = fan_in(eqn, eqn.invars[place].aval.shape, place)
         if eqn.primitive.name == "conv_general_dilated":
             count = taps(eqn)[0]
@@ -126,20 +97,22 @@ class _Track(ProductWalk):
         """Return an operand in the dtype that the equation wants."""
         aval = eqn.invars[i].aval
         found = self.wrapped(values[i], aval)
-        if not isinstance(found, Spread) or _kind(aval.dtype) not in "biuf":
+        if not isinstance(found, Spread) or kind(aval.dtype) not in "biuf":
             return found
-        wanted = np.dtype(np.float64 if _kind(aval.dtype) == "f" else aval.dtype)
+        wanted = np.dtype(np.float64 if kind(aval.dtype) == "f" else aval.dtype)
         if found.values.dtype == wanted:
             return found
         whole = found.values.dtype.kind == "f" and wanted.kind in "iu"
-        return found.mapped(lambda table: (np.rint(table) if whole else table).astype(wanted))
+        return found.mapped(
+            lambda table: (np.rint(table) if whole else table).astype(wanted)
+        )
 
     def wrapped(self, value: Any, aval: Any) -> Value:
         """Return a constant of the program as a value; equal objects give one value."""
         if isinstance(value, (Known, Spread, Unknown)):
             return value
         if id(value) not in self.constants:
-            self.constants[id(value)] = (value, _from_constant(value, aval))
+            self.constants[id(value)] = (value, from_constant(value, aval))
         return self.constants[id(value)][1]
 
     def apply(self, eqn: Any, values: list[Any]) -> list[Any]:
@@ -149,12 +122,12 @@ class _Track(ProductWalk):
         if name in _ENTERED:
             return self._enter(eqn, xs)
         if name == "random_bits":
-            return [_random_bits(eqn.outvars[0].aval)]
-        if all(_is_known(x) for x in xs) and _is_small(eqn):
+            return [random_bits(eqn.outvars[0].aval)]
+        if all(is_known(x) for x in xs) and _is_small(eqn):
             return _computed(eqn, xs)
         if name == "scan":
             return self._scan(eqn, xs)
-        if name == "cond" and not isinstance(xs[0], Unknown) and _is_known(xs[0]):
+        if name == "cond" and not isinstance(xs[0], Unknown) and is_known(xs[0]):
             return self._branch(eqn, xs)
         return self._distributed(eqn, name, xs)
 
@@ -163,28 +136,28 @@ class _Track(ProductWalk):
         lost = next((x for x in needed if isinstance(x, Unknown)), None)
         if lost is not None:
             return _from_unknown(eqn, name, xs, lost)
-        operands = [_as_spread(x) for x in needed if not isinstance(x, Unknown)]
+        operands = [as_spread(x) for x in needed if not isinstance(x, Unknown)]
         avals = [variable.aval for variable in eqn.outvars]
-        if name in _ELEMENTWISE:
+        if name in ELEMENTWISE:
             found = [self._elementwise(eqn, name, operands)]
         elif name == "convert_element_type":
-            found = [_converted(operands[0], avals[0].dtype)]
+            found = [converted(operands[0], avals[0].dtype)]
         elif name == "bitcast_convert_type":
             found = [_bitcast(eqn, operands[0])]
         elif name == "iota":
-            found = [_iota(eqn)]
+            found = [iota(eqn)]
         elif name == "conv_general_dilated":
             found = [convolved(eqn, self.book, operands)]
         elif name in MOVES or name in SUMS:
             rule = MOVES.get(name) or SUMS[name]
             try:
                 found = rule(self.book, operands, eqn.params, avals)
-            except Uneven:
+            except UnevenError:
                 why = f"the operation {name}, which a few large terms dominate"
                 return [Unknown(why) for _ in avals]
         else:
             return [Unknown(f"the operation {name}") for _ in avals]
-        return [_checked(x, operands, name) for x in found]
+        return [_checked(x, operands, name) if isinstance(x, Spread) else x for x in found]
 
     def _elementwise(self, eqn: Any, name: str, xs: list[Spread]) -> Spread:
         if name in ("max", "min") and (bound := _idle_bound(name, xs)) is not None:
@@ -194,14 +167,21 @@ class _Track(ProductWalk):
             least = float(xs[0].values.max()) - _OVERFLOW
             xs = [xs[0], xs[1].mapped(lambda table: np.maximum(table, least))]
         options = eqn.params
-        return self.book.combined(lambda *tables: eqn.primitive.bind(*tables, **options), xs)
+        return self.book.combined(
+            lambda *tables: eqn.primitive.bind(*tables, **options), xs
+        )
 
     def _enter(self, eqn: Any, xs: list[Value]) -> list[Any]:
-        inner = next(eqn.params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in eqn.params)
+        inner = next(
+            eqn.params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in eqn.params
+        )
         return self._run(inner, xs)
 
     def _run(self, inner: Any, xs: Sequence[Value]) -> list[Any]:
-        closed, constants = getattr(inner, "jaxpr", inner), list(getattr(inner, "consts", ()))
+        closed, constants = (
+            getattr(inner, "jaxpr", inner),
+            list(getattr(inner, "consts", ())),
+        )
         pairs = self.evaluate(closed, constants, list(xs), [None] * len(xs))
         return [
             self.wrapped(value, atom.aval)
@@ -209,7 +189,7 @@ class _Track(ProductWalk):
         ]
 
     def _branch(self, eqn: Any, xs: list[Value]) -> list[Any]:
-        index = int(_array(xs[0], eqn.invars[0].aval))
+        index = int(array(xs[0], eqn.invars[0].aval))
         branches = eqn.params["branches"]
         return self._run(branches[min(max(index, 0), len(branches) - 1)], xs[1:])
 
@@ -225,7 +205,9 @@ class _Track(ProductWalk):
         order = range(steps)[::-1] if params["reverse"] else range(steps)
         collected: list[list[Value]] = []
         for i in order:
-            found = self._run(params["jaxpr"], [*fixed, *carry, *(self._row(r, i) for r in rows)])
+            found = self._run(
+                params["jaxpr"], [*fixed, *carry, *(self._row(r, i) for r in rows)]
+            )
             carry = found[:num_carry]
             collected.append(found[num_carry:])
         stacks = [list(column) for column in zip(*collected, strict=True)]
@@ -236,7 +218,7 @@ class _Track(ProductWalk):
         if isinstance(x, Unknown):
             return x
         if isinstance(x, Known):
-            return _from_array(x.array[i])
+            return from_array(x.array[i])
         names = [("slice", i, i + 1, 1), *[None] * (len(x.shape) - 1)]
         if x.shape[0] == 1:
             names[0] = None
@@ -245,68 +227,21 @@ class _Track(ProductWalk):
 
 
 def _refuse(path: str, why: str) -> Any:
-    rule = "without data, the input of every weight must have a mean and variance that follow"
+    rule = "without data, every weight's input needs a mean and variance that follow"
     advice = "Give a batch of data instead of jax.ShapeDtypeStruct."
     value_error("autoinit", rule, f"{path} behind {why}", advice)
 
 
-def _kind(dtype: Any) -> str:
-    """Return b, i, u, f or c, or k for what only JAX knows, such as keys."""
-    if jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
-        return "k"
-    kind = np.dtype(dtype).kind
-    return "f" if kind == "V" else kind
-
-
-def _from_constant(value: Any, aval: Any) -> Value:
-    if is_traced(value):
-        rule = "without data, constants of the forward pass must be known now"
-        advice = "Call autoinit outside of the transformation that traces it."
-        type_error("autoinit", rule, f"a traced one of shape {np.shape(value)}", advice)
-    if _kind(aval.dtype) == "k":
-        return Unknown("a random key")
-    return _from_array(np.asarray(value).astype(aval.dtype))
-
-
-def _from_array(array: np.ndarray) -> Value:
-    """Return an array as a value; those of one number are plain numbers."""
-    if array.dtype.kind == "c":
-        return Unknown("a complex constant")
-    if array.size and (array == array.flat[0]).all():
-        return scalar(array.flat[0], array.shape)
-    return Known(array)
-
-
-def _is_known(x: Value) -> bool:
-    return isinstance(x, Known) or (isinstance(x, Spread) and not x.places)
-
-
 def _is_small(eqn: Any) -> bool:
     avals = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
-    sized = all(hasattr(aval, "shape") and _kind(aval.dtype) != "k" for aval in avals)
+    sized = all(hasattr(aval, "shape") and kind(aval.dtype) != "k" for aval in avals)
     return sized and sum(int(np.prod(aval.shape)) for aval in avals) <= _LARGEST
-
-
-def _array(x: Value, aval: Any) -> np.ndarray:
-    if isinstance(x, Known):
-        return x.array
-    assert isinstance(x, Spread)
-    return np.full(aval.shape, x.values).astype(aval.dtype)
 
 
 def _computed(eqn: Any, xs: Sequence[Value]) -> list[Any]:
     pairs = zip(xs, eqn.invars, strict=True)
-    results = bind(eqn, [_array(x, atom.aval) for x, atom in pairs])
-    return [_from_array(np.asarray(result)) for result in results]
-
-
-def _as_spread(x: Value) -> Spread:
-    if isinstance(x, Known):
-        if x.spread is None:
-            x.spread = constant(x.array)
-        return x.spread
-    assert isinstance(x, Spread)
-    return x
+    results = bind(eqn, [array(x, atom.aval) for x, atom in pairs])
+    return [from_array(np.asarray(result)) for result in results]
 
 
 def _checked(x: Spread, operands: Sequence[Spread], name: str) -> Value:
@@ -314,7 +249,11 @@ def _checked(x: Spread, operands: Sequence[Spread], name: str) -> Value:
     if x.values.dtype.kind != "f" or not np.isnan(x.values).any():
         return x
     given = any(o.values.dtype.kind == "f" and np.isnan(o.values).any() for o in operands)
-    return x if given and name == "select_n" else Unknown(f"the operation {name}, which gives NaN")
+    return (
+        x
+        if given and name == "select_n"
+        else Unknown(f"the operation {name}, which gives NaN")
+    )
 
 
 def _idle_bound(name: str, xs: Sequence[Spread]) -> Spread | None:
@@ -327,43 +266,24 @@ def _idle_bound(name: str, xs: Sequence[Spread]) -> Spread | None:
 
 
 def _from_unknown(eqn: Any, name: str, xs: Sequence[Value], lost: Unknown) -> list[Value]:
-    """Return what comes of unknown numbers: rows that are equal to one are a share of all."""
+    """Return what comes of unknown numbers; one of n is equal to each with 1 / n."""
     avals = [variable.aval for variable in eqn.outvars]
     known = [x for x in xs if isinstance(x, Known)]
     if name == "eq" and lost.integers and len(known) == 1:
         count = len(np.unique(known[0].array))
         weights = np.array([1 - 1 / count, 1 / count])
         return [source(avals[0].shape, np.array([False, True]), weights)]
-    whole = lost.integers and all(_kind(aval.dtype) in "iu" for aval in avals)
-    moved = name in _ELEMENTWISE or name in MOVES or name == "convert_element_type"
+    whole = lost.integers and all(kind(aval.dtype) in "iu" for aval in avals)
+    moved = name in ELEMENTWISE or name in MOVES or name == "convert_element_type"
     return [Unknown(lost.why, integers=whole and moved) for _ in avals]
-
-
-def _random_bits(aval: Any) -> Spread:
-    bits = np.iinfo(aval.dtype).bits
-    middles = (np.arange(_STRATA) + 0.5) / _STRATA * 2.0**bits
-    return source(aval.shape, middles.astype(aval.dtype), np.full(_STRATA, 1 / _STRATA))
-
-
-def _converted(x: Spread, dtype: Any) -> Value:
-    kind = _kind(dtype)
-    if kind == "c":
-        return Unknown("a complex array")
-    wanted = np.dtype(np.float64) if kind == "f" else np.dtype(dtype)
-    return x if x.values.dtype == wanted else x.mapped(lambda table: table.astype(wanted))
 
 
 def _bitcast(eqn: Any, x: Spread) -> Spread:
     table = x.values.astype(eqn.invars[0].aval.dtype)
     found = np.asarray(eqn.primitive.bind(table, **eqn.params))
-    return x.mapped(lambda _: found if found.dtype.kind in "biu" else found.astype(np.float64))
-
-
-def _iota(eqn: Any) -> Spread:
-    shape, d = eqn.params["shape"], eqn.params["dimension"]
-    values, weights = condensed(np.arange(shape[d]), np.full(shape[d], 1 / shape[d]))
-    row = source((shape[d],), values, weights)
-    return row.moved(shape, lambda place: (place[0] if k == d else None for k in range(len(shape))))
+    return x.mapped(
+        lambda _: found if found.dtype.kind in "biu" else found.astype(np.float64)
+    )
 
 
 def _stacked_variables(outer: Sequence[Any], inner: Sequence[Any]) -> int:
@@ -380,25 +300,16 @@ def _stacked(column: Sequence[Value], aval: Any) -> Value:
     lost = next((x for x in column if isinstance(x, Unknown)), None)
     if lost is not None:
         return lost
-    spreads = [_as_spread(x) for x in column]
+    spreads = [as_spread(x) for x in column]
     whole = [x.moved((1, *x.shape), lambda place: (None, *place)) for x in spreads]
     return MOVES["concatenate"](Book(), whole, {}, [aval])[0]
-
-
-def _input(aval: Any) -> Value:
-    """Return what an input without data is taken for."""
-    kind = _kind(aval.dtype)
-    if kind == "f":
-        return gaussian(aval.shape, 0.0, 1.0)
-    why = "a random key" if kind == "k" else f"an input of dtype {np.dtype(aval.dtype).name}"
-    return Unknown(why, integers=kind in "iu")
 
 
 def track_scales(
     closed: Any,
     paths: Sequence[str],
     leaves: Sequence[Any],
-    drawn: Mapping[int, Any] | set[int],
+    drawn: Collection[int],
     std: float,
 ) -> dict[int, float]:
     """Return the scale of every weight that is drawn, from moments without data.
@@ -423,11 +334,11 @@ def track_scales(
     with host_float64():
         for i, aval in enumerate(avals):
             if i >= len(leaves):
-                values.append(_input(aval))
+                values.append(input_value(aval))
             elif i in drawn:
                 values.append(gaussian(aval.shape, 0.0, 1.0))
             else:
-                values.append(_from_constant(leaves[i], aval))
+                values.append(from_constant(leaves[i], aval))
         marked = {i for i, leaf in enumerate(leaves) if is_weight(leaf)}
         marks = [i if i in marked else None for i in range(len(avals))]
         walk.evaluate(closed.jaxpr, list(closed.consts), values, marks)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxinit.signal.spread import (
+from jaxinit.signal.tracking.book import Book
+from jaxinit.signal.tracking.spread import (
     Axis,
-    Book,
     Place,
     Spread,
     condensed,
@@ -133,7 +133,9 @@ def _split_array(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> li
     return found
 
 
-def _dynamic_slice(book: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+def _dynamic_slice(
+    book: Book, xs: Sequence[Spread], _params: Any, outs: Any
+) -> list[Spread]:
     x, shape = xs[0], outs[0].shape
     pairs = zip(x.shape, shape, strict=True)
     names = [None if n == m else ("chosen", object()) for n, m in pairs]
@@ -188,7 +190,9 @@ def _update(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spre
 def _pad(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     x, shape = xs[0], outs[0].shape
     inside = 1.0
-    for n, m, (low, high, inner) in zip(x.shape, shape, params["padding_config"], strict=True):
+    for n, m, (low, high, inner) in zip(
+        x.shape, shape, params["padding_config"], strict=True
+    ):
         inside *= sum(0 <= low + i * (inner + 1) < m for i in range(n)) / m
         del high
     names = [

@@ -6,17 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxinit.signal.moves import Rule, mixture
-from jaxinit.signal.spread import (
-    Book,
-    Spread,
-    gaussian,
-    greatest,
-    positive,
-    scalar,
-    summed,
-    windowed_sum,
-)
+from jaxinit.signal.tracking.book import Book
+from jaxinit.signal.tracking.moves import Rule, mixture
+from jaxinit.signal.tracking.reductions import greatest, summed, windowed_sum
+from jaxinit.signal.tracking.spread import Spread, gaussian, positive, scalar
 
 
 def _reduce_sum(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -88,7 +81,9 @@ def taps(eqn: Any) -> tuple[float, float]:
     """
     params, (left, right) = eqn.params, [atom.aval.shape for atom in eqn.invars]
     numbers = params["dimension_numbers"]
-    pairs = zip(numbers.lhs_spec[2:], numbers.rhs_spec[2:], numbers.out_spec[2:], strict=True)
+    pairs = zip(
+        numbers.lhs_spec[2:], numbers.rhs_spec[2:], numbers.out_spec[2:], strict=True
+    )
     mean = square = 1.0
     for k, (d, w, o) in enumerate(pairs):
         counts = _counts(
