@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxinit._checks import (
@@ -128,12 +129,15 @@ def autoinit(
         fresh[i] = _unit_draw(law, keys[i], flat[i])
     _give_values(paths, fresh, uses)
     if without_data:
-        _check_known_now(paths, fresh, found, std)
-        scales = track_scales(closed, paths, fresh, set(found), float(std))
+        # Zeros made under jit are traced; these are known.
+        known = [np.zeros(v.shape) if i in biases else v for i, v in enumerate(fresh)]
+        _check_known_now(paths, known, found, std)
+        scales = track_scales(closed, paths, known, set(found), float(std))
         scales = {i: jnp.asarray(scale) for i, scale in scales.items()}
     else:
         scales = find_scales(closed, fresh, given, _from_input(std))
-    return jax.tree.unflatten(tree, scaled_leaves(fresh, scales))
+    leaves = [jnp.asarray(v) if isinstance(v, np.ndarray) else v for v in fresh]
+    return jax.tree.unflatten(tree, scaled_leaves(leaves, scales))
 
 
 def _is_shape(leaf: Any) -> bool:
@@ -157,7 +161,7 @@ def _give_values(paths: Sequence[str], leaves: list[Any], uses: Uses) -> None:
     for i, (path, leaf) in enumerate(zip(paths, leaves, strict=True)):
         neutral = uses[path].neutral if path in uses else None
         if _is_shape(leaf) and neutral is not None:
-            leaves[i] = jnp.full(leaf.shape, neutral, leaf.dtype)
+            leaves[i] = np.full(leaf.shape, neutral, leaf.dtype)
         elif _is_shape(leaf):
             missing.append(path)
     if missing:
