@@ -1,4 +1,4 @@
-"""Data-driven draws: fresh weights whose variance follows from each layer's input."""
+"""Fresh weights whose variance follows from each layer's input, with data or without."""
 
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -55,21 +55,38 @@ def autoinit(
     square :math:`std^2`. An input of mean other than 0 (after a sigmoid or a ReLU) counts
     in full; the output's mean over the batch is then another number for each unit.
 
-    The paper propagates :math:`\mu` and :math:`\nu` without data: it takes a normal law for
-    the output of every layer with weights, and for every other kind of layer has a formula
-    or an integral. Here both are measured at each layer's input: the batch is sent through
-    the network once, and each layer is reached by the output of the new weights before it.
-    So any operation is allowed in between and no independence is assumed, but the scales
-    depend on the batch and, in narrow layers, on the weights drawn. In a convolution the
-    measured sum counts what each window really holds, padding included; the paper takes
-    the whole fan.
+    With inputs that are arrays, both are measured at each layer's input: the batch is sent
+    through the network once, and each layer is reached by the output of the new weights
+    before it. So any operation is allowed in between and no independence is assumed, but
+    the scales depend on the batch and, in narrow layers, on the weights drawn.
+
+    With inputs that are ``jax.ShapeDtypeStruct``, both follow from the computation alone,
+    as in the paper: inputs have mean 0 and variance 1, each output of a weight is a new
+    normal number, and arrays that come of different weights are independent. What follows
+    is evaluated at quadrature nodes in float64, whatever its formula, and known to 1 % of
+    its mean square or better; sums, normalisations, softmax, pools and constant masks have
+    rules. Batch sizes in the shapes count where sums run over them. So all scales are
+    those of wide layers. What is left out: in attention, keys and values come of the same
+    input, so with far more positions than features the mixed values are larger than said;
+    after a mean other than 0, outputs of one unit are alike over the batch, so that means
+    over positions keep more; entries of a normalised row count as independent once a slice
+    takes them apart, as do the entries of a recurrent state and its earlier ones once
+    weights stand in between. An operation without a rule (``top_k``, ``while``, scatters,
+    linear algebra, integers or masks as inputs) is an error only if a weight comes after
+    it. Integers may choose rows of a table. Other laws of the input can be made inside
+    ``apply_fn``, as ``3 + 2 * x``.
+
+    In both, a convolution's sum counts what each window really holds, padding included;
+    the paper takes the whole fan.
 
     Args:
         apply_fn: The forward pass, ``apply_fn(params, *inputs)``; pure.
         params: Pytree of arrays. Of weights only shape and dtype count. What
             :func:`jaxinit.trace_params` finds to be a bias becomes 0; all else (scales of
-            normalisations, plain numbers) stays.
-        *inputs: A batch of data, as the forward pass takes it.
+            normalisations, plain numbers) stays. A ``jax.ShapeDtypeStruct`` will do for
+            weights and biases, and for a scale, which becomes its neutral value.
+        *inputs: A batch of data, as the forward pass takes it; or the shapes of one, every
+            leaf a ``jax.ShapeDtypeStruct``, random keys included.
         key: One key; a leaf's own is derived from its path, as by
             :func:`jaxinit.path_key`.
         std: Standard deviation that outputs are to have. 0 gives weights of 0.
@@ -81,14 +98,18 @@ def autoinit(
 
     Returns:
         A pytree like ``params``. Pure: works under ``jit``, and under ``vmap`` over keys.
+        Without data only weights, biases and the key may be traced.
         A weight used twice has the scale of its first product; what used it before that
         saw variance 1. A layer whose input is all 0, or not finite, gets
         :math:`std^2 / n_{in}`.
 
     Raises:
         ValueError: Leaves were not found in the forward pass and ``strict`` holds, two
-            leaves have the same path, ``std`` is negative, or ``law`` is unknown.
-        TypeError: A weight is no float or complex array, or ``key`` is no key.
+            leaves have the same path, ``std`` is negative, ``law`` is unknown, a leaf that
+            is not drawn is a shape, or, without data, the moments at the input of a weight
+            do not follow.
+        TypeError: A weight is no float or complex array, ``key`` is no key, only some of
+            the inputs are shapes, or, without data, values that are needed are traced.
 
     References:
         G. Bingham, R. Miikkulainen, "AutoInit: analytic signal-preserving weight
@@ -106,6 +127,15 @@ def autoinit(
         >>> expected = 1 / (400 * (x**2).mean())
         >>> bool(abs(new["w"].var() / expected - 1) < 0.02), float(new["b"].max())
         (True, 0.0)
+
+        Without data, where ``E relu(z)^2 = 1/2``:
+
+        >>> def forward(params, x):
+        ...     return jax.nn.relu(x) @ params["w"] + params["b"]
+        >>> shape = jax.ShapeDtypeStruct((1, 400), jnp.float32)
+        >>> new = autoinit(forward, params, shape, key=jax.random.key(1))
+        >>> round(400 * float(new["w"].var()), 1)
+        2.0
     """
     where = "autoinit"
     std = check_number(where, "std", std, least=0.0)

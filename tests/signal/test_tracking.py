@@ -34,11 +34,12 @@ def tracked(function, *shapes):
     walk = _Track([], 1.0)
     with host_float64():
         values = [input_value(variable.aval) for variable in closed.jaxpr.invars]
-        marks = [None] * len(values)
+        marks: list[int | None] = [None] * len(values)
         ((found, _),) = walk.evaluate(closed.jaxpr, list(closed.consts), values, marks)
         aval = closed.jaxpr.outvars[0].aval
         found = walk.wrapped(found, aval)
-    return found if isinstance(found, Unknown) else as_spread(found)
+    assert not isinstance(found, Unknown), found.why
+    return as_spread(found)
 
 
 def ratio_of(x):
@@ -88,7 +89,7 @@ CLOSED = {
     "reshaped back": (lambda x: x.reshape(4, 2, 4).reshape(4, 8) * x, [(4, 8)], 1, 3),
     "reversed": (lambda x: x * x[:, ::-1], [(4, 8)], 0, 1),
     "maximum of two": (
-        lambda x, y: jnp.maximum(x, y),
+        jnp.maximum,
         [(4,), (4,)],
         1 / math.sqrt(math.pi),
         1,
@@ -220,11 +221,11 @@ def test_moments_that_are_measured(name):
         return jnp.stack([out.mean(), jnp.square(out).mean()])
 
     with jax.numpy_rank_promotion("allow"):
-        found = np.asarray(lax.map(jax.jit(one), jax.random.split(KEY, 64)), np.float64)
-    se = found.std(0, ddof=1) / 8
+        found = np.asarray(lax.map(jax.jit(one), jax.random.split(KEY, 25)), np.float64)
+    se = found.std(0, ddof=1) / 5
     mean, square = found.mean(0)
-    assert abs(law.mean() - mean) < 5 * se[0] + model * math.sqrt(square) / 2
-    assert abs(law.square() - square) < 5 * se[1] + model * square
+    assert abs(law.mean() - mean) < SE * se[0] + model * math.sqrt(square) / 2
+    assert abs(law.square() - square) < SE * se[1] + model * square
 
 
 def test_dropout_keeps_its_share():
@@ -241,8 +242,8 @@ def test_dropout_keeps_its_share():
     assert abs(float(new["w"].var()) / expected - 1) < 5 * math.sqrt(2 / 200000)
 
 
-WIDTH, DEPTH = 512, 3
-BATCH = jax.random.normal(jax.random.key(9), (256, WIDTH), jnp.float32)
+WIDTH, DEPTH = 384, 3
+BATCH = jax.random.normal(jax.random.key(9), (192, WIDTH), jnp.float32)
 ACTIVATIONS = [jax.nn.relu, jnp.tanh, jax.nn.gelu, jax.nn.sigmoid, jax.nn.silu]
 
 
@@ -270,8 +271,9 @@ def check_kept(squares, std=1.0, tolerance=0.0):
     assert abs(squares.mean() - std**2) < SE * se + tolerance * std**2, "mean square"
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("std", [1.0, 0.5])
+@pytest.mark.parametrize(
+    ("activation", "std"), list(zip(ACTIVATIONS, [1.0, 0.5, 1.0, 2.0, 1.0], strict=True))
+)
 def test_every_layer_has_the_asked_variance(activation, std):
     apply = mlp(activation)
 
@@ -473,7 +475,7 @@ def test_error_texts():
     tree = {"w": zeros(4, 4), "s": jnp.ones(4, jnp.float32)}
 
     def apply(p, x, y):
-        return (x * p["s"] + y) @ p["w"]
+        return (x * p["s"][None] + y) @ p["w"]
 
     reject(
         TypeError,
@@ -489,19 +491,26 @@ def test_error_texts():
         "autoinit: without data, std and leaves that are not drawn must be known now; got "
         "traced values of {}. Let the traced function hold them instead of taking them."
     )
-    with (
-        jax.numpy_rank_promotion("allow"),
-        pytest.raises(TypeError, match=f"^{re.escape(text.format('s, std'))}$"),
-    ):
-        jax.jit(lambda p, s: autoinit(apply, p, shape(2, 4), shape(2, 4), key=KEY, std=s))(
-            tree, 1.0
-        )
-    held = "autoinit: without data, constants of the forward pass must be known now; got a "
-    held += "traced one of shape (4,). Call autoinit outside of the transformation that traces it."
-    with pytest.raises(TypeError, match=f"^{re.escape(held)}$"):
-        jax.jit(
-            lambda c: autoinit(lambda w, x: (x * c) @ w, zeros(4, 4), shape(4, 4), key=KEY)
-        )(jnp.ones(4))
+    text = text.format("s, std")
+
+    def draw(p, key, std):
+        return autoinit(apply, p, shape(2, 4), shape(2, 4), key=key, std=std)
+
+    with pytest.raises(TypeError) as caught:
+        jax.jit(draw)(tree, KEY, 1.0)
+    assert str(caught.value).splitlines()[0] == text  # JAX adds lines of its own
+    text = (
+        "autoinit: without data, constants of the forward pass must be known now; got a "
+        "traced one of shape (4, 4). Call autoinit outside of the transformation that "
+        "traces it."
+    )
+
+    def hold(c, key):
+        return autoinit(lambda w, x: (x * c) @ w, zeros(4, 4), shape(4, 4), key=key)
+
+    with pytest.raises(TypeError) as caught:
+        jax.jit(hold)(jnp.ones((4, 4), jnp.float32), KEY)
+    assert str(caught.value).splitlines()[0] == text
 
 
 BEHIND = (

@@ -13,6 +13,7 @@ from jaxinit.signal.tracking.spread import (
     FEW,
     LIMIT,
     NODES,
+    ROW_ENTRIES,
     Axis,
     Place,
     Spread,
@@ -208,10 +209,15 @@ def _even_rows(number: int, count: int) -> np.ndarray:
         sums = [table[rows].sum(1) for table in (odd, even)]
         return sum(abs(np.square(s).mean() / count - 1) for s in sums)
 
-    with host_float64():
-        keys = jax.random.split(jax.random.key(0, impl="threefry2x32"), _TRIALS)
-        orders = [np.asarray(jax.random.permutation(k, number * count)) for k in keys]
+    orders = np.argsort(_random_words()[:, : number * count], axis=1)
     return middles[min(orders, key=misfit)].reshape(number, count)
+
+
+@functools.cache
+def _random_words() -> np.ndarray:
+    with host_float64():
+        key = jax.random.key(0, impl="threefry2x32")
+        return np.asarray(jax.random.bits(key, (_TRIALS, ROW_ENTRIES), np.uint64))
 
 
 def _without_units(shape: tuple[int, ...], place: Place) -> Place:

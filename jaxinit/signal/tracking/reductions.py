@@ -11,6 +11,7 @@ from jaxinit.signal.tracking.book import Book
 from jaxinit.signal.tracking.spread import (
     LIMIT,
     NODES,
+    ROW_ENTRIES,
     Axis,
     Spread,
     fresh_place,
@@ -22,7 +23,6 @@ from jaxinit.signal.tracking.spread import (
     spelled_out,
 )
 
-_ROW_ENTRIES = 2**16  # in all rows that are drawn together
 _LONGEST_ROW = 512
 _FEWEST_ROWS = 64
 _FEW_ENTRIES = 16
@@ -179,7 +179,7 @@ def _in_rows(book: Book, x: Spread, dims: list[int], count: int) -> Spread:
     if entries is None:
         shared = node_count(x.places) // node_count([*drawn, *whole])
         # On the way, all that is constant along a row is spelled out for each entry.
-        room = min(LIMIT // shared, 4 * LIMIT // (shared * node_count(whole)), _ROW_ENTRIES)
+        room = min(LIMIT // shared, 4 * LIMIT // (shared * node_count(whole)), ROW_ENTRIES)
         lone = len(drawn) == 1 and drawn[0].parent is None
         if not lone or room < _FEWEST_ROWS * count:
             return x

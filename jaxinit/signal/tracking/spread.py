@@ -22,6 +22,7 @@ Place = tuple[Any, ...]
 
 LIMIT = 2**20  # nodes of one table, 8 MiB
 NODES = 256  # of an axis that stands for a whole distribution
+ROW_ENTRIES = 2**16  # in all rows that are drawn together
 _MOST_ROWS = 32  # of a constant table such as a causal mask
 FEW = 4  # that such a table may take
 
