@@ -162,7 +162,10 @@ MEASURED = {
     "log_softmax": (jax.nn.log_softmax, [(64, 32)], 0.01),
     "logsumexp": (lambda x: jax.nn.logsumexp(2 * x, -1), [(64, 32)], 0.01),
     "softmax after scale and bias": (
-        lambda x: jax.nn.softmax(layer_norm(x) * jnp.linspace(0.5, 1.5, 32) + 1) * 32,
+        lambda x: (
+            jax.nn.softmax(layer_norm(x) * np.linspace(0.5, 1.5, 32, dtype=np.float32) + 1)
+            * 32
+        ),
         [(64, 32)],
         0.01,
     ),
@@ -185,7 +188,10 @@ MEASURED = {
     ),
     "gated": (lambda x, y: x + jax.nn.silu(x) * y, [(64, 64)] * 2, 0.005),
     "rotated": (
-        lambda x: x[:, :8] * jnp.cos(jnp.arange(8.0)) - x[:, 8:] * jnp.sin(jnp.arange(8.0)),
+        lambda x: (
+            x[:, :8] * np.cos(np.arange(8, dtype=np.float32))
+            - x[:, 8:] * np.sin(np.arange(8, dtype=np.float32))
+        ),
         [(64, 16)],
         0.005,
     ),
@@ -416,7 +422,7 @@ def test_tables_chosen_rows_and_equal_rows():
     assert abs(float(new["w"].var()) * 40 * 4 - 1) < 5 * math.sqrt(2 / 20000)
 
     def hot(p, ids):
-        return jax.nn.one_hot(ids, 50) @ p
+        return jax.nn.one_hot(ids, 50, dtype=jnp.float32) @ p
 
     new = autoinit(hot, zeros(50, 400), ids, key=KEY)
     assert abs(float(new.var()) - 1) < 5 * math.sqrt(2 / 20000)
