@@ -14,13 +14,14 @@ import numpy as np
 from jaxinit.models.command import audit_command
 from jaxinit.models.load import load_model
 from jaxinit.signal.advice import recommend
+from jaxinit.signal.experiment import Study
 from jaxinit.signal.network import KINDS
 from jaxinit.signal.optional import MissingPackageError, has, need
 from jaxinit.signal.phase import phase_diagram, phases_to_json
 from jaxinit.signal.plot import plot_models, plot_phases, plot_study
-from jaxinit.signal.real import study_model
-from jaxinit.signal.result import to_json
-from jaxinit.signal.saved import Progress, run_studies
+from jaxinit.signal.real import prepare
+from jaxinit.signal.result import Prediction
+from jaxinit.signal.saved import Progress, run_models, run_studies
 from jaxinit.signal.table import (
     model_table,
     phase_table,
@@ -152,13 +153,13 @@ def _study(arguments: Arguments) -> int:
         return _study_model(arguments, out, numbers)
     if arguments.sweep is not None:
         return _sweep(arguments, out, numbers)
-    plans = [_plan(arguments, *pair) for pair in _pairs(arguments)]
-    predictions = [_prediction(plan) if arguments.theory else None for plan in plans]
+    studies = [_asked(arguments, *pair) for pair in _pairs(arguments)]
+    predictions = [_prediction(one) if arguments.theory else None for one in studies]
     if arguments.fresh:
         numbers.unlink(missing_ok=True)
     _use_all_cores()
-    with _progress(len(plans), arguments.seeds, arguments.plain) as progress:
-        results = run_studies(plans, numbers, progress)
+    with _progress(len(studies), arguments.seeds, arguments.plain) as progress:
+        results = run_studies(studies, numbers, progress)
     print_table(study_table(results, predictions), plain=arguments.plain)
     if has("matplotlib"):
         plot_study(results, predictions, out)
@@ -175,31 +176,17 @@ def _study_model(arguments: Arguments, out: pathlib.Path, numbers: pathlib.Path)
             f"got {' '.join(foreign)} too. Leave it out."
         )
         raise ValueError(message)
-    schemes = list(filter(None, [arguments.init, *arguments.compare.split(",")]))
+    named = [arguments.init or "", *arguments.compare.split(",")]
+    schemes = [name.strip() for name in named if name.strip()] or ["kaiming_normal"]
     model = load_model("study", arguments.model)
-    results = []
-    with _progress(max(len(schemes), 1), arguments.seeds, arguments.plain) as progress:
-        for number, init in enumerate(schemes or ["kaiming_normal"]):
-
-            def grown(result: Any, number: int = number) -> None:
-                if progress is not None:
-                    progress(number, result.label, result.seeds)
-
-            results.append(
-                study_model(
-                    model.apply_fn,
-                    model.params,
-                    *model.inputs,
-                    init=cast("Any", init.strip()),
-                    seeds=arguments.seeds,
-                    seed=arguments.seed,
-                    name=arguments.model,
-                    progress=grown,
-                )
-            )
+    plan = {"seeds": arguments.seeds, "seed": arguments.seed, "name": arguments.model}
+    studies = [prepare(*model, cast("Any", init), **plan) for init in schemes]
+    if arguments.fresh:
+        numbers.unlink(missing_ok=True)
+    with _progress(len(studies), arguments.seeds, arguments.plain) as progress:
+        results = run_models(studies, numbers, progress)
     for result in results:
         print_table(model_table(result), plain=arguments.plain)
-    numbers.write_text(to_json(results))
     if has("matplotlib"):
         plot_models(results, out)
     _say_where(out, numbers)
@@ -291,23 +278,29 @@ def _split_schemes(text: str) -> list[str]:
     return found
 
 
-def _plan(arguments: Arguments, activation: str, init: str) -> dict[str, Any]:
-    return {
-        "activation": activation,
-        "init": init,
-        "depth": arguments.depth,
-        "width": arguments.width,
-        "seeds": arguments.seeds,
-        "seed": arguments.seed,
-        "dtype": arguments.dtype,
-        "kind": arguments.kind,
-        "branch_scale": arguments.branch_scale,
-    }
+def _asked(arguments: Arguments, activation: str, init: str) -> Study:
+    return Study(
+        activation=activation,
+        init=init,
+        depth=arguments.depth,
+        width=arguments.width,
+        seeds=arguments.seeds,
+        seed=arguments.seed,
+        dtype=arguments.dtype,
+        kind=arguments.kind,
+        branch_scale=arguments.branch_scale,
+    )
 
 
-def _prediction(plan: dict[str, Any]) -> Any:
-    known = ("activation", "init", "depth", "width", "kind", "branch_scale")
-    return predict(**{name: plan[name] for name in known})
+def _prediction(asked: Study) -> Prediction:
+    return predict(
+        asked.activation,
+        asked.init,
+        depth=asked.depth,
+        width=asked.width,
+        kind=asked.kind,
+        branch_scale=asked.branch_scale,
+    )
 
 
 @contextlib.contextmanager
@@ -320,8 +313,11 @@ def _progress(studies: int, seeds: int, plain: bool) -> Iterator[Progress | None
     with need("rich.progress", "the progress bar").Progress(console=console) as bar:
         task = bar.add_task("starting", total=studies * seeds)
 
+        finished = [0] * studies
+
         def show(number: int, label: str, done: int) -> None:
-            bar.update(task, description=label, completed=number * seeds + done)
+            finished[number] = done
+            bar.update(task, description=label, completed=sum(finished))
 
         yield show
 

@@ -34,7 +34,7 @@ def test_an_interrupted_study_goes_on(tmp_path, capsys, monkeypatch):
     assert run(*args, *SMALL) == 0
     first = json.loads(out.with_suffix(".json").read_text())["results"][0]["values"]
     calls = []
-    from jaxinit.signal import experiment as module
+    from jaxinit.signal import gangs as module
 
     real = module.run_seeds
     monkeypatch.setattr(

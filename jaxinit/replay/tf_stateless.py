@@ -209,9 +209,9 @@ def _uniform(
     return _flat(map_rows(work, index), size).reshape(shape)
 
 
-def _radius(words: jax.Array) -> tuple[jax.Array]:
+def _squared_radius(words: jax.Array) -> tuple[jax.Array]:
     unit = jnp.maximum(_unit(words), np.float32(1.0e-7))
-    return (jnp.sqrt(np.float32(-2) * log(unit)),)
+    return (np.float32(-2) * log(unit),)
 
 
 def _circle(words: jax.Array, want_sin: jax.Array) -> tuple[jax.Array]:
@@ -227,7 +227,9 @@ def _normal_blocks(seed: jax.Array, index: jax.Array) -> jax.Array:
         return _blocks(seed, index)
 
     b = map_rows(words, index)
-    (radius,) = map_rows(_radius, jnp.concatenate([b[0], b[2]]))
+    (square,) = map_rows(_squared_radius, jnp.concatenate([b[0], b[2]]))
+    # Behind the loop: LLVM as of JAX 0.12 takes for ever over one with a call at its end.
+    radius = jnp.sqrt(square)
     angle = jnp.concatenate([b[1], b[3]])
     want_sin = jnp.arange(2 * angle.size) < angle.size
     (value,) = map_rows(_circle, jnp.concatenate([angle, angle]), want_sin)

@@ -10,6 +10,7 @@ from jaxinit.signal.critical import CriticalPoint as CriticalPoint
 from jaxinit.signal.critical import critical_line as critical_line
 from jaxinit.signal.critical import critical_points as critical_points
 from jaxinit.signal.critical import doubly_critical_points as doubly_critical_points
+from jaxinit.signal.experiment import Study as Study
 from jaxinit.signal.experiment import study as study
 from jaxinit.signal.fixed import FixedPoint as FixedPoint
 from jaxinit.signal.fixed import MeanField as MeanField
@@ -31,6 +32,7 @@ from jaxinit.signal.result import Prediction as Prediction
 from jaxinit.signal.result import Result as Result
 from jaxinit.signal.result import from_json as from_json
 from jaxinit.signal.result import to_json as to_json
+from jaxinit.signal.saved import run_studies as run_studies
 from jaxinit.signal.schemes import Scheme as Scheme
 from jaxinit.signal.schemes import scheme as scheme
 from jaxinit.signal.theory import predict as predict

@@ -1,23 +1,54 @@
-"""Run a study: many seeds of one deep network at initialization."""
+"""A study: what it asks for, checked at once, and its run."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from jaxinit._checks import check_choice, check_dtype, check_int, check_number, value_error
 from jaxinit._types import Initializer
+from jaxinit.signal.gangs import Job, run
 from jaxinit.signal.maps import Nonlinearity, as_function
-from jaxinit.signal.network import KINDS, Kind, Network, run_seeds
+from jaxinit.signal.network import KINDS, Kind, Network
 from jaxinit.signal.result import Result
 from jaxinit.signal.schemes import LAWS, Scheme, scheme
 
-_MEMORY = 2**28  # bytes that a chunk of seeds may take
-_CHUNK = 4  # seeds at a time on one device: enough work for its threads
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What a study measures: a deep network at initialization over many seeds.
+
+    Standard normal inputs run forward through ``depth`` equal layers, a standard normal
+    gradient runs back. Every seed draws its own inputs, weights, biases and gradient.
+
+    Attributes:
+        activation: A name (``"tanh"``) or a function on arrays.
+        init: A scheme, see :func:`jaxinit.signal.scheme`. Schemes of one law use the
+            same underlying random numbers under the same ``seed``.
+        depth: Layers, at least 1.
+        width: Units of each layer, at least 2; channels for ``kind="conv"``.
+        seeds: How many seeds, at least 1. More seeds keep the first ones as they are.
+        seed: Which seeds: the key of number i is ``fold_in(key(seed), i)``.
+        dtype: Of weights, activations and gradients; half precision shows underflow.
+        kind: ``"dense"``, ``"residual"``, ``"normalized"`` or ``"conv"``, see
+            :class:`jaxinit.signal.Network`.
+        batch: Inputs of each seed; from 2 on their correlation is measured.
+        correlation: Of the first two inputs, from -1 to 1.
+        branch_scale: Factor on the branch of ``kind="residual"``.
+        size: Side of the picture of ``kind="conv"``.
+    """
+
+    activation: Nonlinearity = "tanh"
+    init: str | Scheme | Initializer = "xavier_uniform"
+    depth: int = 100
+    width: int = 512
+    seeds: int = 32
+    seed: int = 0
+    dtype: str = "float32"
+    kind: Kind = "dense"
+    batch: int = 1
+    correlation: float = 0.5
+    branch_scale: float = 1.0
+    size: int = 8
 
 
 def study(
@@ -37,24 +68,21 @@ def study(
     resume: Result | None = None,
     progress: Callable[[Result], None] | None = None,
 ) -> Result:
-    """Measure a deep network at initialization over many seeds.
+    """Run one :class:`Study`, of which these arguments are the attributes.
 
-    Standard normal inputs run forward through ``depth`` equal layers, a standard normal
-    gradient runs back. Every seed draws its own inputs, weights, biases and gradient.
     One compiled program does all layers of a chunk of seeds; weights exist for one layer
-    at a time. On several devices the seeds are spread over them.
+    at a time. On several devices the seeds are spread over them. To compare several
+    studies, :func:`run_studies` is faster: those of one law share their weights.
 
     Args:
         activation: A name (``"tanh"``) or a function on arrays.
-        init: A scheme, see :func:`jaxinit.signal.scheme`. Schemes of one law use the
-            same underlying random numbers under the same ``seed``.
+        init: A scheme, see :func:`jaxinit.signal.scheme`.
         depth: Layers, at least 1.
         width: Units of each layer, at least 2; channels for ``kind="conv"``.
-        seeds: How many seeds, at least 1. More seeds keep the first ones as they are.
-        seed: Which seeds: the key of number i is ``fold_in(key(seed), i)``.
-        dtype: Of weights, activations and gradients; half precision shows underflow.
-        kind: ``"dense"``, ``"residual"``, ``"normalized"`` or ``"conv"``, see
-            :class:`jaxinit.signal.Network`.
+        seeds: How many seeds, at least 1.
+        seed: Which seeds.
+        dtype: Of weights, activations and gradients.
+        kind: ``"dense"``, ``"residual"``, ``"normalized"`` or ``"conv"``.
         batch: Inputs of each seed; from 2 on their correlation is measured.
         correlation: Of the first two inputs, from -1 to 1.
         branch_scale: Factor on the branch of ``kind="residual"``.
@@ -75,70 +103,75 @@ def study(
         >>> result.band("log10_std").median.shape
         (9,)
     """
+    asked = Study(
+        activation=activation,
+        init=init,
+        depth=depth,
+        width=width,
+        seeds=seeds,
+        seed=seed,
+        dtype=dtype,
+        kind=kind,
+        batch=batch,
+        correlation=correlation,
+        branch_scale=branch_scale,
+        size=size,
+    )
+    job = job_of(asked)
+    if resume is not None:
+        job = job._replace(done=continued(job.done, resume))
+    report = None if progress is None else lambda _number, result: progress(result)
+    return run([job], report)[0]
+
+
+def job_of(asked: Study) -> Job:
+    """Check a study, and return what is to be run."""
     where = "study"
-    check_choice(where, "kind", kind, KINDS)
-    check_int(where, "seeds", seeds, least=1)
-    check_number(where, "correlation", correlation, least=-1.0, most=1.0)
-    function = as_function(where, activation)
-    drawn = scheme(init, activation)
-    if isinstance(drawn.law, str) and (drawn.law == "delta_orthogonal") > (kind == "conv"):
+    check_choice(where, "kind", asked.kind, KINDS)
+    seeds = check_int(where, "seeds", asked.seeds, least=1)
+    correlation = check_number(
+        where, "correlation", asked.correlation, least=-1.0, most=1.0
+    )
+    function = as_function(where, asked.activation)
+    drawn = scheme(asked.init, asked.activation)
+    delta = isinstance(drawn.law, str) and drawn.law == "delta_orthogonal"
+    if delta and asked.kind != "conv":
         rule = "delta_orthogonal needs kind='conv'"
-        value_error(where, rule, f"kind={kind!r}", "For dense layers use orthogonal.")
+        value_error(where, rule, f"kind={asked.kind!r}", "For dense layers use orthogonal.")
     net = Network(
         function,
         drawn.law,
-        kind=kind,
-        depth=check_int(where, "depth", depth, least=1),
-        width=check_int(where, "width", width, least=2),
-        batch=check_int(where, "batch", batch, least=1),
-        dtype=check_dtype(where, dtype).name,
-        branch_scale=float(check_number(where, "branch_scale", branch_scale)),
-        size=check_int(where, "size", size, least=3),
+        kind=asked.kind,
+        depth=check_int(where, "depth", asked.depth, least=1),
+        width=check_int(where, "width", asked.width, least=2),
+        batch=check_int(where, "batch", asked.batch, least=1),
+        dtype=check_dtype(where, asked.dtype).name,
+        branch_scale=float(check_number(where, "branch_scale", asked.branch_scale)),
+        size=check_int(where, "size", asked.size, least=3),
     )
-    done = Result(label_of(activation, drawn), settings_of(net, drawn, activation), {})
-    done = dataclasses.replace(
-        done,
-        settings={**done.settings, "seed": int(seed), "correlation": float(correlation)},
-    )
-    if resume is not None:
-        done = _continued(done, resume)
-    numbers = (drawn.gains(depth), drawn.sigma_b, correlation)
-    return _run(net, done, seeds, jax.random.key(seed), numbers, progress)
+    settings = {
+        **_settings(net, drawn, asked.activation),
+        "seed": int(asked.seed),
+        "correlation": float(correlation),
+    }
+    empty = Result(label_of(asked.activation, drawn), settings, {})
+    gains = tuple(drawn.gains(net.depth))
+    return Job(net, gains, drawn.sigma_b, float(correlation), int(asked.seed), seeds, empty)
 
 
-def _run(
-    net: Network,
-    done: Result,
-    seeds: int,
-    root: jax.Array,
-    numbers: tuple[Any, ...],
-    progress: Callable[[Result], None] | None,
-) -> Result:
-    first = done.seeds if done.values else 0
-    devices, chunk = _spread(net, seeds - first)
-    fold = jax.jit(jax.vmap(functools.partial(jax.random.fold_in, root)))
-    for start in range(first, seeds, chunk):
-        # The last chunk runs some seeds too many, so that one program serves all.
-        keys = fold(jnp.arange(start, start + chunk, dtype=jnp.uint32))
-        found = jax.device_get(run_seeds(net, keys, *numbers, devices=devices))
-        keep = min(chunk, seeds - start)
-        part = dataclasses.replace(
-            done, values={q: np.asarray(v[:keep]) for q, v in sorted(found.items())}
-        )
-        done = done.joined(part) if done.values else part
-        if progress is not None:
-            progress(done)
-    return dataclasses.replace(done, values={q: v[:seeds] for q, v in done.values.items()})
+def differences(fresh: Result, old: Result) -> list[str]:
+    """Return the names of the settings in which an old result differs."""
+    return [k for k, v in fresh.settings.items() if old.settings.get(k) != v]
 
 
-def _spread(net: Network, seeds: int) -> tuple[tuple[Any, ...], int]:
-    """Return the devices to use and the seeds to run at a time on all of them."""
-    devices = jax.local_devices()[: max(seeds, 1)]
-    activations = 8 * net.depth * int(np.prod(net.input_shape)) * 4
-    weights = 4 * int(np.prod(net.weight_shape)) * 4
-    fitting = max(1, _MEMORY // (activations + weights))
-    each = min(fitting, _CHUNK, -(-max(seeds, 1) // len(devices)))
-    return tuple(devices) if len(devices) > 1 else (), each * len(devices)
+def continued(fresh: Result, old: Result) -> Result:
+    """Return the old result if it is of the same settings as the fresh one."""
+    differ = differences(fresh, old)
+    if differ:
+        rule = "resume must be a result of the same settings"
+        got = f"another {', '.join(differ)}"
+        value_error("study", rule, got, "Run it anew, or write it to another file.")
+    return old
 
 
 def label_of(activation: Nonlinearity, drawn: Scheme) -> str:
@@ -153,7 +186,7 @@ def name_of(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def settings_of(net: Network, drawn: Scheme, activation: Nonlinearity) -> dict[str, Any]:
+def _settings(net: Network, drawn: Scheme, activation: Nonlinearity) -> dict[str, Any]:
     """Return as plain data all that decides the numbers but the seed."""
     plain = {
         field.name: getattr(net, field.name)
@@ -170,12 +203,3 @@ def settings_of(net: Network, drawn: Scheme, activation: Nonlinearity) -> dict[s
         "first_sigma_w": drawn.first_sigma_w,
         **plain,
     }
-
-
-def _continued(fresh: Result, old: Result) -> Result:
-    differ = [k for k, v in fresh.settings.items() if old.settings.get(k) != v]
-    if differ:
-        rule = "resume must be a result of the same settings"
-        got = f"another {', '.join(differ)}"
-        value_error("study", rule, got, "Run it anew, or write it to another file.")
-    return old

@@ -1,8 +1,10 @@
 """The experiment: one compiled program of all layers for many seeds.
 
 Weights are drawn inside a scan over layers, and again on the way back, so memory does not
-grow with depth times width squared. Gradients come from JAX's reverse mode: each layer's
-output takes an added zero, whose cotangent is the gradient there.
+grow with depth times width squared: to keep them costs more in page faults than to draw
+them again. Gradients come from JAX's reverse mode: each layer's output takes an added
+zero, whose cotangent is the gradient there. Several networks whose weights differ by a
+factor run through one drawing of them.
 """
 
 import dataclasses
@@ -86,6 +88,11 @@ class Network:
         """Inputs of one unit."""
         return math.prod(self.weight_shape[:-1])
 
+    @property
+    def drawn(self) -> tuple[Any, ...]:
+        """What must be equal for networks to run through the same weights."""
+        return (self.law, self.weight_shape, self.input_shape, self.depth, self.dtype)
+
 
 class Draws(NamedTuple):
     """All random numbers of a seed but the weights, which are drawn layer by layer."""
@@ -124,13 +131,43 @@ def layer(
 ) -> tuple[jax.Array, jax.Array]:
     """Return a layer's output and what went into its activation."""
     weight = draw_weight(net.law, key, net.weight_shape, net.dtype, gain)
-    if net.kind == "conv":
-        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap")
-        h = jax.lax.conv_general_dilated(
-            padded, weight, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-    else:
-        h = x @ weight
+    return _after(net, x, _linear(net, x, weight), bias)
+
+
+def layers(
+    nets: tuple[Network, ...],
+    xs: jax.Array,
+    key: jax.Array,
+    gains: jax.Array,
+    biases: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Return the same of one layer of several networks, each over the first axis."""
+    if len(nets) == 1:
+        out, h = layer(nets[0], xs[0], key, gains[0], biases[0])
+        return out[None], h[None]
+    weight = draw_weight(nets[0].law, key, nets[0].weight_shape, nets[0].dtype, 1.0)
+    # One product for all networks, whose inputs are further rows of a batch.
+    rows = jnp.reshape(xs, (-1, *xs.shape[2:]))
+    products = jnp.reshape(_linear(nets[0], rows, weight), (*xs.shape[:-1], -1))
+    each = zip(nets, xs, products, gains.astype(xs.dtype), biases, strict=True)
+    pairs = [_after(net, x, gain * h, bias) for net, x, h, gain, bias in each]
+    outs, before = zip(*pairs, strict=True)
+    return jnp.stack(outs), jnp.stack(before)
+
+
+def _linear(net: Network, x: jax.Array, weight: jax.Array) -> jax.Array:
+    if net.kind != "conv":
+        return x @ weight
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="wrap")
+    return jax.lax.conv_general_dilated(
+        padded, weight, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _after(
+    net: Network, x: jax.Array, h: jax.Array, bias: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return a layer's output and what went into its activation, from the product."""
     h = h + jnp.reshape(bias.astype(net.dtype), (1,) * (h.ndim - 1) + (-1,))
     if net.kind == "normalized":
         centred = h - h.mean(-1, keepdims=True)
@@ -142,32 +179,51 @@ def layer(
 
 
 def one_seed(
-    net: Network, draws: Draws, gains: jax.Array, sigma_b: jax.Array
-) -> dict[str, jax.Array]:
-    """Return all quantities of one seed, each of shape (depth + 1,)."""
-    x0 = draws.inputs.astype(net.dtype)
+    nets: tuple[Network, ...], draws: Draws, gains: jax.Array, sigma_b: jax.Array
+) -> list[dict[str, jax.Array]]:
+    """Return all quantities of one seed of each network, each of shape (depth + 1,).
+
+    Args:
+        nets: Networks of equal ``drawn``.
+        draws: What all of them share.
+        gains: Shape (networks, depth).
+        sigma_b: Shape (networks,).
+    """
+    x0 = draws.inputs.astype(nets[0].dtype)
 
     @jax.checkpoint
-    def step(x: jax.Array, at: tuple[Any, ...]) -> tuple[jax.Array, Any]:
+    def step(xs: jax.Array, at: tuple[Any, ...]) -> tuple[jax.Array, Any]:
         key, gain, bias, zero = at
-        out, h = layer(net, x, key, gain, bias)
-        return out + zero, jax.lax.stop_gradient((out, h))
+        outs, before = layers(nets, xs, key, gain, sigma_b[:, None] * bias)
+        return outs + zero, jax.lax.stop_gradient((outs, before))
 
-    def forward(x: jax.Array, zeros: jax.Array) -> tuple[jax.Array, Any]:
-        return jax.lax.scan(step, x, (draws.keys, gains, sigma_b * draws.biases, zeros))
+    def forward(xs: jax.Array, zeros: jax.Array) -> tuple[jax.Array, Any]:
+        return jax.lax.scan(step, xs, (draws.keys, gains.T, draws.biases, zeros))
 
     # Made from x0: a plain constant is one for all devices, and so would its gradient be.
-    zeros = jnp.broadcast_to(0 * x0, (net.depth, *net.input_shape))
-    _, pull, (outs, before) = jax.vjp(forward, x0, zeros, has_aux=True)
-    at_input, at_layers = pull(draws.end.astype(net.dtype))
-    outs = jnp.concatenate([x0[None], outs])
+    many = jnp.broadcast_to(x0, (len(nets), *x0.shape))
+    zeros = jnp.broadcast_to(0 * many, (nets[0].depth, *many.shape))
+    end = jnp.broadcast_to(draws.end.astype(x0.dtype), many.shape)
+    _, pull, (outs, before) = jax.vjp(forward, many, zeros, has_aux=True)
+    at_input, at_layers = pull(end)
+    outs = jnp.concatenate([many[None], outs])
     gradients = jnp.concatenate([at_input[None], at_layers])
+    return [
+        measured_of(net, outs[:, j], before[:, j], gradients[:, j])
+        for j, net in enumerate(nets)
+    ]
+
+
+def measured_of(
+    net: Network, outs: jax.Array, before: jax.Array, gradients: jax.Array
+) -> dict[str, jax.Array]:
+    """Return all quantities of one network, from what each layer gave."""
     measured = jax.vmap(moments_of)(outs)
     measured["log10_grad"] = jax.vmap(log10_rms)(gradients)
     measured |= slopes_of(net, before)
     if net.batch > 1:
         cosines = jax.vmap(cosine)(before)
-        measured["correlation"] = jnp.concatenate([cosine(x0)[None], cosines])
+        measured["correlation"] = jnp.concatenate([cosine(outs[0])[None], cosines])
     else:
         measured["correlation"] = jnp.full(net.depth + 1, jnp.nan, jnp.float32)
     return measured
@@ -222,16 +278,16 @@ def cosine(h: jax.Array) -> jax.Array:
     return jnp.sum(a * b) / jnp.sqrt(jnp.sum(a**2) * jnp.sum(b**2))
 
 
-@functools.partial(jax.jit, static_argnames=("net", "devices"))
+@functools.partial(jax.jit, static_argnames=("nets", "devices"))
 def measure(
-    net: Network,
+    nets: tuple[Network, ...],
     draws: Draws,
     gains: jax.Array,
     sigma_b: jax.Array,
     devices: tuple[Any, ...] = (),
-) -> dict[str, jax.Array]:
+) -> list[dict[str, jax.Array]]:
     """Return all quantities, each of shape (seeds, depth + 1), seeds over ``devices``."""
-    many = jax.vmap(functools.partial(one_seed, net), in_axes=(0, None, None))
+    many = jax.vmap(functools.partial(one_seed, nets), in_axes=(0, None, None))
     if len(devices) > 1:
         axis = (AxisType.Auto,)
         mesh = jax.make_mesh((len(devices),), ("seed",), axis_types=axis, devices=devices)
@@ -249,15 +305,15 @@ def measure(
 
 
 def run_seeds(
-    net: Network,
+    nets: tuple[Network, ...],
     keys: jax.Array,
     gains: Any,
     sigma_b: Any,
     correlation: Any,
     devices: tuple[Any, ...] = (),
-) -> dict[str, jax.Array]:
-    """Draw and measure the networks of these keys."""
-    gains, sigma_b = jnp.asarray(gains, jnp.float32), jnp.float32(sigma_b)
+) -> list[dict[str, jax.Array]]:
+    """Draw and measure the networks of these keys, see :func:`one_seed`."""
+    net, gains = nets[0], jnp.asarray(gains, jnp.float32)
     shape = net.input_shape
     draws = draw_seeds(keys, shape, net.depth, net.width, jnp.float32(correlation))
-    return measure(net, draws, gains, sigma_b, devices=devices)
+    return measure(nets, draws, gains, jnp.asarray(sigma_b, jnp.float32), devices=devices)

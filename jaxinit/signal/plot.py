@@ -16,6 +16,7 @@ from jaxinit.signal.table import headline
 # Okabe and Ito, "Color universal design", 2008: told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_NAMES, _LETTERS = 24, 40  # of names below an axis, and of each
 _STYLE = {
     "font.size": 12,
     "axes.spines.top": False,
@@ -101,7 +102,7 @@ def plot_models(results: Sequence[Result], path: pathlib.Path) -> None:
         results: What :func:`jaxinit.signal.study_model` measured of one model.
         path: The file to write.
     """
-    with figure(path, 2, 11, 4.6) as (made, (left, right)):
+    with figure(path, 2, 11, 6) as (made, (left, right)):
         for number, result in enumerate(results):
             style = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
             label = result.settings["init"]
@@ -109,18 +110,30 @@ def plot_models(results: Sequence[Result], path: pathlib.Path) -> None:
             _line(right, result.band("log10_grad"), *style, label, first=1)
         left.set_title("Forward: standard deviation of each product")
         right.set_title("Backward: rms gradient with respect to it")
-        count = len(results[0].settings["weights"])
+        names = _short(results[0].settings["weights"])
+        every = -(-len(names) // _NAMES)
+        ticks = range(1, len(names) + 1, every)
         for axes in (left, right):
             axes.set_yscale("log")
-            axes.set_xlim(0.5, count + 0.5)
+            axes.set_xlim(0.5, len(names) + 0.5)
             axes.set_xlabel("weight, in order of use")
-            axes.locator_params(axis="x", integer=True)
+            axes.set_xticks(ticks, names[::every], rotation=90, fontsize=8)
             _room(axes)
         handles, labels = left.get_legend_handles_labels()
         columns = min(len(labels), 3)
         made.legend(handles, labels, loc="outside lower center", ncols=columns)
         title = f"{results[0].settings['model']}: median and 5-95 % band"
         made.suptitle(f"{title} of {results[0].seeds} seeds", x=0.01, ha="left")
+
+
+def _short(paths: Sequence[str]) -> list[str]:
+    """Return paths without the start that all share, with dots where still too long."""
+    parts = [path.split("/") for path in paths]
+    most = min(map(len, parts)) - 1
+    shared = next((i for i in range(most) if len({p[i] for p in parts}) > 1), most)
+    names = ["/".join(p[shared:]) for p in parts]
+    keep = (_LETTERS - 3) // 2
+    return [n if len(n) <= _LETTERS else f"{n[:keep]}...{n[-keep:]}" for n in names]
 
 
 def _line(

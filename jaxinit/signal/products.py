@@ -12,7 +12,9 @@ SHAPERS = (
     "copy",
     "expand_dims",
     "reshape",
+    "reshard",
     "rev",
+    "sharding_constraint",
     "squeeze",
     "transpose",
 )
@@ -34,7 +36,7 @@ class ProductWalk:
     """
 
     shapers: ClassVar[tuple[str, ...]] = SHAPERS
-    sealed: ClassVar[tuple[str, ...]] = ("scan", "while")
+    sealed: ClassVar[tuple[str, ...]] = ("pallas_call", "scan", "shard_map", "while")
 
     def __init__(self) -> None:
         self.lost: dict[int, str] = {}
@@ -65,14 +67,15 @@ class ProductWalk:
 
         last = _last_uses(jaxpr)
         for i, eqn in enumerate(jaxpr.eqns):
-            found = self._equation(eqn, [read(atom) for atom in eqn.invars])
+            found = self.equation(eqn, [read(atom) for atom in eqn.invars])
             for variable, pair in zip(eqn.outvars, found, strict=True):
                 at[variable] = pair
             for variable in last.get(i, ()):
                 del at[variable]
         return [self.settled(*read(atom)) for atom in jaxpr.outvars]
 
-    def _equation(self, eqn: Any, pairs: list[Marked]) -> list[Marked]:
+    def equation(self, eqn: Any, pairs: list[Marked]) -> list[Marked]:
+        """Run one operation; return its results, and for each the leaf that it is."""
         name = eqn.primitive.name
         marked = [leaf for _, leaf in pairs if leaf is not None]
         inner = next((eqn.params[key] for key in _INNER if key in eqn.params), None)

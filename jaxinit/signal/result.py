@@ -61,7 +61,7 @@ class Result:
     @property
     def seeds(self) -> int:
         """Number of seeds measured."""
-        return len(next(iter(self.values.values())))
+        return len(next(iter(self.values.values()), ()))
 
     def band(self, quantity: str, low: float = 0.05, high: float = 0.95) -> Band:
         """Return median and quantiles over seeds for each layer.
@@ -81,8 +81,14 @@ class Result:
         found = self.values[name].astype(np.float64)
         finite = np.where(np.isinf(found), np.sign(found) * _NOTHING, found)
         edges = np.quantile(finite, [0.5, low, high], axis=0)
-        edges = np.where(np.abs(edges) > _NOTHING / 2, np.sign(edges) * np.inf, edges)
+        edges = np.where(np.abs(edges) > _NOTHING / 2, np.copysign(np.inf, edges), edges)
         return Band(*edges)
+
+    def first(self, seeds: int) -> "Result":
+        """Return this result with its first seeds only."""
+        return dataclasses.replace(
+            self, values={q: v[:seeds] for q, v in self.values.items()}
+        )
 
     def joined(self, other: "Result") -> "Result":
         """Return this result with the seeds of another one behind its own."""

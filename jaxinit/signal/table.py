@@ -122,12 +122,28 @@ def model_table(result: Result) -> Table:
         "gradient",
         "gradient: 5-95 %",
     )
-    # The input comes before the first weight, the gradient of 1 behind the last.
-    behind = np.append(backward.median, 0.0)
-    fates = verdict(np.append(0.0, forward.median), behind)
-    notes = (f"{result.label}: {fates}.", *result.settings["remarks"])
+    names = result.settings["weights"]
+    there = _where_lost(forward.median, names)
+    back = _where_lost(backward.median[::-1], names[::-1])
+    fates = f"{result.label}: signal {there}, gradient {back}."
+    notes = (fates, *result.settings["remarks"])
     title = f"{result.label}: medians of {result.seeds} seeds"
     return Table(title, columns, rows, notes)
+
+
+def _where_lost(log10: np.ndarray, names: Sequence[str]) -> str:
+    """Return in words at which weights, in this order, a signal has gone or blown up."""
+    said = []
+    for word, is_lost in (
+        ("vanishes", log10 < -LOST),
+        ("explodes", log10 > LOST),
+        ("is not a number", np.isnan(log10)),
+    ):
+        found = np.nonzero(is_lost)[0]
+        if found.size:
+            more = f" and {found.size - 1} more" if found.size > 1 else ""
+            said.append(f"{word} at {names[found[0]]}{more}")
+    return " and ".join(said) or "kept"
 
 
 def headline(result: Result) -> str:

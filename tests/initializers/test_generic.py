@@ -3,6 +3,8 @@
 import inspect
 import logging
 import re
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -318,3 +320,22 @@ def test_scan_and_shard_map(case: Case) -> None:
         out_specs=P("seed"),
     )
     assert_same_bits(mapped(keys), looped)
+
+
+@pytest.mark.parametrize("then", ["jnp.tanh(init(k))", "init(k) * jnp.cos(init(k2))"])
+def test_a_function_of_draws_compiles(then: str) -> None:
+    """LLVM of JAX 0.12 took for ever over threefry and tanh in one loop."""
+    code = (
+        "import functools, jax, jax.numpy as jnp, jaxinit\n"
+        "init = functools.partial(jaxinit.normal, shape=(64, 32))\n"
+        f"made = jax.jit(lambda k, k2: {then})(*jax.random.split(jax.random.key(0)))\n"
+        "print(made.shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == "(64, 32)"

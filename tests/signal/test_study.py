@@ -1,5 +1,6 @@
 """The experiment against exact laws, a loop in NumPy, and theory."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -12,7 +13,17 @@ import numpy as np
 import pytest
 
 import jaxinit
-from jaxinit.signal import from_json, predict, scheme, study, to_json
+from jaxinit.signal import (
+    Study,
+    from_json,
+    mean_field,
+    predict,
+    run_studies,
+    scheme,
+    study,
+    to_json,
+)
+from jaxinit.signal import gangs as gangs_module
 from jaxinit.signal.maps import as_function
 from jaxinit.signal.network import Network, draw_seeds, run_seeds
 from jaxinit.signal.schemes import SCHEME_NAMES, draw_weight
@@ -122,7 +133,7 @@ def test_one_seed_against_a_loop_in_numpy(law):
     net = Network(jnp.tanh, law, depth=5, width=24, batch=3)
     gains = np.array([1.5, 0.7, 1.1, 1.0, 2.0], np.float32)
     key = jax.random.key(5)
-    found = run_seeds(net, key[None], gains, jnp.float32(0.3), jnp.float32(0.0))
+    (found,) = run_seeds((net,), key[None], gains[None], [0.3], 0.0)
     outs, back = loop(net, gains, 0.3, key)
     wanted = {
         "log10_std": np.log10(outs.std((1, 2))),
@@ -156,12 +167,41 @@ def test_devices_change_nothing():
     assert jax.local_device_count() == 8
     net = Network(jnp.tanh, "uniform", depth=6, width=32)
     keys = jax.random.split(jax.random.key(0), 8)
-    gains = np.ones(6, np.float32)
-    numbers = (gains, jnp.float32(0.1), jnp.float32(0.0))
-    one = run_seeds(net, keys, *numbers)
-    spread = run_seeds(net, keys, *numbers, devices=tuple(jax.local_devices()))
+    numbers = (np.ones((1, 6), np.float32), [0.1], 0.0)
+    (one,) = run_seeds((net,), keys, *numbers)
+    (spread,) = run_seeds((net,), keys, *numbers, devices=tuple(jax.local_devices()))
     for quantity, values in one.items():
         np.testing.assert_allclose(spread[quantity], values, rtol=1e-5, atol=1e-5)
+
+
+def test_studies_of_one_law_share_their_weights(monkeypatch):
+    """Together they give what each gives alone, up to rounding, from fewer drawings."""
+    one = Study("tanh", "normal:1.3,0.2", depth=6, width=32, seeds=3, batch=2)
+    asked = [
+        one,
+        dataclasses.replace(one, activation="relu", kind="residual"),
+        dataclasses.replace(one, init="xavier_uniform"),
+        dataclasses.replace(one, activation="gelu", init="critical", kind="normalized"),
+    ]
+    asked.append(dataclasses.replace(asked[0], dtype="bfloat16"))
+    asked.append(dataclasses.replace(asked[0], seed=1))
+    gangs = []
+    real = gangs_module.run_seeds
+    monkeypatch.setattr(
+        gangs_module,
+        "run_seeds",
+        lambda nets, *a, **k: gangs.append(len(nets)) or real(nets, *a, **k),
+    )
+    together = run_studies(asked)
+    assert gangs == [3, 1, 1, 1]
+    for one, found in zip(asked, together, strict=True):
+        fields = {f.name: getattr(one, f.name) for f in dataclasses.fields(one)}
+        alone = study(**fields)
+        assert found.settings == alone.settings
+        for quantity, values in alone.values.items():
+            np.testing.assert_allclose(
+                found.values[quantity], values, rtol=1e-4, atol=1e-4, err_msg=quantity
+            )
 
 
 def test_half_precision_shows_underflow():
@@ -204,11 +244,36 @@ def test_convolutions_keep_the_fan():
     assert np.abs(found.band("log10_rms").median).max() < 0.1
 
 
-def test_correlation_decays_as_theory_says():
-    args = {"depth": 15, "width": 512, "correlation": 0.2}
-    found = study("tanh", "normal:1.3,0.3", batch=2, seeds=8, **args)
-    line = predict("tanh", "normal:1.3,0.3", **args).band("correlation").median
-    assert np.abs(found.values["correlation"].mean(0) - line).max() < 0.05
+def decay(values, first=10, last=50):
+    """Decay rate a layer of 1 - correlation, and its standard error by the jackknife."""
+
+    def rate(rows):
+        apart = 1 - rows.mean(0)
+        return math.log(apart[first] / apart[last]) / (last - first)
+
+    rows = np.asarray(values, np.float64)
+    without = [rate(np.delete(rows, i, 0)) for i in range(len(rows))]
+    return rate(rows), math.sqrt((len(rows) - 1) * np.var(without))
+
+
+def test_the_depth_scale_is_the_measured_decay_of_correlation():
+    """S. Schoenholz et al. 2017 at (sigma_w^2, sigma_b^2) = (1.5, 0.05); 5 se: 6e-7."""
+    args = {"depth": 50, "correlation": 0.2}
+    init = f"normal:{1.5**0.5},{0.05**0.5}"
+    found = study("tanh", init, width=512, batch=2, seeds=16, **args)
+    rate, error = decay(found.values["correlation"])
+    line = predict("tanh", init, width=512, **args).band("correlation").median
+    assert abs(rate - decay(line[None].repeat(2, 0))[0]) < 5 * error
+    # Far down the line decays at the depth scale of theory, 15.79 layers.
+    depth_scale = mean_field("tanh", 1.5**0.5, 0.05**0.5).xi_c
+    far = predict("tanh", init, depth=150).band("correlation").median
+    assert decay(far[None].repeat(2, 0), 130, 150)[0] == pytest.approx(
+        1 / depth_scale, rel=1e-3
+    )
+    # Another sigma_w^2 decays at another rate.
+    other = predict("tanh", f"normal:{1.6**0.5},{0.05**0.5}", width=512, **args)
+    slower = decay(other.band("correlation").median[None].repeat(2, 0))[0]
+    assert abs(rate - slower) > 5 * error
     alone = small("tanh")
     assert np.isnan(alone.values["correlation"]).all()
 

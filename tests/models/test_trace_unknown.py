@@ -1,0 +1,103 @@
+"""What the tracer does not know, it says."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxinit.models.trace.entry import trace_params
+from tests.models.tracing import spec, use_of
+
+UNKNOWN = {
+    "weight norm": (
+        lambda w, x: x @ (w / jnp.linalg.norm(w, axis=0)),
+        "reduced by reduce_sum before use",
+    ),
+    "product with itself transposed": (
+        lambda w, x: x @ (w @ w.T),
+        "multiplied with another parameter",
+    ),
+    "standardised": (
+        lambda w, x: x @ ((w - w.mean(0)) / w.std(0)),
+        "reduced by reduce_sum before use",
+    ),
+    "positive by exp": (
+        lambda w, x: x @ jnp.exp(w),
+        "passed through a nonlinear function before the product",
+    ),
+    "masked by an array": (
+        lambda w, x: x @ (w * np.tri(6, dtype=np.float32)),
+        "combined with a constant array before use",
+    ),
+    "sum of products by hand": (
+        lambda w, x: (x[:, :, None] * w).sum(1),
+        "multiplied with the signal and summed, so perhaps a weight",
+    ),
+    "returned": (lambda w, x: (x.sum(), w), "returned without meeting the data"),
+    "returned after exp": (
+        lambda w, x: (x.sum(), jnp.exp(w)),
+        "returned without meeting the data",
+    ),
+    "sorted": (lambda w, x: x @ jnp.sort(w, axis=0), "enters sort, which is not followed"),
+    "compared": (lambda w, x: jnp.maximum(x, w), "enters max together with the data"),
+    "solved": (
+        lambda w, x: jnp.linalg.solve(w, x.T),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_unknown_says_why(name):
+    f, reason = UNKNOWN[name]
+    use = use_of(f, (6, 6), spec(6, 6))
+    assert use.role == "unknown"
+    assert use.reason
+    if reason is not None:
+        assert use.reason == reason
+
+
+def test_low_rank_correction_is_unknown_only_where_it_must_be():
+    def apply(params, x):
+        return x @ params["w"] + x @ (params["a"] @ params["b"])
+
+    params = {"w": spec(6, 5), "a": spec(6, 2), "b": spec(2, 5)}
+    uses = trace_params(apply, params, spec(4, 6))
+    assert [uses[k].role for k in ("w", "a", "b")] == ["weight", "unknown", "unknown"]
+
+
+def test_slope_of_a_learned_activation():
+    def apply(params, x):
+        y = x @ params["w"]
+        y = jnp.where(y > 0, y, params["slope"] * y)
+        return y @ params["v"]
+
+    params = {"w": spec(3, 4), "slope": spec(), "v": spec(4, 2)}
+    uses = trace_params(apply, params, spec(2, 3))
+    assert uses["slope"].role == "unknown"
+    assert uses["slope"].reason == "shapes the activation, whose gain depends on its value"
+    assert uses["v"].gain is None
+    assert uses["v"].nonlinearity == "learned"
+
+
+def test_running_average_is_no_bias():
+    def apply(params, x):
+        mean = x.mean(0)
+        return 0.9 * params["mean"] + 0.1 * mean
+
+    use = trace_params(apply, {"mean": spec(3)}, spec(8, 3))["mean"]
+    assert use.role == "unknown"
+
+
+def test_norm_over_a_scaled_signal_keeps_the_scale():
+    def norm(x):
+        return (x - x.mean(-1, keepdims=True)) * lax.rsqrt(x.var(-1, keepdims=True) + 1e-6)
+
+    def apply(params, x):
+        y = norm(x @ params["w"]) * params["s"]
+        return norm(y) @ params["v"]
+
+    params = {"w": spec(3, 4), "s": spec(4), "v": spec(4, 2)}
+    uses = trace_params(apply, params, spec(2, 3))
+    assert uses["s"].role == "scale"
+    assert uses["v"].after == "normalisation"
