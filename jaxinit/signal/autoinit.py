@@ -1,20 +1,30 @@
-"""Data-driven draws: fresh weights whose variance follows from each layer's input."""
+"""Fresh weights whose variance follows from each layer's input, with data or without."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from jaxinit._checks import check_choice, check_dtype, check_number
+from jaxinit._checks import (
+    check_choice,
+    check_dtype,
+    check_number,
+    is_traced,
+    listed,
+    type_error,
+    value_error,
+)
 from jaxinit._draw import LAWS, UNIFORM_LIMIT, Draw, Law, execute
 from jaxinit._types import Key, Scalar
 from jaxinit.models.keys import leaf_keys
 from jaxinit.models.paths import flatten
 from jaxinit.models.trace.entry import trace_params
-from jaxinit.signal.products import bind
+from jaxinit.models.use import Uses
+from jaxinit.signal.products import bind, fan_in
 from jaxinit.signal.scaling import (
     Rule,
     check_all_met,
@@ -24,6 +34,7 @@ from jaxinit.signal.scaling import (
     times,
     wide,
 )
+from jaxinit.signal.tracking.walk import track_scales
 
 
 def autoinit(
@@ -44,21 +55,38 @@ def autoinit(
     square :math:`std^2`. An input of mean other than 0 (after a sigmoid or a ReLU) counts
     in full; the output's mean over the batch is then another number for each unit.
 
-    The paper propagates :math:`\mu` and :math:`\nu` without data: it takes a normal law for
-    the output of every layer with weights, and for every other kind of layer has a formula
-    or an integral. Here both are measured at each layer's input: the batch is sent through
-    the network once, and each layer is reached by the output of the new weights before it.
-    So any operation is allowed in between and no independence is assumed, but the scales
-    depend on the batch and, in narrow layers, on the weights drawn. In a convolution the
-    measured sum counts what each window really holds, padding included; the paper takes
-    the whole fan.
+    With inputs that are arrays, both are measured at each layer's input: the batch is sent
+    through the network once, and each layer is reached by the output of the new weights
+    before it. So any operation is allowed in between and no independence is assumed, but
+    the scales depend on the batch and, in narrow layers, on the weights drawn.
+
+    With inputs that are ``jax.ShapeDtypeStruct``, both follow from the computation alone,
+    as in the paper: inputs have mean 0 and variance 1, each output of a weight is a new
+    normal number, and arrays that come of different weights are independent. What follows
+    is evaluated at quadrature nodes in float64, whatever its formula, and known to 1 % of
+    its mean square or better; sums, normalisations, softmax, pools and constant masks have
+    rules. Batch sizes in the shapes count where sums run over them. So all scales are
+    those of wide layers. What is left out: in attention, keys and values come of the same
+    input, so with far more positions than features the mixed values are larger than said;
+    after a mean other than 0, outputs of one unit are alike over the batch, so that means
+    over positions keep more; entries of a normalised row count as independent once a slice
+    takes them apart, as do the entries of a recurrent state and its earlier ones once
+    weights stand in between. An operation without a rule (``top_k``, ``while``, scatters,
+    linear algebra, integers or masks as inputs) is an error only if a weight comes after
+    it. Integers may choose rows of a table. Other laws of the input can be made inside
+    ``apply_fn``, as ``3 + 2 * x``.
+
+    In both, a convolution's sum counts what each window really holds, padding included;
+    the paper takes the whole fan.
 
     Args:
         apply_fn: The forward pass, ``apply_fn(params, *inputs)``; pure.
         params: Pytree of arrays. Of weights only shape and dtype count. What
             :func:`jaxinit.trace_params` finds to be a bias becomes 0; all else (scales of
-            normalisations, plain numbers) stays.
-        *inputs: A batch of data, as the forward pass takes it.
+            normalisations, plain numbers) stays. A ``jax.ShapeDtypeStruct`` will do for
+            weights and biases, and for a scale, which becomes its neutral value.
+        *inputs: A batch of data, as the forward pass takes it; or the shapes of one, every
+            leaf a ``jax.ShapeDtypeStruct``, random keys included.
         key: One key; a leaf's own is derived from its path, as by
             :func:`jaxinit.path_key`.
         std: Standard deviation that outputs are to have. 0 gives weights of 0.
@@ -70,14 +98,18 @@ def autoinit(
 
     Returns:
         A pytree like ``params``. Pure: works under ``jit``, and under ``vmap`` over keys.
+        Without data only weights, biases and the key may be traced.
         A weight used twice has the scale of its first product; what used it before that
         saw variance 1. A layer whose input is all 0, or not finite, gets
         :math:`std^2 / n_{in}`.
 
     Raises:
         ValueError: Leaves were not found in the forward pass and ``strict`` holds, two
-            leaves have the same path, ``std`` is negative, or ``law`` is unknown.
-        TypeError: A weight is no float or complex array, or ``key`` is no key.
+            leaves have the same path, ``std`` is negative, ``law`` is unknown, a leaf that
+            is not drawn is a shape, or, without data, the moments at the input of a weight
+            do not follow.
+        TypeError: A weight is no float or complex array, ``key`` is no key, only some of
+            the inputs are shapes, or, without data, values that are needed are traced.
 
     References:
         G. Bingham, R. Miikkulainen, "AutoInit: analytic signal-preserving weight
@@ -95,16 +127,26 @@ def autoinit(
         >>> expected = 1 / (400 * (x**2).mean())
         >>> bool(abs(new["w"].var() / expected - 1) < 0.02), float(new["b"].max())
         (True, 0.0)
+
+        Without data, where ``E relu(z)^2 = 1/2``:
+
+        >>> def forward(params, x):
+        ...     return jax.nn.relu(x) @ params["w"] + params["b"]
+        >>> shape = jax.ShapeDtypeStruct((1, 400), jnp.float32)
+        >>> new = autoinit(forward, params, shape, key=jax.random.key(1))
+        >>> round(400 * float(new["w"].var()), 1)
+        2.0
     """
     where = "autoinit"
     std = check_number(where, "std", std, least=0.0)
     check_choice(where, "law", law, LAWS)
+    given = jax.tree.leaves(inputs)
+    without_data = _are_shapes(given)
     paths, flat, tree = flatten(where, params)
     keys = leaf_keys(where, key, paths)
     uses = trace_params(apply_fn, params, *inputs)
     biases = {i for i, p in enumerate(paths) if p in uses and uses[p].role == "bias"}
     closed = jax.make_jaxpr(apply_fn)(params, *inputs)
-    given = jax.tree.leaves(inputs)
     # Which leaves are weights is known before anything is computed.
     found = jax.eval_shape(lambda f, x: find_scales(closed, f, x, _unscaled), flat, given)
     if strict:
@@ -115,8 +157,62 @@ def autoinit(
         fresh[i] = jnp.zeros_like(flat[i])
     for i in found:
         fresh[i] = _unit_draw(law, keys[i], flat[i])
-    scales = find_scales(closed, fresh, given, _from_input(std))
-    return jax.tree.unflatten(tree, scaled_leaves(fresh, scales))
+    _give_values(paths, fresh, uses)
+    if without_data:
+        # Zeros made under jit are traced; these are known.
+        known = [np.zeros(v.shape) if i in biases else v for i, v in enumerate(fresh)]
+        _check_known_now(paths, known, found, std)
+        scales = track_scales(closed, paths, known, set(found), float(std))
+        scales = {i: jnp.asarray(scale) for i, scale in scales.items()}
+    else:
+        scales = find_scales(closed, fresh, given, _from_input(std))
+    leaves = [jnp.asarray(v) if isinstance(v, np.ndarray) else v for v in fresh]
+    return jax.tree.unflatten(tree, scaled_leaves(leaves, scales))
+
+
+def _is_shape(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _are_shapes(given: Sequence[Any]) -> bool:
+    """Whether the inputs are shapes; some of them is an error."""
+    shapes = [_is_shape(leaf) for leaf in given]
+    if any(shapes) and not all(shapes):
+        rule = "inputs must be all arrays or all jax.ShapeDtypeStruct"
+        got = f"{sum(shapes)} of {len(shapes)} leaves as jax.ShapeDtypeStruct"
+        advice = "Let apply_fn hold what is fixed, such as masks and flags."
+        type_error("autoinit", rule, got, advice)
+    return bool(shapes) and all(shapes)
+
+
+def _give_values(paths: Sequence[str], leaves: list[Any], uses: Uses) -> None:
+    """Fill in the scales of normalisations that came as shapes; refuse other shapes."""
+    missing = []
+    for i, (path, leaf) in enumerate(zip(paths, leaves, strict=True)):
+        neutral = uses[path].neutral if path in uses else None
+        if _is_shape(leaf) and neutral is not None:
+            leaves[i] = np.full(leaf.shape, neutral, leaf.dtype)
+        elif _is_shape(leaf):
+            missing.append(path)
+    if missing:
+        rule = "leaves that are not drawn must have values"
+        got = f"only shapes of {listed(missing)}"
+        value_error("autoinit", rule, got, "Give arrays for these.")
+
+
+def _check_known_now(
+    paths: Sequence[str], leaves: Sequence[Any], drawn: Collection[int], std: Any
+) -> None:
+    names = [
+        path for i, path in enumerate(paths) if is_traced(leaves[i]) and i not in drawn
+    ]
+    if is_traced(std):
+        names.append("std")
+    if names:
+        rule = "without data, std and leaves that are not drawn must be known now"
+        got = f"traced values of {listed(names)}"
+        advice = "Let the traced function hold them instead of taking them."
+        type_error("autoinit", rule, got, advice)
 
 
 def _unscaled(eqn: Any, values: list[Any], _place: int) -> tuple[Any, jax.Array]:
@@ -138,8 +234,8 @@ def _from_input(std: Any) -> Rule:
         root = _root_of_sum(eqn, values[1 - place], values[place], place)
         # An input that is 0, or not finite, has no scale to tell.
         known = (root > 0) & jnp.isfinite(root)
-        fan_in = _fan_in(eqn, values[place].shape, place)
-        scale = std / jnp.where(known, root, math.sqrt(fan_in))
+        fan = fan_in(eqn, values[place].shape, place)
+        scale = std / jnp.where(known, root, math.sqrt(fan))
         drawn = [*values]
         drawn[place] = times(values[place], scale)
         return bind(eqn, drawn)[0], scale
@@ -159,20 +255,10 @@ def _root_of_sum(eqn: Any, x: Any, weight: Any, place: int) -> jax.Array:
 def _mean_sum(eqn: Any, squares: jax.Array, weight: Any, place: int) -> jax.Array:
     """Return the mean over outputs of what each one sums where every weight is 1."""
     if eqn.primitive.name == "dot_general":
-        return _fan_in(eqn, weight.shape, place) * jnp.mean(squares)
+        return fan_in(eqn, weight.shape, place) * jnp.mean(squares)
     # The same convolution with ones sums exactly what each window holds.
     highest = (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
     params = eqn.params | {"preferred_element_type": squares.dtype, "precision": highest}
     ones = jnp.ones_like(weight, squares.dtype)
     pair = [squares, ones] if place == 1 else [ones, squares]
     return jnp.mean(bind(eqn.replace(params=params), pair)[0])
-
-
-def _fan_in(eqn: Any, shape: tuple[int, ...], place: int) -> int:
-    """Return how many products each output sums."""
-    if eqn.primitive.name == "dot_general":
-        contracted = eqn.params["dimension_numbers"][0][place]
-        return math.prod(shape[axis] for axis in contracted)
-    numbers = eqn.params["dimension_numbers"]
-    out_axis = numbers.rhs_spec[0] if place == 1 else numbers.lhs_spec[0]
-    return math.prod(shape) // shape[out_axis]

@@ -1,5 +1,6 @@
 """A jaxpr run operation by operation, to reach the products that weights take part in."""
 
+import math
 from typing import Any, ClassVar, cast
 
 import jax.extend.core as jex
@@ -48,6 +49,10 @@ class ProductWalk:
         """Return a value as it is to be used now, and which leaf it still is."""
         return value, leaf
 
+    def apply(self, eqn: Any, values: list[Any]) -> list[Any]:
+        """Return the results of any other operation."""
+        return bind(eqn, values)
+
     def evaluate(
         self, jaxpr: Any, constants: list[Any], values: list[Any], leaves: list[int | None]
     ) -> list[Marked]:
@@ -60,10 +65,13 @@ class ProductWalk:
         def read(atom: Any) -> Marked:
             return (atom.val, None) if isinstance(atom, jex.Literal) else at[atom]
 
-        for eqn in jaxpr.eqns:
+        last = _last_uses(jaxpr)
+        for i, eqn in enumerate(jaxpr.eqns):
             found = self.equation(eqn, [read(atom) for atom in eqn.invars])
             for variable, pair in zip(eqn.outvars, found, strict=True):
                 at[variable] = pair
+            for variable in last.get(i, ()):
+                del at[variable]
         return [self.settled(*read(atom)) for atom in jaxpr.outvars]
 
     def equation(self, eqn: Any, pairs: list[Marked]) -> list[Marked]:
@@ -81,7 +89,9 @@ class ProductWalk:
             leaf is not None or getattr(value, "size", 1) == 1 for value, leaf in pairs
         )
         if name in self.shapers and alone:
-            return [(result, marked[0]) for result in bind(eqn, [v for v, _ in pairs])]
+            return [
+                (result, marked[0]) for result in self.apply(eqn, [v for v, _ in pairs])
+            ]
         settled = [self.settled(*pair) for pair in pairs]
         values = [value for value, _ in settled]
         places = [place for place, (_, leaf) in enumerate(settled) if leaf is not None]
@@ -90,7 +100,23 @@ class ProductWalk:
             return [(self.product(eqn, values, places[0], leaf), None)]
         for place in places:
             self.lost.setdefault(cast("int", settled[place][1]), name)
-        return [(result, None) for result in bind(eqn, values)]
+        return [(result, None) for result in self.apply(eqn, values)]
+
+
+def _last_uses(jaxpr: Any) -> dict[int, list[Any]]:
+    """Return the variables that each equation is the last to read."""
+    kept = {atom for atom in jaxpr.outvars if not isinstance(atom, jex.Literal)}
+    last = {
+        atom: i
+        for i, eqn in enumerate(jaxpr.eqns)
+        for atom in eqn.invars
+        if not isinstance(atom, jex.Literal)
+    }
+    found: dict[int, list[Any]] = {}
+    for atom, i in last.items():
+        if atom not in kept:
+            found.setdefault(i, []).append(atom)
+    return found
 
 
 def bind(eqn: Any, values: list[Any]) -> list[Any]:
@@ -101,3 +127,13 @@ def bind(eqn: Any, values: list[Any]) -> list[Any]:
     with eqn.ctx.manager:
         results = eqn.primitive.bind(*functions, *values, **options)
     return list(results) if eqn.primitive.multiple_results else [results]
+
+
+def fan_in(eqn: Any, shape: tuple[int, ...], place: int) -> int:
+    """Return how many products each output sums."""
+    if eqn.primitive.name == "dot_general":
+        contracted = eqn.params["dimension_numbers"][0][place]
+        return math.prod(shape[axis] for axis in contracted)
+    numbers = eqn.params["dimension_numbers"]
+    out_axis = numbers.rhs_spec[0] if place == 1 else numbers.lhs_spec[0]
+    return math.prod(shape) // shape[out_axis]

@@ -1,0 +1,1 @@
+"""Mean and variance of every array of a forward pass, followed without data."""
