@@ -65,7 +65,8 @@ def leaf_keys(where: str, key: Key, paths: Sequence[str]) -> list[Key]:
         folded = jax.vmap(_fold_twice, (None, 0))(key, jnp.asarray(words))
         return [folded[i] for i in range(len(paths))]
     if str(jax.random.key_impl(key)) == "threefry2x32":
-        data = np.broadcast_to(np.asarray(jax.random.key_data(key)), words.shape)
+        with jax.ensure_compile_time_eval():  # a known key may be used under jit
+            data = np.broadcast_to(np.asarray(jax.random.key_data(key)), words.shape)
         for half in words.T:
             data = fold_in(data, half)
         return [jax.random.wrap_key_data(jnp.asarray(row)) for row in data]

@@ -139,6 +139,8 @@ def test_traced_and_other_keys():
     )(KEY)
     host = [jax.random.key_data(k) for k in leaf_keys("t", KEY, paths)]
     np.testing.assert_array_equal(traced, host)
+    held = jax.jit(lambda: [jax.random.key_data(k) for k in leaf_keys("t", KEY, paths)])()
+    np.testing.assert_array_equal(held, host)
     rbg = jax.random.key(0, impl="rbg")
     eager = leaf_keys("t", rbg, paths)[1]
     high, low = divmod(path_hash("b/c"), 1 << 32)
