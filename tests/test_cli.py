@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from jaxinit import cli
-from jaxinit.signal import optional
+from jaxinit.signal import gangs, optional
 
 SMALL = ["--depth", "6", "--width", "16", "--seeds", "3", "--plain"]
 
@@ -34,11 +34,9 @@ def test_an_interrupted_study_goes_on(tmp_path, capsys, monkeypatch):
     assert run(*args, *SMALL) == 0
     first = json.loads(out.with_suffix(".json").read_text())["results"][0]["values"]
     calls = []
-    from jaxinit.signal import gangs as module
-
-    real = module.run_seeds
+    real = gangs.run_seeds
     monkeypatch.setattr(
-        module, "run_seeds", lambda *a, **k: calls.append(1) or real(*a, **k)
+        gangs, "run_seeds", lambda *a, **k: calls.append(1) or real(*a, **k)
     )
     assert run(*args, *SMALL) == 0
     assert not calls
@@ -52,6 +50,35 @@ def test_an_interrupted_study_goes_on(tmp_path, capsys, monkeypatch):
     assert run(*args, *SMALL, "--fresh") == 0
     assert calls
     assert "5 seeds" in capsys.readouterr().out
+
+
+def test_what_was_done_before_an_interruption_is_kept(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "deep.png"
+    args = (
+        "study",
+        "--init",
+        "xavier_normal",
+        "--compare",
+        "orthogonal",
+        "--out",
+        str(out),
+    )
+    real, calls = gangs.run_seeds, []
+
+    def stop(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(gangs, "run_seeds", stop)
+    assert run(*args, *SMALL) == 130
+    (kept,) = json.loads(out.with_suffix(".json").read_text())["results"]
+    assert kept["label"] == "tanh, xavier_normal"
+    assert run(*args, *SMALL) == 0
+    assert len(calls) == 3
+    assert len(json.loads(out.with_suffix(".json").read_text())["results"]) == 2
+    capsys.readouterr()
 
 
 def test_interruption_is_one_line(tmp_path, capsys, monkeypatch):

@@ -16,7 +16,8 @@ Progress = Callable[[int, str, int], None]
 Grown = Callable[[int, Result], None]
 """Called with the number of a study and its result so far."""
 
-_PAUSE = 5.0  # seconds between writes of a running study
+_PAUSE = 5.0  # seconds between writes of a running study, or
+_PATIENCE = 20  # as many times as long as a write takes, if that is more
 
 
 def run_studies(
@@ -93,7 +94,7 @@ def _go_on(
     results = [
         next((old for old in before if not differences(one, old)), one) for one in fresh
     ]
-    written = time.monotonic()
+    due = time.monotonic() + _PAUSE
 
     def save(now: list[Result]) -> None:
         if path is not None:
@@ -102,13 +103,15 @@ def _go_on(
             part.replace(path)
 
     def grown(number: int, result: Result) -> None:
-        nonlocal written
+        nonlocal due
         results[number] = result
         if progress is not None:
             progress(number, result.label, result.seeds)
-        if time.monotonic() - written > _PAUSE:
+        start = time.monotonic()
+        if start > due:
             save(results)
-            written = time.monotonic()
+            end = time.monotonic()
+            due = end + max(_PAUSE, _PATIENCE * (end - start))
 
     try:
         results = missing(tuple(results), grown)
