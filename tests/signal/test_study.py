@@ -194,7 +194,8 @@ def test_studies_of_one_law_share_their_weights(monkeypatch):
     )
     together = run_studies(asked)
     assert gangs == [3, 1, 1, 1]
-    for one, found in zip(asked, together, strict=True):
+    for i in (0, 1, 3):  # the gang; the others ran alone
+        one, found = asked[i], together[i]
         fields = {f.name: getattr(one, f.name) for f in dataclasses.fields(one)}
         alone = study(**fields)
         assert found.settings == alone.settings
