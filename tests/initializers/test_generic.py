@@ -182,7 +182,7 @@ def test_sharded_is_unsharded(case: Case, kind: AxisType) -> None:
     shape = _larger(case)
     plain = case.init(KEY, shape)
     mesh = mesh_of(kind)
-    for spec in specs(len(shape)):
+    for spec in specs(len(shape))[: 3 if kind == AxisType.Auto else 1]:
         sharding = NamedSharding(mesh, spec)
         placed = case.init(KEY, shape, out_sharding=sharding)
         assert placed.sharding.is_equivalent_to(sharding, len(shape))

@@ -1,6 +1,7 @@
 """Recommendations, phase diagrams, Jacobians and assertions."""
 
 import dataclasses
+import functools
 import re
 
 import numpy as np
@@ -18,6 +19,9 @@ from jaxinit.signal import (
     study,
 )
 
+recommended = functools.cache(recommend)
+"""For 100 layers; several tests look at the same recommendation."""
+
 
 @pytest.mark.parametrize(
     ("activation", "start"),
@@ -30,7 +34,7 @@ from jaxinit.signal import (
     ],
 )
 def test_what_is_recommended_keeps(activation, start):
-    advice = recommend(activation, depth=100)
+    advice = recommended(activation)
     assert advice.best.scheme.name.startswith(start)
     assert advice.best.loss < 1.2
     assert advice.best.chi_1 == pytest.approx(1, abs=1e-5)
@@ -39,11 +43,11 @@ def test_what_is_recommended_keeps(activation, start):
 
 def test_what_is_wrong_with_published_gains():
     """Reference means over seeds at layer 100: 3.21 for GELU, 3.92 for tanh, 1.44 for SELU."""
-    others = {c.scheme.name: c for c in recommend("gelu").others}
+    others = {c.scheme.name: c for c in recommended("gelu").others}
     assert others["kaiming_normal"].log10_std[-1] == pytest.approx(3.21, abs=0.02)
-    others = {c.scheme.name: c for c in recommend("tanh").others}
+    others = {c.scheme.name: c for c in recommended("tanh").others}
     assert others["kaiming_normal"].log10_grad[0] == pytest.approx(3.92, abs=0.05)
-    others = {c.scheme.name: c for c in recommend("selu").others}
+    others = {c.scheme.name: c for c in recommended("selu").others}
     assert others["lecun_normal"].log10_grad[0] == pytest.approx(1.44, abs=0.03)
 
 
