@@ -41,7 +41,7 @@ def run(quick: bool) -> Iterator[Row]:
         yield Row("default study, cold", cold, goal=25, note=note)
     # In a process of its own, to have a device for each core, as the command has.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        size = (depth, width, 2 if quick else 8)
+        size = (depth, width, 2 if quick else 32)
         yield from pool.submit(_against_torch, *size).result()
     yield from _over_seeds(depth if quick else 50, width // 2, 8 if quick else 256)
     start = time.perf_counter()
@@ -120,7 +120,7 @@ def _against_torch(depth: int, width: int, seeds: int) -> list[Row]:
     for about, pairs in (("default study", _DEFAULT), ("its last network", _DEFAULT[3:])):
         _timed(pairs, depth, width, seeds)
         ours, theirs = [], []
-        for _ in range(5):
+        for _ in range(3):
             ours.append(_timed(pairs, depth, width, seeds))
             theirs.append(loop(pairs))
         ratios = [t[0] / o[0] for o, t in zip(ours, theirs, strict=True)]
