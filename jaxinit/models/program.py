@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
-_OPENED = frozenset({
+CALLS = frozenset({
     "closed_call",
     "core_call",
     "custom_jvp_call",
@@ -27,6 +27,8 @@ _OPENED = frozenset({
     "remat2",
     "checkpoint",
 })
+"""Primitives that only run a program inside of them, once."""
+
 _ONLY_PROGRAM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
 
 Ref = tuple[str, Any]
@@ -89,7 +91,7 @@ def _open(
 
 def _inner(equation: Any) -> Any:
     """Return the program of a call that is to be opened, or None."""
-    if equation.primitive.name not in _OPENED:
+    if equation.primitive.name not in CALLS:
         return None
     inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
     if inner is None or len(getattr(inner, "jaxpr", inner).invars) != len(equation.invars):

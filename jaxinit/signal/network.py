@@ -9,7 +9,6 @@ factor run through one drawing of them.
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -64,11 +63,6 @@ class Network:
         """Shape of one layer's weight."""
         window = (3, 3) if self.kind == "conv" else ()
         return (*window, self.width, self.width)
-
-    @property
-    def fan_in(self) -> int:
-        """Inputs of one unit."""
-        return math.prod(self.weight_shape[:-1])
 
     @property
     def drawn(self) -> tuple[Any, ...]:

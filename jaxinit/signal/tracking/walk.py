@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxinit._checks import value_error
 from jaxinit._gaussian import host_float64
+from jaxinit.models.program import CALLS
 from jaxinit.signal.products import ProductWalk, bind, fan_in
 from jaxinit.signal.scaling import is_weight
 from jaxinit.signal.tracking.book import Book
@@ -39,18 +40,6 @@ from jaxinit.signal.tracking.values import (
 _LARGEST = 2**20  # entries of a constant that is computed as it is
 _LONGEST = 512  # steps of a scan, which is run step by step
 _OVERFLOW = 50.0  # how far a logit may be above the maximum of the others
-_ENTERED = frozenset({
-    "checkpoint",
-    "closed_call",
-    "core_call",
-    "custom_jvp_call",
-    "custom_vjp_call",
-    "custom_vjp_call_jaxpr",
-    "jit",
-    "pjit",
-    "remat",
-    "remat2",
-})
 
 
 class _Track(ProductWalk):
@@ -119,7 +108,7 @@ class _Track(ProductWalk):
         """Return the results of an operation on distributions."""
         name = eqn.primitive.name
         xs = [self.value(eqn, values, i) for i in range(len(values))]
-        if name in _ENTERED:
+        if name in CALLS:
             return self._enter(eqn, xs)
         if name == "random_bits":
             return [random_bits(eqn.outvars[0].aval)]
