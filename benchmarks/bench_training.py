@@ -19,10 +19,10 @@ import numpy as np
 import jaxinit
 from benchmarks._timing import Row
 from jaxinit.signal import predict, scheme
-from jaxinit.signal.maps import as_function
-from jaxinit.signal.plot import COLOURS, figure
-from jaxinit.signal.schemes import draw_weight
-from jaxinit.signal.table import verdict
+from jaxinit.signal.report.plot import COLOURS, figure
+from jaxinit.signal.report.table import verdict
+from jaxinit.signal.studies.schemes import draw_weight
+from jaxinit.signal.theory.maps import as_function
 
 CASES = (
     ("tanh", "unit_uniform"),
@@ -57,7 +57,11 @@ def init(key: jax.Array, activation: str, name: str) -> Params:
     drawn = scheme(name, activation)
     keys = jax.random.split(key, DEPTH + 1)
     draw = functools.partial(
-        draw_weight, drawn.law, shape=(WIDTH, WIDTH), dtype=jnp.float32, gain=drawn.sigma_w
+        draw_weight,
+        drawn.distribution,
+        shape=(WIDTH, WIDTH),
+        dtype=jnp.float32,
+        gain=drawn.sigma_w,
     )
     weights = jax.lax.map(lambda k: draw(key=k), keys[1:])
     return Params(weights, jaxinit.xavier_normal(keys[0], (WIDTH, 10), jnp.float32))

@@ -44,9 +44,9 @@ from jaxinit.models.materialize import materialize as materialize
 from jaxinit.models.plan import Plan as Plan
 from jaxinit.models.plan import keep as keep
 from jaxinit.models.plan import plan as plan
-from jaxinit.models.trace.entry import trace_params as trace_params
-from jaxinit.models.use import ParamUse as ParamUse
-from jaxinit.models.use import Uses as Uses
 from jaxinit.models.wrappers import per_slice as per_slice
+from jaxinit.trace.entry import trace_params as trace_params
+from jaxinit.trace.use import ParamUse as ParamUse
+from jaxinit.trace.use import Uses as Uses
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """One compiled program for every random array: plan, then execute.
 
-A program depends on the law, the shape, the dtype and the placement. Location and scale are
-arguments of it, so that all initializers of one law share it.
+A program depends on the distribution, the shape, the dtype and the placement. Location and
+scale are arguments of it, so that all initializers of one distribution share it.
 """
 
 import dataclasses
@@ -15,24 +15,24 @@ import numpy as np
 from jax import lax
 from jax.sharding import AxisType, NamedSharding
 
-from jaxinit import _deviates
+from jaxinit import _samples
+from jaxinit._bits import random_bits
 from jaxinit._checks import mesh_context, value_error
-from jaxinit._deviates import Interval, bounded_normal
+from jaxinit._samples import Interval, bounded_normal
 from jaxinit._types import Key, OutSharding
-from jaxinit._words import random_words
 
-Law = Literal["uniform", "normal", "truncated_normal"]
-LAWS: tuple[Law, ...] = ("uniform", "normal", "truncated_normal")
+Distribution = Literal["uniform", "normal", "truncated_normal"]
+DISTRIBUTIONS: tuple[Distribution, ...] = ("uniform", "normal", "truncated_normal")
 
 _REAL = {
-    "uniform": _deviates.uniform,
-    "normal": _deviates.normal,
-    "truncated_normal": _deviates.truncated_normal,
+    "uniform": _samples.uniform,
+    "normal": _samples.normal,
+    "truncated_normal": _samples.truncated_normal,
 }
 _COMPLEX = {
-    "uniform": _deviates.complex_uniform,
-    "normal": _deviates.complex_normal,
-    "truncated_normal": _deviates.complex_truncated_normal,
+    "uniform": _samples.complex_uniform,
+    "normal": _samples.complex_normal,
+    "truncated_normal": _samples.complex_truncated_normal,
 }
 UNIFORM_LIMIT = math.sqrt(3)
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -65,13 +65,14 @@ class Draw:
     """What a compiled program draws.
 
     Attributes:
-        law: The law of the deviates; of variance 1 but for the real uniform's 1/3.
+        distribution: The distribution of the samples; of variance 1 but for the real
+            uniform's 1/3.
         shape: Axis lengths of the result.
         dtype: Dtype of the result, real or complex.
         sharding: Placement of the result, or None.
     """
 
-    law: Law
+    distribution: Distribution
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     sharding: OutSharding = None
@@ -97,14 +98,14 @@ class Draw:
         if self.is_complex:
             return {
                 "uniform": math.sqrt(2),
-                "normal": _deviates.NORMAL_LIMIT[self.bits],
-                "truncated_normal": 2 / _deviates.DISC_TRUNCATED_STD,
-            }[self.law]
+                "normal": _samples.NORMAL_LIMIT[self.bits],
+                "truncated_normal": 2 / _samples.DISC_TRUNCATED_STD,
+            }[self.distribution]
         return {
             "uniform": UNIFORM_LIMIT,
-            "normal": _deviates.NORMAL_LIMIT[self.bits],
-            "truncated_normal": _deviates.TRUNCATED_LIMIT,
-        }[self.law]
+            "normal": _samples.NORMAL_LIMIT[self.bits],
+            "truncated_normal": _samples.TRUNCATED_LIMIT,
+        }[self.distribution]
 
 
 def check_scale(
@@ -119,7 +120,7 @@ def check_scale(
     Args:
         where: Name of the function that the error is to name.
         draw: The draw that is to be made.
-        shift: Location of the law.
+        shift: Location of the distribution.
         std: Its standard deviation. 0 is fine.
         limit: The largest distance from ``shift``, in units of ``std``.
     """
@@ -146,15 +147,16 @@ def execute(
     limits: tuple[float | jax.Array, float | jax.Array] | None = None,
     interval: Interval | None = None,
 ) -> jax.Array:
-    """Return ``shift + scale * deviate``, rounded once to the dtype of the draw.
+    """Return ``shift + scale * sample``, rounded once to the dtype of the draw.
 
     Args:
         draw: The plan.
         key: One typed key.
         shift: Location.
-        scale: Factor on the deviate.
+        scale: Factor on the sample.
         limits: Values that no result is to pass by a rounding error, or None.
-        interval: The piece of the normal law that is drawn from; None for the plan's law.
+        interval: The piece of the normal distribution that is drawn from; None for the
+            plan's distribution.
 
     Returns:
         The array.
@@ -180,15 +182,15 @@ def _program(
         interval: Interval | None,
     ) -> jax.Array:
         if draw.is_complex:
-            words = random_words(key, draw.shape, draw.bits, 2)
-            real, imag = _COMPLEX[draw.law](*words)
+            words = random_bits(key, draw.shape, draw.bits, 2)
+            real, imag = _COMPLEX[draw.distribution](*words)
             return lax.complex(shift + scale * real, scale * imag)
-        (words,) = random_words(key, draw.shape, draw.bits, 1)
+        (words,) = random_bits(key, draw.shape, draw.bits, 1)
         if interval is None:
-            deviate = _REAL[draw.law](words)
+            sample = _REAL[draw.distribution](words)
         else:
-            deviate = bounded_normal(words, interval)
-        result = shift + scale * deviate
+            sample = bounded_normal(words, interval)
+        result = shift + scale * sample
         if limits is not None:
             result = jnp.clip(result, *limits)
         return result.astype(draw.dtype)

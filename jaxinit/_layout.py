@@ -108,8 +108,8 @@ def resolve_layout(
     """Return the layout of a weight of that shape, checked against its rank."""
     if layout is None:
         advice = (
-            "For a bias use zeros, or a plain law with an explicit std; to scale by the "
-            "weight's fans pass layout=Fans(fan_in, fan_out)."
+            "For a bias use zeros, or a plain distribution with an explicit std; to "
+            "scale by the weight's fans pass layout=Fans(fan_in, fan_out)."
         )
         check_rank(where, shape, 2, advice)
         return default_layout(len(shape))

@@ -13,23 +13,23 @@ import numpy as np
 
 from jaxinit.models.command import audit_command
 from jaxinit.models.load import load_model
-from jaxinit.signal.advice import recommend
-from jaxinit.signal.experiment import Study
-from jaxinit.signal.network import KINDS
-from jaxinit.signal.optional import MissingPackageError, has, need
-from jaxinit.signal.phase import phase_diagram, phases_to_json
-from jaxinit.signal.plot import plot_models, plot_phases, plot_study
-from jaxinit.signal.real import prepare
-from jaxinit.signal.result import Prediction
-from jaxinit.signal.saved import Progress, run_models, run_studies
-from jaxinit.signal.table import (
+from jaxinit.signal.recommend import recommend
+from jaxinit.signal.report.optional import MissingPackageError, has, need
+from jaxinit.signal.report.plot import plot_models, plot_phases, plot_study
+from jaxinit.signal.report.table import (
     model_table,
     phase_table,
     print_table,
     recommendation_table,
     study_table,
 )
-from jaxinit.signal.theory import predict
+from jaxinit.signal.studies.model_study import prepare
+from jaxinit.signal.studies.network import KINDS
+from jaxinit.signal.studies.prediction import predict
+from jaxinit.signal.studies.result import Prediction
+from jaxinit.signal.studies.resume import Progress, run_models, run_studies
+from jaxinit.signal.studies.study import Study
+from jaxinit.signal.theory.phase import phase_diagram, phases_to_json
 
 Arguments = argparse.Namespace
 

@@ -16,9 +16,9 @@ except ModuleNotFoundError as error:  # say what to install, not only what is mi
 import jax
 
 from jaxinit._checks import type_error, value_error
+from jaxinit._paths import path_text
 from jaxinit._types import Initializer, Key
 from jaxinit.models.initialize import OutShardings, initialize
-from jaxinit.models.paths import path_text
 from jaxinit.models.plan import Rule, keep
 
 Fields = Mapping[str, Initializer]

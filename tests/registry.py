@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 import jaxinit
-from tests.laws import NORMAL, TRUNCATED, UNIFORM, Law
+from tests.distributions import NORMAL, TRUNCATED, UNIFORM, Distribution
 
 Draw = Callable[..., jax.Array]
 
@@ -36,7 +36,7 @@ class Case:
         name: Name in jaxinit.
         options: Options to bind.
         shape: A shape that suits it.
-        law: Law of the values over ``std``; None if they are not independent draws.
+        distribution: Distribution of the values over ``std``; None if they are not independent draws.
         std: Standard deviation on ``shape``.
         mean: Mean.
         numbers: Options that may be traced.
@@ -48,7 +48,7 @@ class Case:
     name: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     shape: tuple[int, ...] = (64, 96)
-    law: Law | None = None
+    distribution: Distribution | None = None
     std: float = 1.0
     mean: float = 0.0
     numbers: tuple[str, ...] = ()
@@ -64,8 +64,15 @@ class Case:
 
 def _scaled(prefix: str, std: float, *numbers: str) -> list[Case]:
     return [
-        Case(f"{prefix}_{law_name}", {}, (64, 96), law, std, numbers=numbers)
-        for law_name, law in (
+        Case(
+            f"{prefix}_{distribution_name}",
+            {},
+            (64, 96),
+            distribution,
+            std,
+            numbers=numbers,
+        )
+        for distribution_name, distribution in (
             ("uniform", UNIFORM),
             ("normal", NORMAL),
             ("truncated_normal", TRUNCATED),
@@ -82,16 +89,16 @@ CASES = [
     Case(
         "uniform",
         {"low": -2.0, "high": 2.0},
-        law=UNIFORM,
+        distribution=UNIFORM,
         std=2 / math.sqrt(3),
         numbers=("low", "high"),
         complex=False,
     ),
-    Case("normal", {"std": 1.5}, law=NORMAL, std=1.5, numbers=("mean", "std")),
+    Case("normal", {"std": 1.5}, distribution=NORMAL, std=1.5, numbers=("mean", "std")),
     Case(
         "truncated_normal",
         {},
-        law=TRUNCATED,
+        distribution=TRUNCATED,
         std=0.8796256610342397504,
         numbers=("mean", "std", "low", "high"),
         complex=False,
@@ -99,7 +106,7 @@ CASES = [
     Case(
         "variance_scaling",
         {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"},
-        law=UNIFORM,
+        distribution=UNIFORM,
         std=math.sqrt(2 / 96),
         numbers=("scale",),
     ),
@@ -118,5 +125,5 @@ CASES = [
 ]
 BY_NAME = {case.name: case for case in CASES}
 RANDOM = [case for case in CASES if case.random]
-LAWFUL = [case for case in CASES if case.law is not None]
+LAWFUL = [case for case in CASES if case.distribution is not None]
 ELEMENTWISE = [case for case in CASES if case.elementwise]

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from jaxinit import cli
-from jaxinit.signal import gangs, optional
+from jaxinit.signal.report import optional
+from jaxinit.signal.studies import batched_runs
 
 SMALL = ["--depth", "6", "--width", "16", "--seeds", "3", "--plain"]
 
@@ -34,9 +35,9 @@ def test_an_interrupted_study_goes_on(tmp_path, capsys, monkeypatch):
     assert run(*args, *SMALL) == 0
     first = json.loads(out.with_suffix(".json").read_text())["results"][0]["values"]
     calls = []
-    real = gangs.run_seeds
+    real = batched_runs.run_seeds
     monkeypatch.setattr(
-        gangs, "run_seeds", lambda *a, **k: calls.append(1) or real(*a, **k)
+        batched_runs, "run_seeds", lambda *a, **k: calls.append(1) or real(*a, **k)
     )
     assert run(*args, *SMALL) == 0
     assert not calls
@@ -63,7 +64,7 @@ def test_what_was_done_before_an_interruption_is_kept(tmp_path, capsys, monkeypa
         "--out",
         str(out),
     )
-    real, calls = gangs.run_seeds, []
+    real, calls = batched_runs.run_seeds, []
 
     def stop(*arguments, **options):
         calls.append(1)
@@ -71,7 +72,7 @@ def test_what_was_done_before_an_interruption_is_kept(tmp_path, capsys, monkeypa
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(gangs, "run_seeds", stop)
+    monkeypatch.setattr(batched_runs, "run_seeds", stop)
     assert run(*args, *SMALL) == 130
     (kept,) = json.loads(out.with_suffix(".json").read_text())["results"]
     assert kept["label"] == "tanh, xavier_normal"
@@ -165,7 +166,7 @@ def test_bad_options_give_one_line_and_status_2(
 def test_without_optional_packages(tmp_path, capsys, monkeypatch):
     for module in (cli, optional):
         monkeypatch.setattr(module, "has", lambda _name: False)
-    from jaxinit.signal import table
+    from jaxinit.signal.report import table
 
     monkeypatch.setattr(table, "has", lambda _name: False)
     monkeypatch.chdir(tmp_path)

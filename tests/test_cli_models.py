@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jaxinit import cli
-from jaxinit.signal import real
-from jaxinit.signal.result import Result
+from jaxinit.signal.studies import model_study as real
+from jaxinit.signal.studies.result import Result
 
 MODELS = """
 import jax, jax.numpy as jnp

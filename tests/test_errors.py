@@ -143,12 +143,12 @@ ERRORS: list[tuple[str, type[Exception], str]] = [
     (
         "truncated_normal(K, (3,), low=11, high=12)",
         ValueError,
-        "truncated_normal: the bounds must come within 10 std of the mean; got low=11, high=12 for mean=0, std=1. No value of that law lies between them.",
+        "truncated_normal: the bounds must come within 10 std of the mean; got low=11, high=12 for mean=0, std=1. No value of that distribution lies between them.",
     ),
     (
         "xavier_normal(K, (3,))",
         ValueError,
-        "xavier_normal: shape needs at least 2 axes; got shape=(3,). For a bias use zeros, or a plain law with an explicit std; to scale by the weight's fans pass layout=Fans(fan_in, fan_out).",
+        "xavier_normal: shape needs at least 2 axes; got shape=(3,). For a bias use zeros, or a plain distribution with an explicit std; to scale by the weight's fans pass layout=Fans(fan_in, fan_out).",
     ),
     (
         "xavier_normal(K, (3, 4), gain=-1)",
@@ -263,7 +263,7 @@ ERRORS: list[tuple[str, type[Exception], str]] = [
     (
         "orthogonal(K, (3,))",
         ValueError,
-        "orthogonal: shape needs at least 2 axes; got shape=(3,). For a bias use zeros, or a plain law with an explicit std; to scale by the weight's fans pass layout=Fans(fan_in, fan_out).",
+        "orthogonal: shape needs at least 2 axes; got shape=(3,). For a bias use zeros, or a plain distribution with an explicit std; to scale by the weight's fans pass layout=Fans(fan_in, fan_out).",
     ),
     (
         'orthogonal(K, (3, 4), layout="BO")',
@@ -313,7 +313,7 @@ ERRORS: list[tuple[str, type[Exception], str]] = [
     (
         "sparse(K, (3,), sparsity=0.5)",
         ValueError,
-        "sparse: shape needs at least 2 axes; got shape=(3,). For a bias use zeros, or a plain law with an explicit std; to scale by the weight's fans pass layout=Fans(fan_in, fan_out).",
+        "sparse: shape needs at least 2 axes; got shape=(3,). For a bias use zeros, or a plain distribution with an explicit std; to scale by the weight's fans pass layout=Fans(fan_in, fan_out).",
     ),
     (
         'get("kaiming")',

@@ -15,7 +15,13 @@ import numpy as np
 import pytest
 
 import jaxinit
-from jaxinit.asserts import Law, assert_array, assert_law, assert_orthogonal, assert_tree
+from jaxinit.asserts import (
+    Distribution,
+    assert_array,
+    assert_distribution,
+    assert_orthogonal,
+    assert_tree,
+)
 
 KEY = jax.random.key(7)
 
@@ -25,14 +31,16 @@ def ones(*shape: int) -> jax.Array:
 
 
 def held(
-    kernel: jax.Array, shape: tuple[int, ...], std: float, law: str = "normal"
+    kernel: jax.Array, shape: tuple[int, ...], std: float, distribution: str = "normal"
 ) -> None:
-    """Assert shape and law, and that the draw is large enough to show 20 %."""
+    """Assert shape and distribution, and that the draw is large enough to show 20 %."""
     assert_array(kernel, shape, np.float32)
-    assert_law(kernel, Law(std, distribution=law))
+    assert_distribution(kernel, Distribution(std, distribution=distribution))
     for wrong in (0.8, 1.25):
         with pytest.raises(AssertionError):
-            assert_law(kernel, Law(wrong * std, distribution=law))
+            assert_distribution(
+                kernel, Distribution(wrong * std, distribution=distribution)
+            )
 
 
 # --- Flax linen -------------------------------------------------------------------------
@@ -49,7 +57,7 @@ def test_linen_dense() -> None:
     x = ones(5, 200)
     params = jax.jit(layer.init)(KEY, x)["params"]
     held(params["kernel"], (200, 300), (2 / 200) ** 0.5)
-    assert_tree(params["bias"], Law(0.0))
+    assert_tree(params["bias"], Distribution(0.0))
     assert jax.jit(layer.apply)({"params": params}, x).shape == (5, 300)
 
 
@@ -58,7 +66,7 @@ def test_linen_dense_in_bfloat16() -> None:
     layer = nn.Dense(512, kernel_init=jaxinit.xavier_uniform, param_dtype=jnp.bfloat16)
     kernel = layer.init(KEY, jnp.ones((1, 512), jnp.bfloat16))["params"]["kernel"]
     assert_array(kernel, (512, 512), jnp.bfloat16)
-    assert_law(kernel, Law(512**-0.5, distribution="uniform"))
+    assert_distribution(kernel, Distribution(512**-0.5, distribution="uniform"))
 
 
 @pytest.mark.parametrize("groups", [1, 4])
@@ -159,7 +167,7 @@ def test_haiku() -> None:
     x = ones(2, 6, 6, 16)
     params = jax.jit(net.init)(KEY, x)
     held(params["conv2_d"]["w"], (3, 3, 16, 32), (2 / 144) ** 0.5)
-    assert_tree(params["conv2_d"]["b"], Law(0.0))
+    assert_tree(params["conv2_d"]["b"], Distribution(0.0))
     held(params["conv2_d_transpose"]["w"], (3, 3, 8, 32), (2 / (9 * 32)) ** 0.5)
     held(params["linear"]["w"], (288, 200), (2 / 488) ** 0.5, "uniform")
     assert jax.jit(net.apply)(params, KEY, x).shape == (2, 200)
@@ -179,7 +187,7 @@ def test_haiku_with_a_legacy_key_and_another_dtype() -> None:
     net = hk.transform(forward)
     params = net.init(jax.random.PRNGKey(0))["~"]
     assert_array(params["a"], (64, 64), jnp.bfloat16)
-    assert_law(params["a"], Law(1.0))
+    assert_distribution(params["a"], Distribution(1.0))
     assert float(jnp.abs(params["a"] - params["b"]).max()) > 1  # one key each
 
 

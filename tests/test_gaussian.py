@@ -67,8 +67,8 @@ def test_correlated_box(bound):
     """E f'(u) f'(v) of a clip is the probability that both lie inside."""
     stats = pytest.importorskip("scipy.stats")
     spread = 0.81 * np.array([[1.0, 0.83], [0.83, 1.0]])
-    law = stats.multivariate_normal([0, 0], spread, abseps=1e-12, releps=1e-12)
-    inside = law.cdf([bound] * 2, lower_limit=[-bound] * 2)
+    distribution = stats.multivariate_normal([0, 0], spread, abseps=1e-12, releps=1e-12)
+    inside = distribution.cdf([bound] * 2, lower_limit=[-bound] * 2)
     got = correlated(resolve(lambda x: jnp.clip(x, -bound, bound)), 0.81, 0.83)[1]
     np.testing.assert_allclose(got, inside, atol=1e-10)
 

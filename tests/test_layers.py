@@ -15,29 +15,37 @@ FLOORS = {
     "_layout": 2,
     "_activations": 2,
     "_gaussian": 2,
-    "_words": 2,
+    "_bits": 2,
+    "_paths": 2,
+    "_table": 1,
+    "_jaxpr": 2,
     "_gains": 3,
-    "_deviates": 3,
+    "_samples": 3,
     "_draw": 3,
     "initializers": 4,
+    "trace": 5,
     "asserts": 5,
-    "models": 5,
-    "signal": 6,
+    "models": 6,
+    "presets": 6,
     "replay": 6,
-    "flax": 6,
-    "haiku": 6,
-    "equinox": 6,
-    "cli": 7,
-    "__main__": 8,
-    "__init__": 9,
+    "signal": 7,
+    "flax": 7,
+    "haiku": 7,
+    "equinox": 7,
+    "keras": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 10,
 }
-WALLS = {
-    ("signal", "replay"),
-    ("replay", "signal"),
-    ("models", "signal"),
-    ("models", "replay"),
+WALLS = {("signal", "replay")}
+WITHIN = {
+    "_samples": 0,
+    "_draw": 1,
+    "_activations": 0,
+    "_gaussian": 0,
+    "presets": 1,
+    "_paths": 0,
 }
-WITHIN = {"_deviates": 0, "_draw": 1, "_activations": 0, "_gaussian": 0}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

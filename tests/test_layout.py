@@ -109,7 +109,7 @@ ERRORS = [
     (
         lambda: compute_fans((3,)),
         "compute_fans: shape needs at least 2 axes; got shape=(3,). For a bias use zeros, or a "
-        "plain law with an explicit std; to scale by the weight's fans pass "
+        "plain distribution with an explicit std; to scale by the weight's fans pass "
         "layout=Fans(fan_in, fan_out).",
     ),
     (

@@ -8,12 +8,12 @@ reject weights that are right.
 """
 
 from jaxinit.asserts._arrays import assert_array as assert_array
-from jaxinit.asserts._arrays import assert_law as assert_law
+from jaxinit.asserts._arrays import assert_distribution as assert_distribution
 from jaxinit.asserts._arrays import assert_mean as assert_mean
 from jaxinit.asserts._arrays import assert_variance as assert_variance
-from jaxinit.asserts._laws import Law as Law
-from jaxinit.asserts._laws import mean_limits as mean_limits
-from jaxinit.asserts._laws import variance_limits as variance_limits
+from jaxinit.asserts._distributions import Distribution as Distribution
+from jaxinit.asserts._distributions import mean_limits as mean_limits
+from jaxinit.asserts._distributions import variance_limits as variance_limits
 from jaxinit.asserts._matrices import Orthogonal as Orthogonal
 from jaxinit.asserts._matrices import assert_orthogonal as assert_orthogonal
 from jaxinit.asserts._trees import assert_tree as assert_tree

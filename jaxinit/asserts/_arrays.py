@@ -1,4 +1,4 @@
-"""Assertions on one array: its form, its mean, its variance, its whole law."""
+"""Assertions on one array: its form, its mean, its variance, its whole distribution."""
 
 import math
 from typing import Any
@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxinit import _checks
 from jaxinit._types import DTypeLike
-from jaxinit.asserts._laws import (
-    Law,
+from jaxinit.asserts._distributions import (
+    Distribution,
     check_alpha,
     check_known,
     mean_limits,
@@ -62,10 +62,11 @@ def assert_mean(
 
     Args:
         x: One or more independent draws, of any shape and float or complex dtype.
-        mean: The mean of the law, before rounding to the dtype.
-        std: Its standard deviation, as in :class:`Law`; at 0 every value is the mean.
+        mean: The mean of the distribution, before rounding to the dtype.
+        std: Its standard deviation, as in :class:`Distribution`; at 0 every value is the
+            mean.
         distribution: ``"normal"``, ``"uniform"``, ``"truncated_normal"``, ``"other"``.
-        kurtosis: Of an ``"other"`` law.
+        kurtosis: Of an ``"other"`` distribution.
         alpha: Probability, at most, that draws which are right are rejected.
 
     Raises:
@@ -81,8 +82,9 @@ def assert_mean(
     """
     where = "assert_mean"
     check_array(where, x)
-    law = Law(std, mean, distribution, kurtosis)
-    settle(where, _mean(x, measure(where, x, law), law, check_alpha(where, alpha)))
+    expected = Distribution(std, mean, distribution, kurtosis)
+    got = measure(where, x, expected)
+    settle(where, _mean(x, got, expected, check_alpha(where, alpha)))
 
 
 def assert_variance(
@@ -103,11 +105,11 @@ def assert_variance(
 
     Args:
         x: One or more independent draws, of any shape and float or complex dtype.
-        variance: The variance of the law, before rounding to the dtype; at 0 every value is
-            the mean.
+        variance: The variance of the distribution, before rounding to the dtype; at 0
+            every value is the mean.
         mean: Its mean.
         distribution: ``"normal"``, ``"uniform"``, ``"truncated_normal"``, ``"other"``.
-        kurtosis: Of an ``"other"`` law.
+        kurtosis: Of an ``"other"`` distribution.
         alpha: Probability, at most, that draws which are right are rejected.
 
     Raises:
@@ -123,25 +125,24 @@ def assert_variance(
     """
     where = "assert_variance"
     check_array(where, x)
-    law = Law(
-        math.sqrt(check_known(where, "variance", variance, 0.0)),
-        mean,
-        distribution,
-        kurtosis,
-    )
-    settle(where, _variance(x, measure(where, x, law), law, check_alpha(where, alpha)))
+    std = math.sqrt(check_known(where, "variance", variance, 0.0))
+    expected = Distribution(std, mean, distribution, kurtosis)
+    got = measure(where, x, expected)
+    settle(where, _variance(x, got, expected, check_alpha(where, alpha)))
 
 
-def assert_law(x: Array, law: Law, *, alpha: float = 1e-9) -> None:
-    """Assert that an array can have been drawn from this law.
+def assert_distribution(
+    x: Array, distribution: Distribution, *, alpha: float = 1e-9
+) -> None:
+    """Assert that an array can have been drawn from this distribution.
 
-    Every value is finite, none is farther from the mean than a uniform or truncated law
-    reaches, and mean and variance are within their limits at ``alpha / 2`` each. With
-    ``std=0``, every value is the mean itself.
+    Every value is finite, none is farther from the mean than a uniform or truncated
+    distribution reaches, and mean and variance are within their limits at ``alpha / 2``
+    each. With ``std=0``, every value is the mean itself.
 
     Args:
         x: One or more independent draws, of any shape and float or complex dtype.
-        law: The law before rounding to the dtype.
+        distribution: The distribution before rounding to the dtype.
         alpha: Probability, at most, that draws which are right are rejected.
 
     Raises:
@@ -153,11 +154,12 @@ def assert_law(x: Array, law: Law, *, alpha: float = 1e-9) -> None:
         >>> import jax
         >>> from jaxinit import asserts
         >>> x = jax.random.uniform(jax.random.key(0), (256, 256), minval=-1.0)
-        >>> asserts.assert_law(x, asserts.Law(std=3**-0.5, distribution="uniform"))
+        >>> asserts.assert_distribution(x, asserts.Distribution(std=3**-0.5,
+        distribution="uniform"))
     """
-    where = "assert_law"
+    where = "assert_distribution"
     check_array(where, x)
-    settle(where, of_law(where, x, law, check_alpha(where, alpha)))
+    settle(where, of_distribution(where, x, distribution, check_alpha(where, alpha)))
 
 
 def check_array(where: str, x: Any) -> None:
@@ -188,71 +190,84 @@ def form(
     return findings
 
 
-def of_law(where: str, x: Array, law: Law, alpha: float) -> list[Finding]:
+def of_distribution(
+    where: str, x: Array, distribution: Distribution, alpha: float
+) -> list[Finding]:
     """Return the findings on range, mean and variance; NaN fails each of them."""
-    got = measure(where, x, law)
-    if law.std == 0:
-        return _constant(x, got, law)
+    got = measure(where, x, distribution)
+    if distribution.std == 0:
+        return _constant(x, got, distribution)
     findings = [
-        *_mean(x, got, law, alpha / 2),
-        *_variance(x, got, law, alpha / 2),
+        *_mean(x, got, distribution, alpha / 2),
+        *_variance(x, got, distribution, alpha / 2),
     ]
-    reach = law.radius(is_complex=jnp.issubdtype(x.dtype, np.complexfloating))
+    reach = distribution.radius(is_complex=jnp.issubdtype(x.dtype, np.complexfloating))
     if math.isfinite(reach):
-        edge = np.asarray([law.mean - reach * law.std, law.mean + reach * law.std])
+        edge = np.asarray([
+            distribution.mean - reach * distribution.std,
+            distribution.mean + reach * distribution.std,
+        ])
         if x.dtype.name in _checks.NARROW_FLOATS:  # rounding keeps the order
             edge = edge.astype(x.dtype).astype(np.float64)
-        most = float(np.max(np.abs(edge - law.mean))) / law.std
+        most = float(np.max(np.abs(edge - distribution.mean))) / distribution.std
         rule = (
             f"no value may be farther than {most:.6g} standard deviations from the mean"
-            f" ({_described(x, law)})"
+            f" ({_described(x, distribution)})"
         )
         ok = got.radius <= most * (1 + got.slack)
         findings.append(Finding(ok, rule, {"farthest": got.radius}))
     return findings
 
 
-def _constant(x: Array, got: Measured, law: Law) -> list[Finding]:
-    ok = (x == np.asarray(law.mean).astype(x.dtype)).all()
-    rule = f"every value must be {law.mean:g} in {x.dtype.name}"
+def _constant(x: Array, got: Measured, distribution: Distribution) -> list[Finding]:
+    ok = (x == np.asarray(distribution.mean).astype(x.dtype)).all()
+    rule = f"every value must be {distribution.mean:g} in {x.dtype.name}"
     return [Finding(ok, rule, {"largest_difference": got.radius})]
 
 
-def _mean(x: Array, got: Measured, law: Law, alpha: float) -> list[Finding]:
-    if law.std == 0:
-        return _constant(x, got, law)
-    low, high = mean_limits(law, x.size, dtype=x.dtype, alpha=alpha)
-    low, high = low - got.slack * law.std, high + got.slack * law.std
+def _mean(
+    x: Array, got: Measured, distribution: Distribution, alpha: float
+) -> list[Finding]:
+    if distribution.std == 0:
+        return _constant(x, got, distribution)
+    low, high = mean_limits(distribution, x.size, dtype=x.dtype, alpha=alpha)
+    low, high = low - got.slack * distribution.std, high + got.slack * distribution.std
     if jnp.issubdtype(x.dtype, np.complexfloating):
         most = (high - low) / 2
-        ok = got.shift * law.std <= most
-        rule = f"the mean must be within {most:.6g} of {law.mean:g}"
-        values = {"distance": got.shift * law.std}
+        ok = got.shift * distribution.std <= most
+        rule = f"the mean must be within {most:.6g} of {distribution.mean:g}"
+        values = {"distance": got.shift * distribution.std}
     else:
-        mean = law.mean + got.shift * law.std
+        mean = distribution.mean + got.shift * distribution.std
         ok = (mean >= low) & (mean <= high)
         rule = f"the mean must be in [{low:.6g}, {high:.6g}]"
         values = {"mean": mean}
-    rule += f" (expected {law.mean:g}, {_described(x, law)}, n={x.size}, alpha={alpha:g})"
+    described = _described(x, distribution)
+    rule += f" (expected {distribution.mean:g}, {described}, n={x.size}, alpha={alpha:g})"
     return [Finding(ok, rule, values)]
 
 
-def _variance(x: Array, got: Measured, law: Law, alpha: float) -> list[Finding]:
-    if law.std == 0:
-        return _constant(x, got, law)
-    low, high = variance_limits(law, x.size, dtype=x.dtype, alpha=alpha)
-    margin = got.slack * law.std
+def _variance(
+    x: Array, got: Measured, distribution: Distribution, alpha: float
+) -> list[Finding]:
+    if distribution.std == 0:
+        return _constant(x, got, distribution)
+    low, high = variance_limits(distribution, x.size, dtype=x.dtype, alpha=alpha)
+    margin = got.slack * distribution.std
     low = max(0.0, math.sqrt(low) - margin) ** 2
     high = (math.sqrt(high) + margin) ** 2
-    variance = got.square * law.std**2
+    variance = got.square * distribution.std**2
     rule = (
-        f"the variance must be in [{low:.6g}, {high:.6g}] (expected {law.std**2:.6g},"
-        f" {_described(x, law)}, n={x.size}, alpha={alpha:g})"
+        f"the variance must be in [{low:.6g}, {high:.6g}]"
+        f" (expected {distribution.std**2:.6g},"
+        f" {_described(x, distribution)}, n={x.size}, alpha={alpha:g})"
     )
     ok = (variance >= low) & (variance <= high)
     return [Finding(ok, rule, {"variance": variance})]
 
 
-def _described(x: Array, law: Law) -> str:
-    kurtosis = "" if law.kurtosis is None else f" of kurtosis {law.kurtosis:g}"
-    return f"{law.distribution} law{kurtosis} in {x.dtype.name}"
+def _described(x: Array, distribution: Distribution) -> str:
+    name, kurtosis = distribution.distribution, ""
+    if distribution.kurtosis is not None:
+        kurtosis = f" of kurtosis {distribution.kurtosis:g}"
+    return f"{name} distribution{kurtosis} in {x.dtype.name}"

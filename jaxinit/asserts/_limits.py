@@ -9,14 +9,14 @@ import math
 import numpy as np
 
 Atoms = tuple[np.ndarray, np.ndarray]
-"""Values, and their probabilities, of a discrete law (or of a quadrature)."""
+"""Values, and their probabilities, of a discrete distribution (or of a quadrature)."""
 
 
 def upper_limit(atoms: Atoms, rate: float) -> float:
     """Return the limit that the mean of n draws passes with probability e^(-n rate).
 
     Args:
-        atoms: The law of one draw.
+        atoms: The distribution of one draw.
         rate: ``log(1 / probability) / n``.
 
     Returns:
@@ -53,7 +53,7 @@ def lower_limit(atoms: Atoms, rate: float) -> float:
 
 
 def gamma_limits(shape: float, rate: float) -> tuple[float, float]:
-    """Return both limits for a gamma law of mean 1: the squares of normal draws.
+    """Return both limits for a gamma distribution of mean 1: the squares of normal draws.
 
     Args:
         shape: 1/2 for the square of a normal draw, 1 for a complex one.

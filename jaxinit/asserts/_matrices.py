@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxinit import _checks
 from jaxinit.asserts._arrays import check_array
-from jaxinit.asserts._laws import check_float, widened
+from jaxinit.asserts._distributions import check_float, widened
 from jaxinit.asserts._moments import Array
 from jaxinit.asserts._report import Finding, Value, settle
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit import _checks
-from jaxinit.asserts._laws import Law, check_float, widened
+from jaxinit.asserts._distributions import Distribution, check_float, widened
 from jaxinit.asserts._report import Value
 
 Array = jax.Array | np.ndarray
@@ -19,7 +19,7 @@ _CHUNK = 2**20  # elements widened to float64 at a time
 
 @dataclass(frozen=True)
 class Measured:
-    """Sample moments about the mean of the law, in units of its standard deviation.
+    """Sample moments about the distribution's mean, in units of its standard deviation.
 
     Attributes:
         shift: Mean of ``x - mean``; for complex ``x`` its modulus.
@@ -34,7 +34,7 @@ class Measured:
     slack: float
 
 
-def measure(where: str, x: Array, law: Law) -> Measured:
+def measure(where: str, x: Array, distribution: Distribution) -> Measured:
     """Return the moments of an array of at least one float or complex number."""
     check_float(where, "x", x.dtype)
     if x.size == 0:
@@ -42,29 +42,31 @@ def measure(where: str, x: Array, law: Law) -> Measured:
         advice = "Without a draw there is nothing to test."
         _checks.value_error(where, rule, f"x of shape {x.shape}", advice)
     if isinstance(x, jax.Array) and _checks.is_traced(x):
-        return _traced(x, law)
-    return _on_host(np.asarray(x), law)
+        return _traced(x, distribution)
+    return _on_host(np.asarray(x), distribution)
 
 
-def _on_host(x: np.ndarray, law: Law) -> Measured:
+def _on_host(x: np.ndarray, distribution: Distribution) -> Measured:
     flat = x.reshape(-1)
     is_complex = jnp.issubdtype(x.dtype, np.complexfloating)
     wide = np.complex128 if is_complex else np.float64
     total, square, radius = 0.0, 0.0, 0.0
     for start in range(0, flat.size, _CHUNK):
-        z = (flat[start : start + _CHUNK].astype(wide) - law.mean) / (law.std or 1.0)
+        z = (flat[start : start + _CHUNK].astype(wide) - distribution.mean) / (
+            distribution.std or 1.0
+        )
         squares = z.real**2 + z.imag**2
         total += z.sum()
         square += squares.sum()
         radius = np.maximum(radius, np.sqrt(squares.max()))  # np.maximum keeps NaN
     shift = total / x.size
     shift = abs(shift) if is_complex else shift
-    return Measured(shift, square / x.size, radius, _slack(x.dtype, law))
+    return Measured(shift, square / x.size, radius, _slack(x.dtype, distribution))
 
 
-def _traced(x: jax.Array, law: Law) -> Measured:
+def _traced(x: jax.Array, distribution: Distribution) -> Measured:
     wide = widened(x.dtype)
-    z = (x.astype(wide) - law.mean) / (law.std or 1.0)
+    z = (x.astype(wide) - distribution.mean) / (distribution.std or 1.0)
     is_complex = jnp.issubdtype(x.dtype, np.complexfloating)
     squares = jnp.square(z.real) + jnp.square(z.imag) if is_complex else jnp.square(z)
     shift = _sum(z) / x.size
@@ -72,14 +74,16 @@ def _traced(x: jax.Array, law: Law) -> Measured:
     levels = math.ceil(math.log(x.size + 1, _FOLD)) + x.ndim
     sums = levels * _FOLD / 2 * float(jnp.finfo(wide).eps)
     radius = jnp.sqrt(jnp.max(squares))
-    return Measured(shift, _sum(squares) / x.size, radius, _slack(x.dtype, law) + sums)
+    return Measured(
+        shift, _sum(squares) / x.size, radius, _slack(x.dtype, distribution) + sums
+    )
 
 
-def _slack(dtype: np.dtype, law: Law) -> float:
+def _slack(dtype: np.dtype, distribution: Distribution) -> float:
     """Return what a few roundings in the dtype that draws are made in can shift."""
     is_wide = dtype.name in ("float64", "complex128")
     eps = float(np.finfo(np.float64 if is_wide else np.float32).eps)
-    return 8 * eps * (1 + abs(law.mean) / (law.std or 1.0))
+    return 8 * eps * (1 + abs(distribution.mean) / (distribution.std or 1.0))
 
 
 def _sum(values: jax.Array) -> jax.Array:

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 
 from jaxinit import _checks
-from jaxinit.asserts._arrays import check_array, form, of_law
-from jaxinit.asserts._laws import Law, check_alpha
+from jaxinit.asserts._arrays import check_array, form, of_distribution
+from jaxinit.asserts._distributions import Distribution, check_alpha
 from jaxinit.asserts._matrices import Orthogonal, gram
 from jaxinit.asserts._report import Finding, settle
 
-Expectation = Law | Orthogonal | jax.ShapeDtypeStruct | None
+Expectation = Distribution | Orthogonal | jax.ShapeDtypeStruct | None
 """What a leaf must be; None leaves it unchecked."""
 
 
@@ -22,16 +22,17 @@ def assert_tree(
     *,
     alpha: float = 1e-9,
 ) -> None:
-    """Assert the leaves of a tree: laws, orthogonality, shapes and dtypes.
+    """Assert the leaves of a tree: distributions, orthogonality, shapes and dtypes.
 
     Args:
         tree: Any pytree of arrays.
         expected: A pytree of the same structure, or a prefix of it, whose leaves are
-            each a :class:`Law`, an :class:`Orthogonal`, a ``jax.ShapeDtypeStruct`` or
-            None; or a function of the path (as ``jax.tree_util.keystr`` writes it, e.g.
-            ``"['dense']['kernel']"``) and the leaf that returns one of these.
+            each a :class:`Distribution`, an :class:`Orthogonal`, a
+            ``jax.ShapeDtypeStruct`` or None; or a function of the path (as
+            ``jax.tree_util.keystr`` writes it, e.g. ``"['dense']['kernel']"``) and the
+            leaf that returns one of these.
         alpha: Probability, at most, that a tree which is right is rejected: each leaf
-            with a law gets its equal share.
+            with a distribution gets its equal share.
 
     Raises:
         AssertionError: If a leaf fails; the text lists all that do.
@@ -44,7 +45,8 @@ def assert_tree(
         >>> from jaxinit import asserts
         >>> kernel = jax.random.normal(jax.random.key(0), (64, 64)) / 8
         >>> params = {"kernel": kernel, "bias": jnp.zeros(64)}
-        >>> expected = {"kernel": asserts.Law(std=1 / 8), "bias": asserts.Law(std=0.0)}
+        >>> expected = {"kernel": asserts.Distribution(std=1 / 8), "bias":
+        asserts.Distribution(std=0.0)}
         >>> asserts.assert_tree(params, expected)
     """
     where = "assert_tree"
@@ -57,11 +59,11 @@ def assert_tree(
     else:
         full = jax.tree.broadcast(expected, tree, is_leaf=_is_expectation)
         wanted = jax.tree.leaves(full, is_leaf=_is_expectation)
-    laws = sum(isinstance(want, Law) for want in wanted)
+    distributions = sum(isinstance(want, Distribution) for want in wanted)
     findings: list[Finding] = []
     for path, leaf, want in zip(paths, values, wanted, strict=True):
         place = f"{where}: {path}" if path else where
-        for finding in _leaf(place, leaf, want, alpha / max(laws, 1)):
+        for finding in _leaf(place, leaf, want, alpha / max(distributions, 1)):
             findings.append(replace(finding, path=path))
     summary = f"{{failed}} of {len(leaves)} leaves fail (alpha={alpha:g} for all):"
     settle(where, findings, summary)
@@ -71,16 +73,18 @@ def _leaf(place: str, leaf: Any, want: Any, alpha: float) -> list[Finding]:
     if want is None:
         return []
     check_array(place, leaf)
-    if isinstance(want, Law):
-        return of_law(place, leaf, want, alpha)
+    if isinstance(want, Distribution):
+        return of_distribution(place, leaf, want, alpha)
     if isinstance(want, Orthogonal):
         return gram(place, leaf, want)
     if isinstance(want, jax.ShapeDtypeStruct):
         return form(leaf, want.shape, want.dtype, None)
-    rule = "expected must be a Law, an Orthogonal, a jax.ShapeDtypeStruct or None"
+    rule = "expected must be a Distribution, an Orthogonal, a jax.ShapeDtypeStruct or None"
     advice = "Give one of these for each leaf."
     _checks.type_error(place, rule, f"{want!r}", advice)
 
 
 def _is_expectation(node: Any) -> bool:
-    return node is None or isinstance(node, (Law, Orthogonal, jax.ShapeDtypeStruct))
+    return node is None or isinstance(
+        node, (Distribution, Orthogonal, jax.ShapeDtypeStruct)
+    )

@@ -1,4 +1,4 @@
-"""Kaiming's laws, which keep a signal behind a nonlinearity; also named He's."""
+"""Kaiming's distributions, which keep a signal behind a nonlinearity; also named He's."""
 
 import math
 from collections.abc import Callable
@@ -54,9 +54,9 @@ def kaiming_uniform(
         He et al., "Delving deep into rectifiers", ICCV 2015, equations 10, 14 and 15.
 
     Elsewhere:
-        The law of ``torch.nn.init.kaiming_uniform_``. JAX's and Keras' ``he_uniform`` is
-        the default here. PyTorch's layers call it with ``a=sqrt(5)``, which is
-        :math:`U(\pm 1/\sqrt{fan_{in}})`.
+        The distribution of ``torch.nn.init.kaiming_uniform_``. JAX's and Keras'
+        ``he_uniform`` is the default here. PyTorch's layers call it with ``a=sqrt(5)``,
+        which is :math:`U(\pm 1/\sqrt{fan_{in}})`.
 
     Example:
         >>> import jax
@@ -110,7 +110,8 @@ def kaiming_normal(
         He et al., "Delving deep into rectifiers", ICCV 2015, equations 10, 14 and 15.
 
     Elsewhere:
-        The law of ``torch.nn.init.kaiming_normal_``. JAX's and Keras' ``he_normal`` is
+        The distribution of ``torch.nn.init.kaiming_normal_``. JAX's and Keras'
+        ``he_normal`` is
         truncated: ``kaiming_truncated_normal`` here.
 
     Example:
@@ -141,8 +142,8 @@ def kaiming_truncated_normal(
 
     .. math:: \operatorname{Var} W = gain^2 / fan
 
-    The law is a normal one cut at two of its standard deviations and scaled to the stated
-    variance. Also named ``he_truncated_normal``.
+    The distribution is a normal one cut at two of its standard deviations and scaled to
+    the stated variance. Also named ``he_truncated_normal``.
 
     Args:
         key: As in ``variance_scaling``.
@@ -166,7 +167,7 @@ def kaiming_truncated_normal(
         the variance.
 
     Elsewhere:
-        With the defaults, the law of JAX's and Keras' ``he_normal``.
+        With the defaults, the distribution of JAX's and Keras' ``he_normal``.
 
     Example:
         >>> import jax
@@ -177,8 +178,10 @@ def kaiming_truncated_normal(
     """
     where = "kaiming_truncated_normal"
     gain = _kaiming_gain(where, nonlinearity, a)
-    law = "truncated_normal"
-    return draw_scaled(where, law, key, shape, dtype, gain, mode, layout, out_sharding)
+    distribution = "truncated_normal"
+    return draw_scaled(
+        where, distribution, key, shape, dtype, gain, mode, layout, out_sharding
+    )
 
 
 # The same functions under their other names.

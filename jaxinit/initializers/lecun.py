@@ -1,4 +1,4 @@
-"""LeCun's laws, which keep a linear signal."""
+"""LeCun's distributions, which keep a linear signal."""
 
 import jax
 
@@ -40,7 +40,8 @@ def lecun_uniform(
         LeCun et al., "Efficient BackProp", 1998, equation 16, for the variance.
 
     Elsewhere:
-        The law of JAX's and Keras' ``lecun_uniform``, which have no gain. PyTorch has none.
+        The distribution of JAX's and Keras' ``lecun_uniform``, which have no gain. PyTorch
+        has none.
 
     Example:
         >>> import jax
@@ -51,9 +52,9 @@ def lecun_uniform(
     """
     where = "lecun_uniform"
     factor = check_number(where, "gain", gain, least=0)
-    law = "uniform"
+    distribution = "uniform"
     return draw_scaled(
-        where, law, key, shape, dtype, factor, "fan_in", layout, out_sharding
+        where, distribution, key, shape, dtype, factor, "fan_in", layout, out_sharding
     )
 
 
@@ -101,9 +102,9 @@ def lecun_normal(
     """
     where = "lecun_normal"
     factor = check_number(where, "gain", gain, least=0)
-    law = "normal"
+    distribution = "normal"
     return draw_scaled(
-        where, law, key, shape, dtype, factor, "fan_in", layout, out_sharding
+        where, distribution, key, shape, dtype, factor, "fan_in", layout, out_sharding
     )
 
 
@@ -120,8 +121,8 @@ def lecun_truncated_normal(
 
     .. math:: \operatorname{Var} W = gain^2 / fan_{in}
 
-    The law is a normal one cut at two of its standard deviations and scaled to the stated
-    variance.
+    The distribution is a normal one cut at two of its standard deviations and scaled to
+    the stated variance.
 
     Args:
         key: As in ``variance_scaling``.
@@ -142,7 +143,7 @@ def lecun_truncated_normal(
         LeCun et al., "Efficient BackProp", 1998, equation 16, for the variance.
 
     Elsewhere:
-        The law of JAX's, Flax's and Keras' ``lecun_normal``, which have no gain.
+        The distribution of JAX's, Flax's and Keras' ``lecun_normal``, which have no gain.
 
     Example:
         >>> import jax
@@ -153,7 +154,7 @@ def lecun_truncated_normal(
     """
     where = "lecun_truncated_normal"
     factor = check_number(where, "gain", gain, least=0)
-    law = "truncated_normal"
+    distribution = "truncated_normal"
     return draw_scaled(
-        where, law, key, shape, dtype, factor, "fan_in", layout, out_sharding
+        where, distribution, key, shape, dtype, factor, "fan_in", layout, out_sharding
     )

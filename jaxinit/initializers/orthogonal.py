@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxinit._bits import random_bits
 from jaxinit._checks import (
     check_dtype,
     check_key,
@@ -25,11 +26,10 @@ from jaxinit._checks import (
     mesh_context,
     value_error,
 )
-from jaxinit._deviates import complex_normal, normal
 from jaxinit._draw import placed, range_of, word_bits
 from jaxinit._layout import Layout, resolve_layout, single_axis
+from jaxinit._samples import complex_normal, normal
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
-from jaxinit._words import random_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def orthogonal(
         random orthogonal matrices", SIAM J. Numer. Anal. 17, 1980, section 3.
 
     Elsewhere:
-        The law of ``torch.nn.init.orthogonal_``, whose rows are outputs; of
+        The distribution of ``torch.nn.init.orthogonal_``, whose rows are outputs; of
         ``jax.nn.initializers.orthogonal``, which knows no batch and no bfloat16; and of
         Keras' Orthogonal. The numbers differ from all.
 
@@ -254,12 +254,12 @@ def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
     """
     bits = word_bits(dtype)
     if dtype.kind == "c":
-        g = lax.complex(*complex_normal(*random_words(key, shape, bits, 2)))
+        g = lax.complex(*complex_normal(*random_bits(key, shape, bits, 2)))
         q, r = _one_by_one(_qr, g)
         diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
         phase = diagonal / lax.complex(jnp.abs(diagonal), jnp.zeros_like(diagonal.real))
         return q * phase[..., None, :]
-    return _product_of_reflections(normal(random_words(key, shape, bits, 1)[0]))
+    return _product_of_reflections(normal(random_bits(key, shape, bits, 1)[0]))
 
 
 def _product_of_reflections(g: jax.Array) -> jax.Array:

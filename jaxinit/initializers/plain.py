@@ -1,4 +1,4 @@
-"""Uniform, normal and truncated normal laws with stated parameters."""
+"""Uniform, normal and truncated normal distributions with stated parameters."""
 
 import math
 
@@ -15,8 +15,8 @@ from jaxinit._checks import (
     is_traced,
     value_error,
 )
-from jaxinit._deviates import TRUNCATED_STD, Interval
-from jaxinit._draw import UNIFORM_LIMIT, Draw, Law, check_scale, execute
+from jaxinit._draw import UNIFORM_LIMIT, Distribution, Draw, check_scale, execute
+from jaxinit._samples import TRUNCATED_STD, Interval
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 
 
@@ -55,7 +55,7 @@ def uniform(
         TypeError: An argument is of the wrong kind.
 
     Elsewhere:
-        The law of ``torch.nn.init.uniform_`` (``a``, ``b``).
+        The distribution of ``torch.nn.init.uniform_`` (``a``, ``b``).
         ``jax.nn.initializers.uniform`` takes ``scale`` for ``high`` and is not symmetric
         either; Keras' RandomUniform is ``(-0.05, 0.05)`` by default.
 
@@ -91,7 +91,7 @@ def normal(
     std: Scalar = 1.0,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
-    r"""Draw values from a normal law.
+    r"""Draw values from a normal distribution.
 
     .. math:: W \sim N(mean, std^2)
 
@@ -114,7 +114,7 @@ def normal(
         TypeError: An argument is of the wrong kind.
 
     Elsewhere:
-        The law of ``torch.nn.init.normal_``. ``jax.nn.initializers.normal`` has
+        The distribution of ``torch.nn.init.normal_``. ``jax.nn.initializers.normal`` has
         ``stddev=0.01`` and no mean; Keras' RandomNormal has 0.05.
 
     Example:
@@ -143,13 +143,14 @@ def truncated_normal(
     high: Scalar = 2.0,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
-    r"""Draw values from a normal law that is cut at two bounds.
+    r"""Draw values from a normal distribution that is cut at two bounds.
 
     .. math:: W \sim N(mean, std^2) \text{ given } low \le W \le high
 
     The bounds are values, as in PyTorch, not multiples of ``std``: with ``std=0.02`` the
-    default bounds cut nothing. ``std`` is that of the law before the cut; for a law whose
-    own standard deviation is stated use ``variance_scaling`` or a ``*_truncated_normal``.
+    default bounds cut nothing. ``std`` is that of the distribution before the cut; for a
+    distribution whose own standard deviation is stated use ``variance_scaling`` or a
+    ``*_truncated_normal``.
 
     Args:
         key: One typed key, or a legacy ``uint32`` key.
@@ -173,7 +174,7 @@ def truncated_normal(
         TypeError: An argument is of the wrong kind.
 
     Elsewhere:
-        The law of ``torch.nn.init.trunc_normal_`` (``a``, ``b``). The bounds of
+        The distribution of ``torch.nn.init.trunc_normal_`` (``a``, ``b``). The bounds of
         ``jax.nn.initializers.truncated_normal`` are multiples of ``stddev``; Keras'
         TruncatedNormal and Haiku's cut at two of them.
 
@@ -206,7 +207,7 @@ def truncated_normal(
     reach = max(abs(start), abs(end))
     inside = lower <= shift <= upper
     check_scale(where, draw, shift, scale, min(reach, draw.limit) if inside else reach)
-    if (start, end) == (-2, 2):  # the law that has a faster map of its own
+    if (start, end) == (-2, 2):  # the distribution that has a faster map of its own
         return execute(draw, typed_key, shift, scale * TRUNCATED_STD, limits=limits)
     interval = _interval(start, end)
     return execute(draw, typed_key, shift, scale, limits=limits, interval=interval)
@@ -226,7 +227,7 @@ def _standard_bounds(
     if start > furthest or end < -furthest:
         rule = f"the bounds must come within {furthest} std of the mean"
         got = f"low={low:g}, high={high:g} for mean={mean:g}, std={std:g}"
-        value_error(where, rule, got, "No value of that law lies between them.")
+        value_error(where, rule, got, "No value of that distribution lies between them.")
     return start, end
 
 
@@ -254,7 +255,7 @@ def _interval_traced(start: jax.Array, end: jax.Array) -> Interval:
 
 def _plan(
     where: str,
-    law: Law,
+    distribution: Distribution,
     shape: Shape,
     dtype: DTypeLike | None,
     sharding: OutSharding,
@@ -262,7 +263,7 @@ def _plan(
     allow_complex: bool = False,
 ) -> Draw:
     return Draw(
-        law,
+        distribution,
         check_shape(where, shape),
         check_dtype(where, dtype, allow_complex=allow_complex),
         check_out_sharding(where, sharding),

@@ -1,4 +1,4 @@
-"""Laws whose variance follows from the fans of the weight: Xavier, Kaiming, LeCun."""
+"""Distributions whose variance follows from the fans: Xavier, Kaiming, LeCun."""
 
 import math
 from typing import Literal, get_args
@@ -15,7 +15,14 @@ from jaxinit._checks import (
     check_shape,
     is_traced,
 )
-from jaxinit._draw import LAWS, UNIFORM_LIMIT, Draw, Law, check_scale, execute
+from jaxinit._draw import (
+    DISTRIBUTIONS,
+    UNIFORM_LIMIT,
+    Distribution,
+    Draw,
+    check_scale,
+    execute,
+)
 from jaxinit._layout import Fans, Layout, resolve_fans
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 
@@ -41,11 +48,11 @@ def variance_scaling(
     *,
     scale: Scalar = 1.0,
     mode: Mode = "fan_in",
-    distribution: Law = "truncated_normal",
+    distribution: Distribution = "truncated_normal",
     layout: str | Layout | Fans | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
-    r"""Draw weights of a stated variance over fan, of any of three laws.
+    r"""Draw weights of a stated variance over fan, of any of three distributions.
 
     .. math:: \operatorname{E} W = 0, \qquad \operatorname{Var} W = scale / fan
 
@@ -60,7 +67,7 @@ def variance_scaling(
             geometric mean ``"fan_geo_avg"``.
         distribution: ``"uniform"`` on :math:`\pm\sqrt{3\,scale/fan}` (complex: on a disc),
             ``"normal"``, or ``"truncated_normal"`` cut at two standard deviations of the
-            uncut law (complex: in modulus) and scaled back to the stated variance.
+            uncut distribution (complex: in modulus) and scaled back to the stated variance.
         layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
             None for ``"IO"`` with window axes in front.
         out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
@@ -74,9 +81,9 @@ def variance_scaling(
         TypeError: An argument is of the wrong kind.
 
     Elsewhere:
-        ``jax.nn.initializers.variance_scaling`` has the same laws, but for complex numbers,
-        whose truncated law it scales to a variance 1.9 % too large. Keras calls the
-        truncated law ``"normal"`` too.
+        ``jax.nn.initializers.variance_scaling`` has the same distributions, but for
+        complex numbers, whose truncated distribution it scales to a variance 1.9 % too
+        large. Keras calls the truncated distribution ``"normal"`` too.
 
     Example:
         >>> import jax
@@ -88,7 +95,7 @@ def variance_scaling(
     """
     where = "variance_scaling"
     variance = check_number(where, "scale", scale, least=0)
-    check_choice(where, "distribution", distribution, LAWS)
+    check_choice(where, "distribution", distribution, DISTRIBUTIONS)
     gain = jnp.sqrt(variance) if is_traced(variance) else math.sqrt(variance)
     return draw_scaled(
         where, distribution, key, shape, dtype, gain, mode, layout, out_sharding
@@ -97,7 +104,7 @@ def variance_scaling(
 
 def draw_scaled(
     where: str,
-    law: Law,
+    distribution: Distribution,
     key: Key,
     shape: Shape,
     dtype: DTypeLike | None,
@@ -106,11 +113,11 @@ def draw_scaled(
     layout: str | Layout | Fans | None,
     out_sharding: OutSharding,
 ) -> jax.Array:
-    """Draw from a law with standard deviation ``gain / sqrt(fan)``.
+    """Draw from a distribution with standard deviation ``gain / sqrt(fan)``.
 
     Args:
         where: Name of the function that errors are to name.
-        law: The law.
+        distribution: The distribution.
         key: As in ``variance_scaling``.
         shape: As in ``variance_scaling``.
         dtype: As in ``variance_scaling``.
@@ -124,13 +131,13 @@ def draw_scaled(
     """
     lengths = check_shape(where, shape)
     draw = Draw(
-        law,
+        distribution,
         lengths,
         check_dtype(where, dtype, allow_complex=True),
         check_out_sharding(where, out_sharding),
     )
     std = gain / math.sqrt(fan_of(where, resolve_fans(where, lengths, layout), mode))
     check_scale(where, draw, 0.0, std, draw.limit)
-    real_uniform = law == "uniform" and not draw.is_complex
+    real_uniform = distribution == "uniform" and not draw.is_complex
     scale = std * UNIFORM_LIMIT if real_uniform else std
     return execute(draw, check_key(where, key), 0.0, scale)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._bits import random_bits
 from jaxinit._checks import (
     check_dtype,
     check_key,
@@ -18,11 +19,10 @@ from jaxinit._checks import (
     mesh_context,
     type_error,
 )
-from jaxinit._deviates import normal
 from jaxinit._draw import Draw, check_scale, placed
 from jaxinit._layout import Layout, resolve_layout
+from jaxinit._samples import normal
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
-from jaxinit._words import random_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +80,9 @@ def sparse(
         Martens, "Deep learning via Hessian-free optimization", ICML 2010, section 5.
 
     Elsewhere:
-        The law of ``torch.nn.init.sparse_``, whose (out, in) columns are the inputs here,
-        and which draws its zeros from the global generator. JAX and Keras have none.
+        The distribution of ``torch.nn.init.sparse_``, whose (out, in) columns are the
+        inputs here, and which draws its zeros from the global generator. JAX and Keras
+        have none.
 
     Example:
         >>> import jax
@@ -120,11 +121,11 @@ def _program(plan: SparseDraw, key: Key, scale: float | jax.Array) -> jax.Array:
 
     def values(key: Key, scale: jax.Array) -> jax.Array:
         value_key, mask_key = jax.random.split(key)
-        drawn = scale * normal(random_words(value_key, draw.shape, draw.bits, 1)[0])
+        drawn = scale * normal(random_bits(value_key, draw.shape, draw.bits, 1)[0])
         if plan.zeros == 0 or 0 in draw.shape:
             return drawn.astype(draw.dtype)
         # The outputs with the lowest words are 0; of equal words the first is the lower.
-        words = random_words(mask_key, units, 32, 1)[0]
+        words = random_bits(mask_key, units, 32, 1)[0]
         chosen = jnp.argsort(words, axis=1, stable=True)[:, : plan.zeros]
         rows = jnp.arange(units[0])[:, None]
         kept = jnp.ones(units, bool).at[rows, chosen].set(False)

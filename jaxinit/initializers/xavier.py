@@ -1,9 +1,9 @@
-"""Xavier's laws, which suit the signal and its gradients alike; also named Glorot's."""
+"""Xavier's distributions, between forward and backward signal; also named Glorot's."""
 
 import jax
 
 from jaxinit._checks import check_number
-from jaxinit._draw import Law
+from jaxinit._draw import Distribution
 from jaxinit._layout import Fans, Layout
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 from jaxinit.initializers.scaled import draw_scaled
@@ -46,8 +46,8 @@ def xavier_uniform(
         networks", AISTATS 2010, equation 16, where the gain is 1.
 
     Elsewhere:
-        The law of ``torch.nn.init.xavier_uniform_``, ``jax.nn.initializers.glorot_uniform``
-        (which has no gain) and Keras' GlorotUniform.
+        The distribution of ``torch.nn.init.xavier_uniform_``,
+        ``jax.nn.initializers.glorot_uniform`` (which has no gain) and Keras' GlorotUniform.
 
     Example:
         >>> import jax
@@ -96,7 +96,8 @@ def xavier_normal(
         Glorot and Bengio, AISTATS 2010, equation 12, where the gain is 1.
 
     Elsewhere:
-        The law of ``torch.nn.init.xavier_normal_``. JAX's and Keras' ``glorot_normal`` is
+        The distribution of ``torch.nn.init.xavier_normal_``. JAX's and Keras'
+        ``glorot_normal`` is
         truncated: ``xavier_truncated_normal`` here.
 
     Example:
@@ -122,8 +123,9 @@ def xavier_truncated_normal(
 
     .. math:: \operatorname{Var} W = 2\,gain^2 / (fan_{in} + fan_{out})
 
-    The law is a normal one cut at two of its standard deviations and scaled to the stated
-    variance, so that no weight is beyond 2.274 of them. Also ``glorot_truncated_normal``.
+    The distribution is a normal one cut at two of its standard deviations and scaled to
+    the stated variance, so that no weight is beyond 2.274 of them. Also
+    ``glorot_truncated_normal``.
 
     Args:
         key: As in ``variance_scaling``.
@@ -145,7 +147,7 @@ def xavier_truncated_normal(
         Glorot and Bengio, AISTATS 2010, equation 12, for the variance.
 
     Elsewhere:
-        The law of JAX's and Keras' ``glorot_normal``. PyTorch has none.
+        The distribution of JAX's and Keras' ``glorot_normal``. PyTorch has none.
 
     Example:
         >>> import jax
@@ -166,7 +168,7 @@ glorot_truncated_normal = xavier_truncated_normal
 
 def _xavier(
     where: str,
-    law: Law,
+    distribution: Distribution,
     key: Key,
     shape: Shape,
     dtype: DTypeLike | None,
@@ -176,5 +178,5 @@ def _xavier(
 ) -> jax.Array:
     factor = check_number(where, "gain", gain, least=0)
     return draw_scaled(
-        where, law, key, shape, dtype, factor, "fan_avg", layout, out_sharding
+        where, distribution, key, shape, dtype, factor, "fan_avg", layout, out_sharding
     )

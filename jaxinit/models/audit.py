@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._checks import check_choice, check_number, type_error, value_error
-from jaxinit._deviates import TRUNCATED_STD
 from jaxinit._layout import Fans
-from jaxinit.models.paths import PyTree, flatten
+from jaxinit._paths import PyTree, flatten
+from jaxinit._samples import TRUNCATED_STD
+from jaxinit._table import table
 from jaxinit.models.plan import Plan, Row
-from jaxinit.models.table import table
-from jaxinit.models.use import ParamUse, Uses
+from jaxinit.trace.use import ParamUse, Uses
 
 _ROUNDING = 1e-3
 """Relative error that rounding to a narrow float and summing in float32 may add."""
@@ -108,10 +108,10 @@ def _cells(f: Finding) -> tuple[str, ...]:
 
 
 class _Target(NamedTuple):
-    """What a leaf is held to: one of several named laws, or nothing."""
+    """What a leaf is held to: one of several named distributions, or nothing."""
 
     role: str
-    laws: tuple[tuple[str, float], ...] = ()
+    distributions: tuple[tuple[str, float], ...] = ()
     mean: float = 0.0
     kurtosis: float = 3.0
     remark: str = ""
@@ -127,10 +127,10 @@ def audit(
 ) -> Audit:
     r"""Compare the standard deviation of every leaf with the one that its use asks for.
 
-    Against a plan, each leaf is held to the law that the plan states. Against traced uses
-    the initializer is not known, so a weight passes if its standard deviation is, within
-    sampling error, what any of the field's usual schemes gives **with the fans that the
-    computation
+    Against a plan, each leaf is held to the distribution that the plan states. Against
+    traced uses the initializer is not known, so a weight passes if its standard deviation
+    is, within sampling error, what any of the field's usual schemes gives **with the fans
+    that the computation
     has**: LeCun, Kaiming (with the gain of ReLU, or the traced one), Xavier, the layer
     defaults of PyTorch and Haiku, orthogonal, or a fixed 0.02. A layer that took its fans
     from the wrong axes is none of these. Biases, scales and tables are measured and have no
@@ -218,10 +218,15 @@ def _targets(
 
 
 def _of_plan(row: Row) -> _Target:
-    law, role = row.law, row.use.role if row.use else ""
-    if law.std is None or law.mean is None:
-        return _Target(role, remark="no known law")
-    return _Target(role, ((law.text, law.std),), law.mean, law.kurtosis or 3.0)
+    distribution, role = row.distribution, row.use.role if row.use else ""
+    if distribution.std is None or distribution.mean is None:
+        return _Target(role, remark="no known distribution")
+    return _Target(
+        role,
+        ((distribution.text, distribution.std),),
+        distribution.mean,
+        distribution.kurtosis or 3.0,
+    )
 
 
 def _of_use(
@@ -234,18 +239,21 @@ def _of_use(
         return _Target(use.role, remark=use.reason)
     if use.fans is None:
         return _Target(use.role, remark="its fans are not known")
-    laws = {name: std / abs(use.factor) for name, std in usual_laws(use, use.fans).items()}
+    distributions = {
+        name: std / abs(use.factor)
+        for name, std in usual_distributions(use, use.fans).items()
+    }
     if target == "usual":
-        found = orthogonal_law(leaf, use)
-        laws |= {"orthogonal": found} if found is not None else {}
-        return _Target(use.role, tuple(laws.items()))
+        found = orthogonal_distribution(leaf, use)
+        distributions |= {"orthogonal": found} if found is not None else {}
+        return _Target(use.role, tuple(distributions.items()))
     if target == "kaiming" and use.gain is None:
         return _Target(use.role, remark="; ".join(use.notes))
     name = "kaiming with its gain" if target == "kaiming" else target
-    return _Target(use.role, ((target, laws[name]),))
+    return _Target(use.role, ((target, distributions[name]),))
 
 
-def usual_laws(use: ParamUse, fans: Fans) -> dict[str, float]:
+def usual_distributions(use: ParamUse, fans: Fans) -> dict[str, float]:
     """Return the standard deviation that each of the usual schemes gives a weight."""
     unit, gain = fans.fan_in**-0.5, use.gain or 1.0
     average = math.sqrt(2 / (fans.fan_in + fans.fan_out))
@@ -263,7 +271,7 @@ def usual_laws(use: ParamUse, fans: Fans) -> dict[str, float]:
     }
 
 
-def orthogonal_law(leaf: Any, use: ParamUse) -> float | None:
+def orthogonal_distribution(leaf: Any, use: ParamUse) -> float | None:
     """Return the entries' standard deviation if the matrix is orthogonal, else None."""
     layout = use.layout
     if layout is None or layout.groups > 1 or not isinstance(leaf, (jax.Array, np.ndarray)):
@@ -296,14 +304,18 @@ def _measure(
     )
     if not math.isfinite(square):
         return dataclasses.replace(base, is_off=True, remark="not all finite")
-    if not target.laws or count == 0:
+    if not target.distributions or count == 0:
         return base
-    sizes = [(name, math.hypot(std, target.mean), std) for name, std in target.laws]
+    sizes = [
+        (name, math.hypot(std, target.mean), std) for name, std in target.distributions
+    ]
     if square == 0 or sizes[0][1] == 0:
         off = (square == 0) != (sizes[0][1] == 0)
         remark = ("all zeros" if square == 0 else "not all zeros") if off else ""
         return dataclasses.replace(base, target=sizes[0][1], is_off=off, remark=remark)
-    name, size, std = min(sizes, key=lambda law: abs(math.log(base.measured / law[1])))
+    name, size, std = min(
+        sizes, key=lambda distribution: abs(math.log(base.measured / distribution[1]))
+    )
     bound = deviations * math.sqrt((target.kurtosis - 1) / count) / 2 if std else 0.0
     allowed = bound + tolerance + _ROUNDING
     ratio = base.measured / size

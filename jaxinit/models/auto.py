@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
 from jaxinit._checks import check_choice, type_error
+from jaxinit._paths import PyTree
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.lecun import lecun_normal, lecun_truncated_normal, lecun_uniform
@@ -15,11 +16,10 @@ from jaxinit.initializers.xavier import (
     xavier_truncated_normal,
     xavier_uniform,
 )
-from jaxinit.models.paths import PyTree
 from jaxinit.models.plan import Plan, Rule, check_rules, make_plan
-from jaxinit.models.trace.entry import trace_params
-from jaxinit.models.use import ParamUse
 from jaxinit.models.wrappers import InParts
+from jaxinit.trace.entry import trace_params
+from jaxinit.trace.use import ParamUse
 
 Scheme = Literal[
     "kaiming_normal",
@@ -35,7 +35,7 @@ Scheme = Literal[
 ]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
-# Kaiming's law with a computed gain is LeCun's law times that gain.
+# Kaiming's distribution with a computed gain is LeCun's distribution times that gain.
 _BY_GAIN: dict[str, Callable[..., Any]] = {
     "kaiming_normal": lecun_normal,
     "kaiming_uniform": lecun_uniform,
@@ -50,7 +50,7 @@ _BY_GAIN: dict[str, Callable[..., Any]] = {
 _POSITION_STD = 0.02  # BERT, GPT-2 and ViT alike
 
 Choice = tuple[Initializer, str, str] | str
-"""An initializer, the text of its law and of the rule; or why there is none."""
+"""An initializer, the text of its distribution and of the rule; or why there is none."""
 
 
 def auto(
@@ -107,7 +107,7 @@ def auto(
         >>> x = jax.ShapeDtypeStruct((4, 8), "float32")
         >>> made = jaxinit.auto(apply, params, x)
         >>> for row in made:
-        ...     print(row.path, row.law.text, round(row.std, 4), row.rule)
+        ...     print(row.path, row.distribution.text, round(row.std, 4), row.rule)
         b1 zeros 0.0 bias
         w1 kaiming_normal(gain=1) 0.3536 input
         w2 kaiming_normal(gain=1.593) 0.1991 tanh after weight w1

@@ -6,8 +6,8 @@ import jax
 
 from jaxinit.models.audit import Audit, audit
 from jaxinit.models.load import load_model
-from jaxinit.models.trace.entry import trace_params
-from jaxinit.models.use import Uses
+from jaxinit.trace.entry import trace_params
+from jaxinit.trace.use import Uses
 
 
 class AuditReport(NamedTuple):

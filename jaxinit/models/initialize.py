@@ -8,10 +8,10 @@ import jax
 from jax.sharding import NamedSharding, Sharding
 
 from jaxinit._checks import is_traced, type_error, value_error
+from jaxinit._paths import PyTree, flatten
 from jaxinit._types import Initializer, Key
+from jaxinit.models.distributions import is_ours
 from jaxinit.models.keys import leaf_keys
-from jaxinit.models.laws import is_ours
-from jaxinit.models.paths import PyTree, flatten
 from jaxinit.models.plan import Keep, Plan, Row, Rule, check_rules, make_plan
 
 OutShardings = Any
@@ -115,13 +115,13 @@ def _make(
             result = _program(_Hashed(initializer), row.shape, row.dtype, sharding)(key)
     except (ValueError, TypeError) as error:
         said = str(error).rstrip(".")
-        got = f"{row.path} {row.shape} by {row.law.text}, which said: {said}"
+        got = f"{row.path} {row.shape} by {row.distribution.text}, which said: {said}"
         kind = value_error if isinstance(error, ValueError) else type_error
         kind(where, "an initializer refused a leaf", got, f"Change the rule {row.rule!r}.")
     if result.shape != row.shape or result.dtype != row.dtype:
         got = f"{result.dtype.name}{list(result.shape)} for {row.path} {row.shape}"
         rule = "an initializer must give the shape and dtype that it is asked for"
-        value_error(where, rule, got, f"Change {row.law.text}.")
+        value_error(where, rule, got, f"Change {row.distribution.text}.")
     return result
 
 

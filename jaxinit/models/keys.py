@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._bits import threefry_2x32
 from jaxinit._checks import check_key, is_traced
+from jaxinit._paths import path_hash
 from jaxinit._types import Key
-from jaxinit._words import threefry_2x32
-from jaxinit.models.paths import path_hash
 
 
 def path_key(key: Key, path: str) -> Key:

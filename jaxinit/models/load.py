@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jaxinit._checks import type_error, value_error
-from jaxinit.models.paths import PyTree
+from jaxinit._paths import PyTree
 
 
 class Model(NamedTuple):

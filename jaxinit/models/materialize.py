@@ -13,10 +13,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jax.sharding import Sharding
 
 from jaxinit._checks import is_traced, type_error, value_error
-from jaxinit.models.host import run_on_host, to_device, to_host
-from jaxinit.models.initialize import OutShardings, resolve_shardings
-from jaxinit.models.paths import PyTree, flatten
-from jaxinit.models.program import (
+from jaxinit._jaxpr import (
     Piece,
     Ref,
     Step,
@@ -25,6 +22,9 @@ from jaxinit.models.program import (
     needed,
     run_step,
 )
+from jaxinit._paths import PyTree, flatten
+from jaxinit.models.host import run_on_host, to_device, to_host
+from jaxinit.models.initialize import OutShardings, resolve_shardings
 
 _MOST_KEYS = 1 << 16
 _MOST_NUMBERS = 64

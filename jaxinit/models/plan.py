@@ -9,11 +9,11 @@ import numpy as np
 
 from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._layout import Fans, Layout
+from jaxinit._paths import PyTree, flatten, matches, pattern
+from jaxinit._table import table
 from jaxinit._types import Initializer
-from jaxinit.models.laws import Law, law_of, takes_layout
-from jaxinit.models.paths import PyTree, flatten, matches, pattern
-from jaxinit.models.table import table
-from jaxinit.models.use import ParamUse, Uses, layout_text
+from jaxinit.models.distributions import Distribution, distribution_of, takes_layout
+from jaxinit.trace.use import ParamUse, Uses, layout_text
 
 Match = str | Callable[[str, Any], bool]
 """A glob over the path, or a function of the path and the leaf."""
@@ -42,7 +42,7 @@ class Row:
         shape: Its axis lengths.
         dtype: Its dtype.
         initializer: The function that makes it, all options bound, or ``keep``.
-        law: What is drawn.
+        distribution: What is drawn.
         rule: The text of the rule that applied.
         use: How the model uses it, if that was traced.
     """
@@ -51,14 +51,14 @@ class Row:
     shape: tuple[int, ...]
     dtype: Any
     initializer: Initializer | Keep
-    law: Law
+    distribution: Distribution
     rule: str
     use: ParamUse | None = None
 
     @property
     def std(self) -> float | None:
         """Standard deviation of its entries, where known."""
-        return self.law.std
+        return self.distribution.std
 
     @property
     def layout(self) -> Layout | None:
@@ -98,7 +98,17 @@ class Plan(Sequence[Row]):
 
     def __str__(self) -> str:
         """Return the table, one line a leaf."""
-        head = ("path", "shape", "dtype", "role", "layout", "fans", "law", "std", "rule")
+        head = (
+            "path",
+            "shape",
+            "dtype",
+            "role",
+            "layout",
+            "fans",
+            "distribution",
+            "std",
+            "rule",
+        )
         return table([head, *(_cells(row) for row in self)])
 
 
@@ -108,7 +118,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     role = row.use.role if row.use else ""
     dtype = getattr(row.dtype, "name", str(row.dtype))
     cells = (row.path, str(row.shape), dtype, role, layout_text(row.layout), fans)
-    return (*cells, row.law.text, std, row.rule)
+    return (*cells, row.distribution.text, std, row.rule)
 
 
 def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> Plan:
@@ -142,7 +152,7 @@ def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> 
         >>> params = {"layer": layer}
         >>> rules = [("**/bias", jaxinit.zeros), ("**/kernel", jaxinit.xavier_normal)]
         >>> print(jaxinit.plan(params, rules))
-        path          shape       dtype    law            std      rule
+        path          shape       dtype    distribution            std      rule
         ------------  ----------  -------  -------------  -------  ---------
         layer/bias    (512,)      float32  zeros          0        **/bias
         layer/kernel  (256, 512)  float32  xavier_normal  0.05103  **/kernel
@@ -165,8 +175,8 @@ def make_plan(
         params: Any tree.
         rules: Checked rules.
         uses: Traced uses, or None.
-        fallback: For a leaf that no rule matches: its initializer, the text of the law and
-            that of the rule; or a text that says why there is none.
+        fallback: For a leaf that no rule matches: its initializer, the text of the
+            distribution and that of the rule; or a text that says why there is none.
 
     Returns:
         The plan.
@@ -177,14 +187,16 @@ def make_plan(
     for path, leaf in zip(paths, leaves, strict=True):
         use = uses.get(path) if uses is not None else None
         if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
-            rows.append(Row(path, (), type(leaf).__name__, keep, Law("keep"), "no array"))
+            rows.append(
+                Row(path, (), type(leaf).__name__, keep, Distribution("keep"), "no array")
+            )
             continue
         shape = tuple(leaf.shape)
         found = _first(where, rules, path, leaf)
         if found is not None:
             text, initializer = found
-            initializer, law = _bound(initializer, shape, use)
-            rows.append(Row(path, shape, leaf.dtype, initializer, law, text, use))
+            initializer, distribution = _bound(initializer, shape, use)
+            rows.append(Row(path, shape, leaf.dtype, initializer, distribution, text, use))
             continue
         choice = fallback(use) if fallback is not None and use is not None else "no rule"
         if isinstance(choice, str):
@@ -192,9 +204,9 @@ def make_plan(
                 f"{path} {shape}" + ("" if choice == "no rule" else f" ({choice})")
             )
             continue
-        initializer, law_text, text = choice
-        law = law_of(initializer, shape)._replace(text=law_text)
-        rows.append(Row(path, shape, leaf.dtype, initializer, law, text, use))
+        initializer, distribution_text, text = choice
+        distribution = distribution_of(initializer, shape)._replace(text=distribution_text)
+        rows.append(Row(path, shape, leaf.dtype, initializer, distribution, text, use))
     if missed:
         rule = "every leaf needs a rule"
         advice = 'Add rules in front, or ("**", keep) at the end.'
@@ -246,26 +258,28 @@ def _first(
 
 def _bound(
     initializer: Initializer | Keep, shape: tuple[int, ...], use: ParamUse | None
-) -> tuple[Initializer | Keep, Law]:
-    """Return the initializer with the traced layout, and its law."""
+) -> tuple[Initializer | Keep, Distribution]:
+    """Return the initializer with the traced layout, and its distribution."""
     if isinstance(initializer, Keep):
-        return initializer, Law("keep")
-    law = _law_if_known(initializer, shape)
+        return initializer, Distribution("keep")
+    distribution = _distribution_if_known(initializer, shape)
     if use is not None and use.role == "weight" and takes_layout(initializer):
         name = getattr(initializer, "__name__", "")
         traced = use.layout if "orthogonal" in name else use.fans
         if traced is not None:
             told = functools.partial(initializer, layout=traced)  # pyright: ignore[reportCallIssue]
-            law = law_of(told, shape)._replace(text=law.text)
-            return cast("Initializer", told), law
-    return initializer, law
+            distribution = distribution_of(told, shape)._replace(text=distribution.text)
+            return cast("Initializer", told), distribution
+    return initializer, distribution
 
 
-def _law_if_known(initializer: Initializer, shape: tuple[int, ...]) -> Law:
+def _distribution_if_known(
+    initializer: Initializer, shape: tuple[int, ...]
+) -> Distribution:
     try:
-        return law_of(initializer, shape)
+        return distribution_of(initializer, shape)
     except ValueError:  # the shape does not suit it: drawing says so, with the path
-        return Law(getattr(initializer, "__name__", repr(initializer)))
+        return Distribution(getattr(initializer, "__name__", repr(initializer)))
 
 
 def _check_kept(where: str, rows: Sequence[Row], leaves: Sequence[Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxinit._checks import check_int, type_error, value_error
 from jaxinit._types import DTypeLike, Initializer, Key, OutSharding, Shape
-from jaxinit.models.laws import Law, law_of
+from jaxinit.models.distributions import Distribution, distribution_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,20 +54,20 @@ class PerSlice:
             value_error(where, "there must be one scale a slice", got, "Give one a layer.")
         return self.scales
 
-    def describe(self, shape: tuple[int, ...]) -> Law:
-        """Return the law; its std is the root mean square over the slices."""
-        inner = law_of(self.initializer, shape)
+    def describe(self, shape: tuple[int, ...]) -> Distribution:
+        """Return the distribution; its std is the root mean square over the slices."""
+        inner = distribution_of(self.initializer, shape)
         scales = self._scales_for(shape)
         low, high = min(scales, default=1.0), max(scales, default=1.0)
         text = f"{inner.text} times {low:.4g}..{high:.4g}"
         if inner.std is None or inner.mean != 0 or not scales:
-            return Law(text)
+            return Distribution(text)
         square = sum(s * s for s in scales) / len(scales)
         kurtosis = None
         if inner.kurtosis is not None and square > 0:
             fourth = sum(s**4 for s in scales) / len(scales)
             kurtosis = inner.kurtosis * fourth / square**2
-        return Law(text, inner.std * math.sqrt(square), 0.0, kurtosis)
+        return Distribution(text, inner.std * math.sqrt(square), 0.0, kurtosis)
 
 
 def per_slice(
@@ -140,7 +140,7 @@ class InParts:
             parts.append(self.initializer(jax.random.fold_in(key, i), own, dtype))
         return jnp.concatenate(parts, self.axis)
 
-    def describe(self, shape: tuple[int, ...]) -> Law:
-        """Return the law of one part."""
+    def describe(self, shape: tuple[int, ...]) -> Distribution:
+        """Return the distribution of one part."""
         own = tuple(self.sizes[0] if d == self.axis else n for d, n in enumerate(shape))
-        return law_of(self.initializer, own)
+        return distribution_of(self.initializer, own)

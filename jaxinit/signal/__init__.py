@@ -1,38 +1,42 @@
 """Which initialization carries a signal through a deep network: theory and measurement."""
 
-from jaxinit.signal.advice import Choice as Choice
-from jaxinit.signal.advice import Recommendation as Recommendation
-from jaxinit.signal.advice import recommend as recommend
 from jaxinit.signal.asserts import assert_kept as assert_kept
 from jaxinit.signal.asserts import assert_predicted as assert_predicted
 from jaxinit.signal.autoinit import autoinit as autoinit
-from jaxinit.signal.critical import CriticalPoint as CriticalPoint
-from jaxinit.signal.critical import critical_line as critical_line
-from jaxinit.signal.critical import critical_points as critical_points
-from jaxinit.signal.critical import doubly_critical_points as doubly_critical_points
-from jaxinit.signal.experiment import Study as Study
-from jaxinit.signal.experiment import study as study
-from jaxinit.signal.fixed import FixedPoint as FixedPoint
-from jaxinit.signal.fixed import MeanField as MeanField
-from jaxinit.signal.fixed import fixed_points as fixed_points
-from jaxinit.signal.fixed import mean_field as mean_field
-from jaxinit.signal.jacobian import jacobian_singular_values as jacobian_singular_values
 from jaxinit.signal.lsuv import lsuv as lsuv
-from jaxinit.signal.maps import Moments as Moments
-from jaxinit.signal.maps import correlation_map as correlation_map
-from jaxinit.signal.maps import length_map as length_map
-from jaxinit.signal.maps import moments as moments
-from jaxinit.signal.measures import QUANTITIES as QUANTITIES
-from jaxinit.signal.network import Network as Network
-from jaxinit.signal.phase import PhaseDiagram as PhaseDiagram
-from jaxinit.signal.phase import phase_diagram as phase_diagram
-from jaxinit.signal.real import study_model as study_model
-from jaxinit.signal.result import Band as Band
-from jaxinit.signal.result import Prediction as Prediction
-from jaxinit.signal.result import Result as Result
-from jaxinit.signal.result import from_json as from_json
-from jaxinit.signal.result import to_json as to_json
-from jaxinit.signal.saved import run_studies as run_studies
-from jaxinit.signal.schemes import Scheme as Scheme
-from jaxinit.signal.schemes import scheme as scheme
-from jaxinit.signal.theory import predict as predict
+from jaxinit.signal.recommend import Choice as Choice
+from jaxinit.signal.recommend import Recommendation as Recommendation
+from jaxinit.signal.recommend import recommend as recommend
+from jaxinit.signal.studies.jacobian import (
+    jacobian_singular_values as jacobian_singular_values,
+)
+from jaxinit.signal.studies.measures import QUANTITIES as QUANTITIES
+from jaxinit.signal.studies.model_study import study_model as study_model
+from jaxinit.signal.studies.network import Network as Network
+from jaxinit.signal.studies.prediction import predict as predict
+from jaxinit.signal.studies.result import Band as Band
+from jaxinit.signal.studies.result import Prediction as Prediction
+from jaxinit.signal.studies.result import Result as Result
+from jaxinit.signal.studies.result import from_json as from_json
+from jaxinit.signal.studies.result import to_json as to_json
+from jaxinit.signal.studies.resume import run_studies as run_studies
+from jaxinit.signal.studies.schemes import Scheme as Scheme
+from jaxinit.signal.studies.schemes import scheme as scheme
+from jaxinit.signal.studies.study import Study as Study
+from jaxinit.signal.studies.study import study as study
+from jaxinit.signal.theory.critical import CriticalPoint as CriticalPoint
+from jaxinit.signal.theory.critical import critical_line as critical_line
+from jaxinit.signal.theory.critical import critical_points as critical_points
+from jaxinit.signal.theory.critical import (
+    doubly_critical_points as doubly_critical_points,
+)
+from jaxinit.signal.theory.maps import Moments as Moments
+from jaxinit.signal.theory.maps import correlation_map as correlation_map
+from jaxinit.signal.theory.maps import length_map as length_map
+from jaxinit.signal.theory.maps import moments as moments
+from jaxinit.signal.theory.mean_field import FixedPoint as FixedPoint
+from jaxinit.signal.theory.mean_field import MeanField as MeanField
+from jaxinit.signal.theory.mean_field import fixed_points as fixed_points
+from jaxinit.signal.theory.mean_field import mean_field as mean_field
+from jaxinit.signal.theory.phase import PhaseDiagram as PhaseDiagram
+from jaxinit.signal.theory.phase import phase_diagram as phase_diagram

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxinit._checks import check_choice
-from jaxinit.signal.result import Prediction, Result
+from jaxinit.signal.studies.result import Prediction, Result
 
 
 def assert_kept(

@@ -18,14 +18,14 @@ from jaxinit._checks import (
     type_error,
     value_error,
 )
-from jaxinit._draw import LAWS, UNIFORM_LIMIT, Draw, Law, execute
+from jaxinit._draw import DISTRIBUTIONS, UNIFORM_LIMIT, Distribution, Draw, execute
+from jaxinit._paths import flatten
 from jaxinit._types import Key, Scalar
 from jaxinit.models.keys import leaf_keys
-from jaxinit.models.paths import flatten
-from jaxinit.models.trace.entry import trace_params
-from jaxinit.models.use import Uses
-from jaxinit.signal.products import bind, fan_in
-from jaxinit.signal.scaling import (
+from jaxinit.trace.entry import trace_params
+from jaxinit.trace.moments.walk import track_scales
+from jaxinit.trace.probes.products import bind, fan_in
+from jaxinit.trace.probes.scaling import (
     Rule,
     check_all_met,
     find_scales,
@@ -34,7 +34,7 @@ from jaxinit.signal.scaling import (
     times,
     wide,
 )
-from jaxinit.signal.tracking.walk import track_scales
+from jaxinit.trace.use import Uses
 
 
 def autoinit(
@@ -43,7 +43,7 @@ def autoinit(
     *inputs: Any,
     key: Key,
     std: Scalar = 1.0,
-    law: Law = "normal",
+    distribution: Distribution = "normal",
     strict: bool = True,
 ) -> Any:
     r"""Return parameters with weights drawn anew to the scale that their inputs ask for.
@@ -73,8 +73,8 @@ def autoinit(
     takes them apart, as do the entries of a recurrent state and its earlier ones once
     weights stand in between. An operation without a rule (``top_k``, ``while``, scatters,
     linear algebra, integers or masks as inputs) is an error only if a weight comes after
-    it. Integers may choose rows of a table. Other laws of the input can be made inside
-    ``apply_fn``, as ``3 + 2 * x``.
+    it. Integers may choose rows of a table. Other distributions of the input can be made
+    inside ``apply_fn``, as ``3 + 2 * x``.
 
     In both, a convolution's sum counts what each window really holds, padding included;
     the paper takes the whole fan.
@@ -90,8 +90,8 @@ def autoinit(
         key: One key; a leaf's own is derived from its path, as by
             :func:`jaxinit.path_key`.
         std: Standard deviation that outputs are to have. 0 gives weights of 0.
-        law: ``"normal"``, ``"uniform"`` or ``"truncated_normal"`` (cut at two standard
-            deviations of the uncut law), each of the variance above.
+        distribution: ``"normal"``, ``"uniform"`` or ``"truncated_normal"`` (cut at two
+            standard deviations of the uncut distribution), each of the variance above.
         strict: Whether a leaf of two axes or more that is no bias and meets no matrix
             product or convolution is an error (embeddings, leaves inside ``lax.scan``) or
             stays.
@@ -105,9 +105,9 @@ def autoinit(
 
     Raises:
         ValueError: Leaves were not found in the forward pass and ``strict`` holds, two
-            leaves have the same path, ``std`` is negative, ``law`` is unknown, a leaf that
-            is not drawn is a shape, or, without data, the moments at the input of a weight
-            do not follow.
+            leaves have the same path, ``std`` is negative, ``distribution`` is unknown, a
+            leaf that is not drawn is a shape, or, without data, the moments at the input
+            of a weight do not follow.
         TypeError: A weight is no float or complex array, ``key`` is no key, only some of
             the inputs are shapes, or, without data, values that are needed are traced.
 
@@ -139,7 +139,7 @@ def autoinit(
     """
     where = "autoinit"
     std = check_number(where, "std", std, least=0.0)
-    check_choice(where, "law", law, LAWS)
+    check_choice(where, "distribution", distribution, DISTRIBUTIONS)
     given = jax.tree.leaves(inputs)
     without_data = _are_shapes(given)
     paths, flat, tree = flatten(where, params)
@@ -156,7 +156,7 @@ def autoinit(
     for i in biases:
         fresh[i] = jnp.zeros_like(flat[i])
     for i in found:
-        fresh[i] = _unit_draw(law, keys[i], flat[i])
+        fresh[i] = _unit_draw(distribution, keys[i], flat[i])
     _give_values(paths, fresh, uses)
     if without_data:
         # Zeros made under jit are traced; these are known.
@@ -219,11 +219,11 @@ def _unscaled(eqn: Any, values: list[Any], _place: int) -> tuple[Any, jax.Array]
     return bind(eqn, values)[0], jnp.ones(())
 
 
-def _unit_draw(law: Law, key: Key, leaf: Any) -> jax.Array:
+def _unit_draw(distribution: Distribution, key: Key, leaf: Any) -> jax.Array:
     dtype = check_dtype("autoinit", leaf.dtype, allow_complex=True)
-    draw = Draw(law, leaf.shape, dtype)
-    # The real uniform deviate is that of [-1, 1), the others have variance 1.
-    real_uniform = law == "uniform" and not draw.is_complex
+    draw = Draw(distribution, leaf.shape, dtype)
+    # The real uniform sample is that of [-1, 1), the others have variance 1.
+    real_uniform = distribution == "uniform" and not draw.is_complex
     return execute(draw, key, 0.0, UNIFORM_LIMIT if real_uniform else 1.0)
 
 

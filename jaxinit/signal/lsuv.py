@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from jaxinit._checks import check_number
 from jaxinit._types import Scalar
-from jaxinit.signal.products import bind
-from jaxinit.signal.scaling import (
+from jaxinit.trace.probes.products import bind
+from jaxinit.trace.probes.scaling import (
     check_all_met,
     find_scales,
     is_weight,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxinit.asserts import Law, Orthogonal
+from jaxinit.asserts import Distribution, Orthogonal
 
 DATA = Path(__file__).parent.parent / "data"
 REAL = ("normal", "uniform", "truncated_normal")
-RADIUS = 2.2736944686771129  # of the truncated law of unit variance
+RADIUS = 2.2736944686771129  # of the truncated distribution of unit variance
 SMALL = (1, 2, 3, 5, 10, 30, 300)
 
 
@@ -61,6 +61,6 @@ def tree() -> dict:
 
 
 EXPECTED = {
-    "dense": {"kernel": Law(1 / 8), "bias": Law(0.0)},
-    "head": [Orthogonal(), Law(0.0, mean=1.0)],
+    "dense": {"kernel": Distribution(1 / 8), "bias": Distribution(0.0)},
+    "head": [Orthogonal(), Distribution(0.0, mean=1.0)],
 }

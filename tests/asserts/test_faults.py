@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxinit import asserts
-from jaxinit.asserts import Law, mean_limits, variance_limits
+from jaxinit.asserts import Distribution, mean_limits, variance_limits
 from tests.asserts.oracles import draws, orthonormal, rejected
 
 
@@ -43,7 +43,7 @@ def test_draws_of_eight_bits() -> None:
     # jax.nn.initializers draws bfloat16 from 8 random bits.
     wrong = jax.nn.initializers.normal(1.0)(jax.random.key(0), (2048, 2048), jnp.bfloat16)
     right = jax.random.normal(jax.random.key(0), (2048, 2048)).astype(jnp.bfloat16)
-    asserts.assert_law(right, Law(1.0))
+    asserts.assert_distribution(right, Distribution(1.0))
     assert "mean" in rejected(asserts.assert_mean, wrong, 0.0, std=1.0)
     assert "variance" in rejected(asserts.assert_variance, wrong, 1.0)
 
@@ -57,11 +57,13 @@ def test_a_law_of_the_same_variance() -> None:
         (cut, "truncated_normal"),
         (flat, "uniform"),
     ):
-        asserts.assert_law(x, Law(1.0, distribution=distribution))
+        asserts.assert_distribution(x, Distribution(1.0, distribution=distribution))
     assert "farther" in rejected(
-        asserts.assert_law, normal, Law(1.0, 0.0, "truncated_normal")
+        asserts.assert_distribution, normal, Distribution(1.0, 0.0, "truncated_normal")
     )
-    assert "farther" in rejected(asserts.assert_law, cut, Law(1.0, 0.0, "uniform"))
+    assert "farther" in rejected(
+        asserts.assert_distribution, cut, Distribution(1.0, 0.0, "uniform")
+    )
 
 
 def test_the_complex_constant_of_jax() -> None:
@@ -69,10 +71,10 @@ def test_the_complex_constant_of_jax() -> None:
         1.0, "fan_in", "truncated_normal", dtype=jnp.complex64
     )
     x = initializer(jax.random.key(0), (512, 2048))
-    law = Law(512**-0.5, distribution="truncated_normal")
-    assert "variance" in rejected(asserts.assert_law, x, law)
+    distribution = Distribution(512**-0.5, distribution="truncated_normal")
+    assert "variance" in rejected(asserts.assert_distribution, x, distribution)
     right = 512**-0.5 * draws("truncated_normal", (512, 2048), 1, complex_=True)
-    asserts.assert_law(right.astype(np.complex64), law)
+    asserts.assert_distribution(right.astype(np.complex64), distribution)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -82,8 +84,8 @@ def test_what_is_not_finite(bad: float) -> None:
     for check in (
         partial(asserts.assert_mean, std=1.0),
         partial(asserts.assert_variance, variance=1.0),
-        partial(asserts.assert_law, law=Law(1.0)),
-        partial(asserts.assert_law, law=Law(0.0)),
+        partial(asserts.assert_distribution, distribution=Distribution(1.0)),
+        partial(asserts.assert_distribution, distribution=Distribution(0.0)),
     ):
         rejected(check, x)
 
@@ -91,15 +93,18 @@ def test_what_is_not_finite(bad: float) -> None:
 def test_a_constant() -> None:
     for dtype in (np.float32, jnp.bfloat16, np.float64):
         x = np.full((5,), 0.1).astype(dtype)
-        asserts.assert_law(x, Law(0.0, mean=0.1))
+        asserts.assert_distribution(x, Distribution(0.0, mean=0.1))
         x[3] = np.nextafter(np.float32(0.1), np.float32(1))
         if dtype == jnp.bfloat16:
             x[3] = 0.1006
-        rejected(asserts.assert_law, x, Law(0.0, mean=0.1))
+        rejected(asserts.assert_distribution, x, Distribution(0.0, mean=0.1))
         rejected(asserts.assert_mean, x, 0.1, std=0.0)
         rejected(asserts.assert_variance, x, 0.0, mean=0.1)
-    assert mean_limits(Law(0.0, 0.1), 5, dtype="bfloat16") == (0.10009765625, 0.10009765625)
-    assert variance_limits(Law(0.0, 0.1), 5) == (0.0, 0.0)
+    assert mean_limits(Distribution(0.0, 0.1), 5, dtype="bfloat16") == (
+        0.10009765625,
+        0.10009765625,
+    )
+    assert variance_limits(Distribution(0.0, 0.1), 5) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float8_e5m2"])

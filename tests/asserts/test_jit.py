@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxinit import asserts
-from jaxinit.asserts import Law
+from jaxinit.asserts import Distribution
 from jaxinit.asserts._moments import measure as measure_moments
 from tests.asserts.oracles import EXPECTED, draws, orthonormal, rejected, tree
 
@@ -23,18 +23,18 @@ def chexified(check):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64"])
 def test_under_jit(dtype: str) -> None:
     x = jnp.asarray(draws("normal", (300, 700), 31, complex_=dtype == "complex64"), dtype)
-    run = chexified(lambda x: asserts.assert_law(x, Law(1.0)))
+    run = chexified(lambda x: asserts.assert_distribution(x, Distribution(1.0)))
     run(x)
     for wrong in (x * 1.05, x + 0.05, x.at[3, 4].set(math.nan)):
         assert rejected(run, wrong.astype(dtype)).startswith(
-            "[Chex] chexify assertion 'assert_law' failed: the "
+            "[Chex] chexify assertion 'assert_distribution' failed: the "
         )
 
 
 def test_sums_under_jit_are_exact_enough() -> None:
     x = draws("normal", (2**22,), 32).astype(np.float32)
     exact = np.mean(x.astype(np.float64) ** 2)
-    square = jax.jit(lambda x: measure_moments("t", x, Law(1.0)).square)
+    square = jax.jit(lambda x: measure_moments("t", x, Distribution(1.0)).square)
     assert abs(float(square(x)) - exact) < 1e-6
 
 
@@ -64,12 +64,12 @@ def test_a_sharded_array_is_not_gathered() -> None:
     mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
     x = jnp.asarray(draws("normal", (400, 500), 34), np.float32)
     x = jax.device_put(x, NamedSharding(mesh, PartitionSpec("a", "b")))
-    moments = jax.jit(lambda x: measure_moments("t", x, Law(1.0)).square)
+    moments = jax.jit(lambda x: measure_moments("t", x, Distribution(1.0)).square)
     text = moments.lower(x).compile().as_text() or ""
     assert "all-reduce" in text
     gathered = re.findall(r"= f32\[([\d,]+)\]\S* all-gather", text)
     assert max((math.prod(map(int, s.split(","))) for s in gathered), default=0) < 1000
-    run = chexified(lambda x: asserts.assert_law(x, Law(1.0)))
+    run = chexified(lambda x: asserts.assert_distribution(x, Distribution(1.0)))
     run(x)
     rejected(run, 1.05 * x)
 

@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 
 from jaxinit import asserts
-from jaxinit.asserts import Law
+from jaxinit.asserts import Distribution
 from tests.asserts.oracles import rejected
 
 
 def test_texts_of_failures() -> None:
     x = np.full((100,), 2.0, np.float32)
     assert rejected(asserts.assert_mean, x, std=1.0) == (
-        "assert_mean: the mean must be in [-0.654469, 0.654469] (expected 0, normal law in"
+        "assert_mean: the mean must be in [-0.654469, 0.654469] (expected 0, normal distribution in"
         " float32, n=100, alpha=1e-09); got mean=2."
     )
     assert rejected(asserts.assert_variance, x, 0.01, distribution="uniform") == (
         "assert_variance: the variance must be in [0.00470954, 0.016118] (expected 0.01,"
-        " uniform law in float32, n=100, alpha=1e-09); got variance=4."
+        " uniform distribution in float32, n=100, alpha=1e-09); got variance=4."
     )
-    law = Law(1.0, distribution="other", kurtosis=2)
-    assert rejected(asserts.assert_law, 3 * x, law).splitlines()[1] == (
-        "assert_law: the variance must be in [0.360868, 1.81985] (expected 1, other law of"
+    distribution = Distribution(1.0, distribution="other", kurtosis=2)
+    assert rejected(asserts.assert_distribution, 3 * x, distribution).splitlines()[1] == (
+        "assert_distribution: the variance must be in [0.360868, 1.81985] (expected 1, other distribution of"
         " kurtosis 2 in float32, n=100, alpha=5e-10); got variance=36."
     )
     assert rejected(asserts.assert_mean, x.astype(np.complex64), std=1.0) == (
-        "assert_mean: the mean must be within 0.499398 of 0 (expected 0, normal law in"
+        "assert_mean: the mean must be within 0.499398 of 0 (expected 0, normal distribution in"
         " complex64, n=100, alpha=1e-09); got distance=2."
     )
     assert rejected(asserts.assert_array, x, (3, None), jnp.bfloat16, rank=2) == (
@@ -40,21 +40,21 @@ def test_texts_of_failures() -> None:
     ("call", "error", "text"),
     [
         (
-            lambda: Law(-1.0),
+            lambda: Distribution(-1.0),
             ValueError,
-            "Law: std must be a finite number, at least 0; got std=-1."
+            "Distribution: std must be a finite number, at least 0; got std=-1."
             " Give a value in that range.",
         ),
         (
-            lambda: Law(1.0, distribution="norml"),
+            lambda: Distribution(1.0, distribution="norml"),
             ValueError,
-            "Law: distribution must be one of normal, uniform, truncated_normal, other;"
+            "Distribution: distribution must be one of normal, uniform, truncated_normal, other;"
             " got distribution='norml'. Did you mean 'normal'?",
         ),
         (
-            lambda: Law(1.0, kurtosis=3.0),
+            lambda: Distribution(1.0, kurtosis=3.0),
             ValueError,
-            'Law: kurtosis goes with distribution="other", and only with it;'
+            'Distribution: kurtosis goes with distribution="other", and only with it;'
             " got distribution='normal', kurtosis=3.0. Give both, or neither.",
         ),
         (
@@ -90,13 +90,13 @@ def test_texts_of_failures() -> None:
         (
             lambda: asserts.assert_tree({"a": np.zeros(3)}, {"a": 0.5}),
             TypeError,
-            "assert_tree: ['a']: expected must be a Law, an Orthogonal, a"
+            "assert_tree: ['a']: expected must be a Distribution, an Orthogonal, a"
             " jax.ShapeDtypeStruct or None; got 0.5. Give one of these for each leaf.",
         ),
         (
-            lambda: jax.jit(lambda s: Law(s).std)(1.0),
+            lambda: jax.jit(lambda s: Distribution(s).std)(1.0),
             TypeError,
-            "Law: std must be known before the program runs; got a traced std."
+            "Distribution: std must be known before the program runs; got a traced std."
             " A bound is computed from it; give a Python float.",
         ),
     ],
@@ -109,6 +109,6 @@ def test_texts_of_bad_arguments(call, error: type[Exception], text: str) -> None
 
 def test_integers_are_refused() -> None:
     with pytest.raises(
-        TypeError, match=r"^assert_law: x must have one of the dtypes float64"
+        TypeError, match=r"^assert_distribution: x must have one of the dtypes float64"
     ):
-        asserts.assert_law(np.arange(3), Law(1.0))
+        asserts.assert_distribution(np.arange(3), Distribution(1.0))

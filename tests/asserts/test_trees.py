@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxinit import asserts
-from jaxinit.asserts import Law
+from jaxinit.asserts import Distribution
 from tests.asserts.oracles import EXPECTED, rejected, tree
 
 
@@ -13,8 +13,10 @@ def test_a_tree_that_is_right() -> None:
     asserts.assert_tree(tree(), EXPECTED)
     asserts.assert_tree(tree(), {"dense": None, "head": None})
     asserts.assert_tree(tree(), jax.eval_shape(tree))
-    asserts.assert_tree(tree(), lambda path, _: Law(1 / 8) if "kernel" in path else None)
-    asserts.assert_tree(np.zeros(3), Law(0.0))
+    asserts.assert_tree(
+        tree(), lambda path, _: Distribution(1 / 8) if "kernel" in path else None
+    )
+    asserts.assert_tree(np.zeros(3), Distribution(0.0))
 
 
 def test_a_tree_lists_every_leaf_that_fails() -> None:
@@ -40,11 +42,11 @@ def test_a_tree_lists_every_leaf_that_fails() -> None:
     )
 
 
-def test_a_tree_shares_alpha_among_its_laws() -> None:
+def test_a_tree_shares_alpha_among_its_distributions() -> None:
     x = np.full((1,), 4.0)  # 4 standard deviations, P = 6e-5
-    law = Law(1.0)
-    rejected(asserts.assert_tree, [x], law, alpha=0.01)
-    asserts.assert_tree([x] * 1000, law, alpha=0.01)
+    distribution = Distribution(1.0)
+    rejected(asserts.assert_tree, [x], distribution, alpha=0.01)
+    asserts.assert_tree([x] * 1000, distribution, alpha=0.01)
 
 
 def test_a_tree_of_another_structure() -> None:

@@ -14,7 +14,7 @@ from scipy import stats
 
 import jaxinit
 from jaxinit import Fans, Layout
-from tests import laws
+from tests import distributions
 
 KEY = jax.random.key(3)
 
@@ -49,7 +49,7 @@ def test_standard_deviation(name: str, options: dict, std: float) -> None:
     w = np.asarray(getattr(jaxinit, name)(KEY, SHAPE, **options), np.float64)
     z = w / std
     spread = math.sqrt((z**4).mean() / z.size)
-    assert abs((z**2).mean() - 1) < laws.SIGMAS * spread
+    assert abs((z**2).mean() - 1) < distributions.SIGMAS * spread
 
 
 PEERS = [
@@ -87,7 +87,9 @@ def test_the_scale_is_not_rounded(dtype: str) -> None:
     w = jaxinit.lecun_normal(KEY, (1000, 1 << 12), dtype)
     wide = np.asarray(jaxinit.lecun_normal(KEY, (1000, 1 << 12), "float32"), np.float64)
     z = np.asarray(w).astype(np.float64)
-    assert abs((wide**2).mean() / std**2 - 1) < laws.SIGMAS * math.sqrt(2 / wide.size)
+    assert abs((wide**2).mean() / std**2 - 1) < distributions.SIGMAS * math.sqrt(
+        2 / wide.size
+    )
     most = {"bfloat16": 2e-5, "float16": 1e-6, "float8_e4m3fn": 3e-3}[dtype]
     assert abs((z**2).mean() / (wide**2).mean() - 1) < most
 
@@ -105,23 +107,30 @@ def test_uniform_bounds(low: float, high: float, dtype: str) -> None:
     assert w.max() <= jnp.asarray(high, dtype)
     middle = np.asarray(w, np.float64).mean() - (low + high) / 2
     rounding = 0 if dtype == "float32" else max(abs(low), abs(high)) / 512
-    assert abs(middle) <= laws.SIGMAS * (high - low) / math.sqrt(12 * w.size) + rounding
+    assert (
+        abs(middle)
+        <= distributions.SIGMAS * (high - low) / math.sqrt(12 * w.size) + rounding
+    )
 
 
 @pytest.mark.parametrize(
     ("mean", "std", "low", "high"),
     [(0, 1, -1, 1), (1, 2, 0, 3), (0, 1, 2, 6), (-1, 0.5, -8, -2), (0, 0.02, -2, 2)],
 )
-def test_truncated_normal_law(mean: float, std: float, low: float, high: float) -> None:
+def test_truncated_normal_distribution(
+    mean: float, std: float, low: float, high: float
+) -> None:
     n = 1 << 17
     w = jaxinit.truncated_normal(KEY, (n,), mean=mean, std=std, low=low, high=high)
-    law = stats.truncnorm((low - mean) / std, (high - mean) / std, mean, std)
+    distribution = stats.truncnorm((low - mean) / std, (high - mean) / std, mean, std)
     z = np.sort(np.asarray(w, np.float64))
     steps = np.arange(n + 1) / n
-    cdf = law.cdf(z)
+    cdf = distribution.cdf(z)
     distance = max(np.abs(cdf - steps[:-1]).max(), np.abs(cdf - steps[1:]).max())
-    assert distance < math.sqrt(math.log(2 / laws.ALPHA) / 2 / n)
-    assert abs(z.mean() - law.mean()) < laws.SIGMAS * law.std() / math.sqrt(n)
+    assert distance < math.sqrt(math.log(2 / distributions.ALPHA) / 2 / n)
+    assert abs(
+        z.mean() - distribution.mean()
+    ) < distributions.SIGMAS * distribution.std() / math.sqrt(n)
 
 
 # Constants --------------------------------------------------------------------------------
@@ -248,32 +257,32 @@ def test_orthogonal(shape: tuple[int, ...], layout: str | None, dtype: str) -> N
 
 
 def test_orthogonal_is_haar() -> None:
-    """Entries, trace and determinant of many small matrices against the exact law."""
+    """Entries, trace and determinant of many small matrices against the exact distribution."""
     n, count = 4, 40_000
     q = np.asarray(jaxinit.orthogonal(KEY, (count, n, n), layout="BIO"), np.float64)
     # The square of an entry is Beta(1/2, (n - 1) / 2), so its mean is 1/n, kurtosis 3n/(n+2).
     for row in range(n):
         for column in range(n):
             entry = q[:, row, column]
-            assert abs(entry.mean()) < laws.SIGMAS / math.sqrt(n * count)
+            assert abs(entry.mean()) < distributions.SIGMAS / math.sqrt(n * count)
             beta = stats.beta(0.5, (n - 1) / 2)
             distance = stats.kstest(entry**2, beta.cdf).statistic
-            assert distance < math.sqrt(math.log(2 / laws.ALPHA) / 2 / count)
+            assert distance < math.sqrt(math.log(2 / distributions.ALPHA) / 2 / count)
     # E tr(Q) = 0, E tr(Q)^2 = 1, E tr(Q^2) = 1 (Diaconis and Shahshahani 1994).
     trace = np.trace(q, axis1=1, axis2=2)
-    assert abs(trace.mean()) < laws.SIGMAS / math.sqrt(count)
+    assert abs(trace.mean()) < distributions.SIGMAS / math.sqrt(count)
     for statistic in (trace**2, np.trace(q @ q, axis1=1, axis2=2)):
         error = abs(statistic.mean() - 1) * math.sqrt(count) / statistic.std()
-        assert error < laws.SIGMAS
+        assert error < distributions.SIGMAS
     positive = int((np.linalg.det(q) > 0).sum())
-    assert abs(positive - count / 2) < laws.SIGMAS * math.sqrt(count) / 2
+    assert abs(positive - count / 2) < distributions.SIGMAS * math.sqrt(count) / 2
 
 
 def test_haar_check_rejects_missing_signs() -> None:
     """QR without its sign fix: the trace is not what it should be."""
     g = np.random.Generator(np.random.Philox(0)).standard_normal((40_000, 4, 4))
     trace = np.trace(np.linalg.qr(g)[0], axis1=1, axis2=2)
-    assert abs(trace.mean()) > laws.SIGMAS / math.sqrt(40_000)
+    assert abs(trace.mean()) > distributions.SIGMAS / math.sqrt(40_000)
 
 
 def test_delta_orthogonal() -> None:
@@ -338,9 +347,9 @@ def test_sparse_law_of_the_others() -> None:
     w = np.asarray(jaxinit.sparse(KEY, (512, 1024), sparsity=0.5), np.float64)
     kept = w[w != 0] / 0.01
     assert kept.size == 512 * 512
-    laws.check_moments(kept, laws.NORMAL)
+    distributions.check_moments(kept, distributions.NORMAL)
     share = (w == 0).mean(axis=0) - 0.5
-    assert np.abs(share).max() < laws.SIGMAS * 0.5 / math.sqrt(512)
+    assert np.abs(share).max() < distributions.SIGMAS * 0.5 / math.sqrt(512)
 
 
 # By name ----------------------------------------------------------------------------------

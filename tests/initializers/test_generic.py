@@ -75,7 +75,7 @@ def test_real_dtypes(case: Case, dtype: str) -> None:
     options = {}
     options |= {"a": 0.0, "layout": jaxinit.Fans(1, 1)} if "kaiming" in case.name else {}
     init = case.init
-    if case.law is not None and "layout" in inspect.signature(init).parameters:
+    if case.distribution is not None and "layout" in inspect.signature(init).parameters:
         options["layout"] = jaxinit.Fans(4, 4)
     if dtype.startswith("float4") and case.name in {"normal", "sparse"}:
         options["std"] = 0.9

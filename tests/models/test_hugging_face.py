@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxinit
-from jaxinit.models.presets.transformers import gpt2
+from jaxinit.presets.transformers import gpt2
 
 pytestmark = [
     pytest.mark.huggingface,

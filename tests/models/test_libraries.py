@@ -21,8 +21,8 @@ from jaxinit.models.audit import audit
 from jaxinit.models.auto import auto
 from jaxinit.models.initialize import initialize
 from jaxinit.models.materialize import materialize
-from jaxinit.models.trace.entry import trace_params
-from jaxinit.models.use import Uses
+from jaxinit.trace.entry import trace_params
+from jaxinit.trace.use import Uses
 
 KEY = jax.random.key(0)
 
@@ -165,7 +165,7 @@ def test_auto_makes_a_transformer_whose_signal_keeps_its_size():
     model, x = RIGHT["transformer"]
     params = jax.eval_shape(model.init, KEY, x)
     made = auto(model.apply, params, x, rules=[("**/positions/*", jaxinit.zeros)])
-    assert made["params/positions/embedding"].law.text == "zeros"
+    assert made["params/positions/embedding"].distribution.text == "zeros"
     assert made["params/tokens/embedding"].std == pytest.approx(0.25)
     use = made["params/layers/Dense_1/kernel"]
     assert use.std == pytest.approx(1.53358 / 8, rel=1e-4)

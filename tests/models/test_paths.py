@@ -9,8 +9,8 @@ import pytest
 from flax.core import FrozenDict
 
 from jaxinit import zeros
+from jaxinit._paths import flatten, matches, path_hash
 from jaxinit.models.keys import fold_in, leaf_keys
-from jaxinit.models.paths import flatten, matches, path_hash
 from jaxinit.models.plan import plan
 
 KEY = jax.random.key(0)

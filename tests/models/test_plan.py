@@ -47,7 +47,7 @@ RULES = [
 
 def test_first_matching_rule_wins():
     made = plan(PARAMS, RULES)
-    assert [row.law.text for row in made] == [
+    assert [row.distribution.text for row in made] == [
         "normal(std=0.02)",
         "zeros",
         "kaiming_normal",
@@ -63,7 +63,7 @@ def test_plan_prints():
 
 
 PRINTED = """\
-path             shape     dtype     law               std     rule
+path             shape     dtype     distribution               std     rule
 ---------------  --------  --------  ----------------  ------  --------
 embed/table      (50, 16)  float32   normal(std=0.02)  0.02    embed/*
 layers/0/bias    (32,)     float32   zeros             0       **/bias
@@ -121,7 +121,7 @@ def test_traced_layout_reaches_the_rules():
     assert plan(params, [("**", own)], uses=uses)["w"].std == pytest.approx(32**-0.5)
 
 
-LAWS = [
+DISTRIBUTIONS = [
     functools.partial(normal, std=0.3, mean=1.0),
     functools.partial(jaxinit.uniform, low=-1.0, high=3.0),
     functools.partial(jaxinit.truncated_normal, std=1.0, low=-1.0, high=2.0),
@@ -138,21 +138,21 @@ LAWS = [
 ]
 
 
-@pytest.mark.parametrize("initializer", LAWS)
+@pytest.mark.parametrize("initializer", DISTRIBUTIONS)
 def test_stated_law_is_that_of_the_draw(initializer):
     shape = (400, 300)
-    law = plan({"w": spec(*shape)}, [("**", initializer)])["w"].law
+    distribution = plan({"w": spec(*shape)}, [("**", initializer)])["w"].distribution
     drawn = np.asarray(initializer(KEY, shape), np.float64)
     count = drawn.size
-    assert law.std is not None
-    assert law.mean is not None
-    assert law.kurtosis is not None
+    assert distribution.std is not None
+    assert distribution.mean is not None
+    assert distribution.kurtosis is not None
     # Five standard errors: a false alarm in 2e6 checks.
-    error = 5 * np.sqrt((law.kurtosis - 1) / count) / 2
-    assert abs(drawn.std() / law.std - 1) < error
-    assert abs(drawn.mean() - law.mean) < 5 * law.std / np.sqrt(count)
+    error = 5 * np.sqrt((distribution.kurtosis - 1) / count) / 2
+    assert abs(drawn.std() / distribution.std - 1) < error
+    assert abs(drawn.mean() - distribution.mean) < 5 * distribution.std / np.sqrt(count)
     fourth = ((drawn - drawn.mean()) ** 4).mean() / drawn.var() ** 2
-    assert fourth == pytest.approx(law.kurtosis, abs=0.15 * law.kurtosis)
+    assert fourth == pytest.approx(distribution.kurtosis, abs=0.15 * distribution.kurtosis)
 
 
 # -------------------------------------------------------------------------- initialize
@@ -237,7 +237,7 @@ def test_refusals_name_the_leaf():
         "said: "
         "lecun_normal: shape needs at least 2 axes; got shape=(3,). For a bias use "
         "zeros, or a "
-        "plain law with an explicit std; to scale by the weight's fans pass "
+        "plain distribution with an explicit std; to scale by the weight's fans pass "
         "layout=Fans(fan_in, fan_out). Change the rule '**'."
     )
 

@@ -16,9 +16,9 @@ import jaxinit.equinox
 from jaxinit.models.audit import audit
 from jaxinit.models.initialize import initialize
 from jaxinit.models.plan import Plan, plan
-from jaxinit.models.presets import depth, fields, layers, transformers, width
-from jaxinit.models.trace.entry import trace_params
-from jaxinit.models.use import Uses
+from jaxinit.presets import depth, layers, mup, siren, transformers
+from jaxinit.trace.entry import trace_params
+from jaxinit.trace.use import Uses
 
 KEY = jax.random.key(0)
 
@@ -69,9 +69,9 @@ def test_pytorch_layers_have_the_laws_of_torch():
     for name, fan in (("Conv_0", 72), ("Dense_0", 4096)):
         for leaf in ("kernel", "bias"):
             assert made[f"{name}/{leaf}"].std == pytest.approx((3 * fan) ** -0.5)
-            assert made[f"{name}/{leaf}"].law.kurtosis == 1.8
-    assert made["LayerNorm_0/scale"].law.text == "ones"
-    assert made["LayerNorm_0/bias"].law.text == "zeros"
+            assert made[f"{name}/{leaf}"].distribution.kurtosis == 1.8
+    assert made["LayerNorm_0/scale"].distribution.text == "ones"
+    assert made["LayerNorm_0/bias"].distribution.text == "zeros"
     assert not audit(initialize(KEY, params, made), made).off
 
 
@@ -92,7 +92,7 @@ def test_pytorch_layers_against_torch():
         values = getattr(theirs[layer], name).detach().numpy().astype(np.float64)
         assert values.size == math.prod(row.shape)
         if row.std == 0:
-            assert (values == row.law.mean).all()
+            assert (values == row.distribution.mean).all()
             continue
         bound = 3**0.5 * (row.std or 0)
         assert abs(values).max() <= bound * (1 + 1e-6)
@@ -172,7 +172,7 @@ def test_gpt2_on_a_real_model():
         assert made[f"attention_{i}/out/kernel"].std == pytest.approx(small)
         assert made[f"attention_{i}/query/kernel"].std == 0.02
     assert made["wte/embedding"].std == 0.02
-    assert made["ln/scale"].law.text == "ones"
+    assert made["ln/scale"].distribution.text == "ones"
     assert not audit(initialize(KEY, params, made), made).off
 
 
@@ -210,7 +210,7 @@ def test_t5_formulas():
     for name, std in wanted.items():
         assert stds[name] == pytest.approx(2 * std)
     assert stds["shared"] == 2.0
-    assert made["norm/weight"].law.mean == 2.0
+    assert made["norm/weight"].distribution.mean == 2.0
 
 
 def test_vit_variants():
@@ -230,8 +230,8 @@ def test_vit_variants():
         "tables": "position/*",
     }
     made = plan(params, transformers.vit("jax", **globs, head_bias=-2.3))
-    assert made["head/kernel"].law.text == "zeros"
-    assert made["head/bias"].law.mean == -2.3
+    assert made["head/kernel"].distribution.text == "zeros"
+    assert made["head/bias"].distribution.mean == -2.3
     assert made["block/mlp/bias"].std == 1e-6
     assert made["patch/kernel"].std == pytest.approx((16 * 16 * 3) ** -0.5)
     assert made["block/mlp/kernel"].std == pytest.approx((2 / 320) ** 0.5)
@@ -304,7 +304,7 @@ class Wide(nn.Module):
 def test_mup_table():
     params, uses = traced(Wide(512), spec(2, 16))
     _, base = traced(Wide(64), spec(2, 16))
-    found = width.mup(uses, base)
+    found = mup.mup(uses, base)
     made = plan(params, found.rules)
     assert made["first/kernel"].std == pytest.approx(16**-0.5)
     assert made["middle/kernel"].std == pytest.approx(512**-0.5)
@@ -315,10 +315,10 @@ def test_mup_table():
     assert found.output == {"last/kernel": 1 / 8}
     assert (found.adam["middle/bias"], found.sgd["middle/bias"]) == (1, 8)
     assert (
-        plan(params, width.mup(uses, base, zero_readout=True).rules)["last/kernel"].std == 0
+        plan(params, mup.mup(uses, base, zero_readout=True).rules)["last/kernel"].std == 0
     )
     with pytest.raises(ValueError, match="one model at two widths"):
-        width.mup(uses, traced(Convolutional(), spec(2, 8, 8, 32))[1])
+        mup.mup(uses, traced(Convolutional(), spec(2, 8, 8, 32))[1])
 
 
 def test_mup_keeps_the_size_of_the_output_change():
@@ -326,7 +326,7 @@ def test_mup_keeps_the_size_of_the_output_change():
 
     def change(size: int, *, with_mup: bool) -> float:
         params, uses = traced(Wide(size), spec(2, 16))
-        found = width.mup(uses, traced(Wide(64), spec(2, 16))[1])
+        found = mup.mup(uses, traced(Wide(64), spec(2, 16))[1])
         x = jax.random.normal(KEY, (64, 16))
         moves = []
         for seed in range(4):
@@ -366,7 +366,7 @@ class Field(nn.Module):
 
 def test_siren_on_a_real_field():
     params, uses = traced(Field(), spec(5, 2))
-    made = plan(params, fields.siren(uses))
+    made = plan(params, siren.siren(uses))
     assert made["layer_0/kernel"].std == pytest.approx(1 / (2 * 3**0.5))
     for name in ("layer_1", "layer_2", "last"):
         assert made[f"{name}/kernel"].std == pytest.approx((2 / 256) ** 0.5 / 30)
@@ -376,7 +376,7 @@ def test_siren_on_a_real_field():
 
 def test_orthogonal_heads():
     params = {name: {"kernel": spec(64, n), "bias": spec(n)} for name, n in HEADS.items()}
-    made = plan(params, fields.orthogonal_rl(policy="policy/kernel", value="value/kernel"))
+    made = plan(params, siren.orthogonal_rl(policy="policy/kernel", value="value/kernel"))
     drawn = initialize(KEY, params, made)
     for name, gain in {"trunk": 2**0.5, "policy": 0.01, "value": 1.0}.items():
         w = np.asarray(drawn[name]["kernel"], np.float64)
@@ -395,7 +395,7 @@ def test_every_preset_covers_a_model():
         layers.flax,
         layers.haiku,
         layers.equinox,
-        fields.siren,
+        siren.siren,
     ]
     for preset in by_use:
         assert isinstance(plan(params, preset(uses)), Plan)

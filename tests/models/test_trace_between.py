@@ -11,8 +11,8 @@ import pytest
 from jax import lax
 
 from jaxinit import Fans
-from jaxinit.models.trace.entry import trace_params
-from jaxinit.models.use import ParamUse
+from jaxinit.trace.entry import trace_params
+from jaxinit.trace.use import ParamUse
 from tests.models.tracing import spec, use_of
 
 

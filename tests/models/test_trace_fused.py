@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxinit import Fans, Layout
-from jaxinit.models.trace.entry import trace_params
+from jaxinit.trace.entry import trace_params
 from tests.models.tracing import spec, use_of
 
 

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from jaxinit import Fans, Layout, compute_fans
-from jaxinit.models.trace.entry import trace_params
+from jaxinit.trace.entry import trace_params
 from tests.models.tracing import NHWC, conv, counted_fan_in, counted_fan_out, spec, use_of
 
 PRODUCTS = [

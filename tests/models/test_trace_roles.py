@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxinit import Fans, Layout
-from jaxinit.models.trace.entry import trace_params
+from jaxinit.trace.entry import trace_params
 from tests.models.tracing import spec, use_of
 
 

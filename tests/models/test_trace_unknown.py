@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxinit.models.trace.entry import trace_params
+from jaxinit.trace.entry import trace_params
 from tests.models.tracing import spec, use_of
 
 UNKNOWN = {

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxinit.models.trace.entry import trace_params
-from jaxinit.models.use import ParamUse
+from jaxinit.trace.entry import trace_params
+from jaxinit.trace.use import ParamUse
 
 
 def spec(*shape: int, dtype: str = "float32") -> jax.ShapeDtypeStruct:

@@ -9,8 +9,8 @@ from jax import lax
 
 from jaxinit._gaussian import host_float64
 from jaxinit.signal import autoinit
-from jaxinit.signal.tracking.values import Unknown, as_spread, input_value
-from jaxinit.signal.tracking.walk import _Track
+from jaxinit.trace.moments.values import Unknown, as_spread, input_value
+from jaxinit.trace.moments.walk import _Track
 
 KEY = jax.random.key(7)
 KEYS = jax.random.split(KEY, 12)

@@ -82,17 +82,20 @@ def test_the_check_rejects_a_variance_that_leaves_out_the_mean(name):
         check_layer(x, out - out.mean() + 0.1)
 
 
-@pytest.mark.parametrize("law", ["normal", "uniform", "truncated_normal"])
-def test_weights_follow_formula_and_law(params, law):
+@pytest.mark.parametrize("distribution", ["normal", "uniform", "truncated_normal"])
+def test_weights_follow_formula_and_distribution(params, distribution):
     tree = {"layer": params["layer0"]}
 
     def apply(p, x):
         return x @ p["layer"]["w"] + p["layer"]["b"][None]
 
-    w = np.asarray(autoinit(apply, tree, BATCH, key=KEY, law=law)["layer"]["w"], np.float64)
+    w = np.asarray(
+        autoinit(apply, tree, BATCH, key=KEY, distribution=distribution)["layer"]["w"],
+        np.float64,
+    )
     x = np.asarray(BATCH, np.float64)
     variance = 1 / (WIDTH * (x.mean() ** 2 + x.var()))
-    se = math.sqrt(2 / w.size)  # no law of these has heavier tails than the normal
+    se = math.sqrt(2 / w.size)  # no distribution of these has heavier tails than the normal
     assert abs(w.var() / variance - 1) < 5 * se  # false alarm below 6e-7
     top = np.abs(w).max() / math.sqrt(variance)
     limits = {
@@ -100,8 +103,10 @@ def test_weights_follow_formula_and_law(params, law):
         "uniform": (1.73, 1.7321),
         "truncated_normal": (2.2, 2.28),
     }
-    assert limits[law][0] < top < limits[law][1]
-    again = autoinit(apply, tree, BATCH, key=jax.random.key(8), law=law)["layer"]["w"]
+    assert limits[distribution][0] < top < limits[distribution][1]
+    again = autoinit(apply, tree, BATCH, key=jax.random.key(8), distribution=distribution)[
+        "layer"
+    ]["w"]
     assert abs(np.corrcoef(w.ravel(), np.ravel(again))[0, 1]) < 5 / math.sqrt(w.size)
 
 
@@ -238,13 +243,13 @@ def test_error_texts():
     assert not np.array_equal(kept["w"], tree["w"])
     reject(
         ValueError,
-        "autoinit: law must be one of uniform, normal, truncated_normal; "
-        "got law='norml'. Did you mean 'normal'?",
+        "autoinit: distribution must be one of uniform, normal, truncated_normal; "
+        "got distribution='norml'. Did you mean 'normal'?",
         embed,
         tree,
         ids,
         key=KEY,
-        law="norml",
+        distribution="norml",
     )
     reject(
         ValueError,

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinit.signal import real
-from jaxinit.signal.digest import digest_of
+from jaxinit.signal.studies import model_study as real
+from jaxinit.signal.studies.digest import digest_of
 
 X = np.ones(3, np.float32)
 
@@ -91,7 +91,7 @@ def test_of_models():
 
 CODE = """
 import jax, jax.numpy as jnp
-from jaxinit.signal.digest import digest_of
+from jaxinit.signal.studies.digest import digest_of
 def there(x):
     return jax.pure_callback(lambda x: x, jax.ShapeDtypeStruct((3,), "float32"), x)
 closed = jax.make_jaxpr(there)(jnp.ones(3, "float32"))

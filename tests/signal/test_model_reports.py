@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from jaxinit.signal.plot import plot_models
-from jaxinit.signal.result import Result
-from jaxinit.signal.table import model_table
+from jaxinit.signal.report.plot import plot_models
+from jaxinit.signal.report.table import model_table
+from jaxinit.signal.studies.result import Result
 
 PATHS = ["net/a/kernel", "net/layers/kernel (step 0)", "net/layers/kernel (step 1)"]
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinit.signal.probes import ProbeWalk
+from jaxinit.trace.probes.probes import ProbeWalk
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((2, 3)).astype(np.float32)

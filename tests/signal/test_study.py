@@ -1,4 +1,4 @@
-"""The experiment against exact laws, a loop in NumPy, and theory."""
+"""The experiment against exact distributions, a loop in NumPy, and theory."""
 
 import dataclasses
 import functools
@@ -19,9 +19,9 @@ from jaxinit.signal import (
     run_studies,
     study,
 )
-from jaxinit.signal import gangs as gangs_module
-from jaxinit.signal.network import Network, draw_seeds, run_seeds
-from jaxinit.signal.schemes import draw_weight
+from jaxinit.signal.studies import batched_runs
+from jaxinit.signal.studies.network import Network, draw_seeds, run_seeds
+from jaxinit.signal.studies.schemes import draw_weight
 
 DATA = pathlib.Path(__file__).parent.parent / "data"
 BANDS = json.loads((DATA / "depth_bands.json").read_text())["configs"]
@@ -72,7 +72,7 @@ def test_bands_reject_a_gain_off_by_two_percent(measured):
     exact = EXACT["relu", "kaiming_normal"]
     off = measured[OFF]
     assert np.abs(z_scores(off, exact)).max() > 10
-    # Same law, same seed: the same numbers, scaled by 1.02 a layer.
+    # Same distribution, same seed: the same numbers, scaled by 1.02 a layer.
     true = measured["relu", "kaiming_normal"].values["log10_std"]
     shift = off.values["log10_std"] - true
     np.testing.assert_allclose(
@@ -81,7 +81,7 @@ def test_bands_reject_a_gain_off_by_two_percent(measured):
 
 
 @pytest.mark.parametrize("pair", EXACT)
-def test_theory_lies_over_the_exact_law(pair):
+def test_theory_lies_over_the_exact_distribution(pair):
     """The 1/width correction is good to a tenth of the spread over seeds."""
     prediction, exact = predict(*pair), EXACT[pair]
     for quantity, side in (("log10_std", "forward"), ("log10_grad", "backward")):
@@ -114,7 +114,7 @@ def loop(net, gains, sigma_b, key):
     outs, weights, slopes = [x], [], []
     for number, gain in enumerate(gains):
         at = draws.keys[0, number]
-        w = draw_weight(net.law, at, net.weight_shape, net.dtype, gain)
+        w = draw_weight(net.distribution, at, net.weight_shape, net.dtype, gain)
         w = np.asarray(w, np.float64)
         h = outs[-1] @ w + sigma_b * np.asarray(draws.biases[0, number], np.float64)
         outs.append(np.tanh(h))
@@ -126,9 +126,9 @@ def loop(net, gains, sigma_b, key):
     return np.array(outs), np.array(back[::-1])
 
 
-@pytest.mark.parametrize("law", ["normal", "orthogonal"])
-def test_one_seed_against_a_loop_in_numpy(law):
-    net = Network(jnp.tanh, law, depth=5, width=24, batch=3)
+@pytest.mark.parametrize("distribution", ["normal", "orthogonal"])
+def test_one_seed_against_a_loop_in_numpy(distribution):
+    net = Network(jnp.tanh, distribution, depth=5, width=24, batch=3)
     gains = np.array([1.5, 0.7, 1.1, 1.0, 2.0], np.float32)
     key = jax.random.key(5)
     (found,) = run_seeds((net,), key[None], gains[None], [0.3], 0.0)
@@ -183,15 +183,15 @@ def test_studies_of_one_law_share_their_weights(monkeypatch):
     ]
     asked.append(dataclasses.replace(asked[0], dtype="bfloat16"))
     asked.append(dataclasses.replace(asked[0], seed=1))
-    gangs = []
-    real = gangs_module.run_seeds
+    calls = []
+    real = batched_runs.run_seeds
     monkeypatch.setattr(
-        gangs_module,
+        batched_runs,
         "run_seeds",
-        lambda nets, *a, **k: gangs.append(len(nets)) or real(nets, *a, **k),
+        lambda nets, *a, **k: calls.append(len(nets)) or real(nets, *a, **k),
     )
     together = run_studies(asked)
-    assert gangs == [3, 1, 1, 1]
+    assert calls == [3, 1, 1, 1]
     for i in (0, 1):  # of the gang; the others ran alone
         one, found = asked[i], together[i]
         fields = {f.name: getattr(one, f.name) for f in dataclasses.fields(one)}

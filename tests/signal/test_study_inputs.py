@@ -14,8 +14,8 @@ from jaxinit.signal import (
     study,
     to_json,
 )
-from jaxinit.signal.maps import as_function
-from jaxinit.signal.schemes import SCHEME_NAMES
+from jaxinit.signal.studies.schemes import SCHEME_NAMES
+from jaxinit.signal.theory.maps import as_function
 
 small = functools.partial(study, depth=6, width=32, seeds=8)
 

@@ -68,7 +68,7 @@ def test_every_layer_has_the_asked_variance(activation, std):
 
 @pytest.mark.parametrize("activation", [jax.nn.relu, jax.nn.sigmoid])
 def test_the_check_rejects_a_variance_that_leaves_out_the_mean(activation):
-    law = tracked(activation, (4,))
+    distribution = tracked(activation, (4,))
     outputs = jnp.stack([
         activation(BATCH)
         @ autoinit(
@@ -77,7 +77,7 @@ def test_the_check_rejects_a_variance_that_leaves_out_the_mean(activation):
         for k in KEYS
     ])
     check_kept(jnp.square(outputs).mean((1, 2)))
-    wrong = law.square() / law.variance()
+    wrong = distribution.square() / distribution.variance()
     with pytest.raises(AssertionError, match="mean square"):
         check_kept(wrong * jnp.square(outputs).mean((1, 2)))
 
@@ -99,10 +99,14 @@ def test_scales_agree_with_those_of_a_large_batch(activation):
         np.testing.assert_array_equal(without[f"b{i}"], 0)
 
 
-@pytest.mark.parametrize("law", ["normal", "uniform", "truncated_normal"])
-def test_weights_follow_formula_and_law(law):
+@pytest.mark.parametrize("distribution", ["normal", "uniform", "truncated_normal"])
+def test_weights_follow_formula_and_distribution(distribution):
     new = autoinit(
-        lambda w, x: jax.nn.relu(x) @ w, zeros(400, 500), shape(2, 400), key=KEY, law=law
+        lambda w, x: jax.nn.relu(x) @ w,
+        zeros(400, 500),
+        shape(2, 400),
+        key=KEY,
+        distribution=distribution,
     )
     w = np.asarray(new, np.float64)
     assert abs(w.var() * 400 * 0.5 - 1) < 5 * math.sqrt(2 / w.size)
@@ -112,7 +116,7 @@ def test_weights_follow_formula_and_law(law):
         "uniform": (1.73, 1.7321),
         "truncated_normal": (2.2, 2.28),
     }
-    assert limits[law][0] < top < limits[law][1]
+    assert limits[distribution][0] < top < limits[distribution][1]
 
 
 def test_convolutions_with_padding_strides_groups_and_pools():

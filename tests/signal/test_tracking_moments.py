@@ -97,11 +97,11 @@ CLOSED = {
 @pytest.mark.parametrize("name", [name for name in CLOSED if CLOSED[name][2] is not None])
 def test_closed_forms(name):
     function, shapes, mean, square = CLOSED[name]
-    law = tracked(function, *shapes)
+    distribution = tracked(function, *shapes)
     size = math.sqrt(square)
     # Rows that are drawn together leave 1 % of a mean square, all else 0.1 %.
-    assert abs(law.mean() - mean) < 5e-3 * size
-    assert abs(law.square() / square - 1) < 1e-2
+    assert abs(distribution.mean() - mean) < 5e-3 * size
+    assert abs(distribution.square() / square - 1) < 1e-2
 
 
 def causal_softmax(x):
@@ -178,7 +178,7 @@ MEASURED = {
 @pytest.mark.parametrize("name", MEASURED)
 def test_moments_that_are_measured(name):
     function, shapes, model = MEASURED[name]
-    law = tracked(function, *shapes)
+    distribution = tracked(function, *shapes)
 
     random = np.random.default_rng(7)
     batches = [random.standard_normal((25, *s)).astype(np.float32) for s in shapes]
@@ -191,8 +191,8 @@ def test_moments_that_are_measured(name):
         found = np.asarray(lax.map(one, batches), np.float64)
     se = found.std(0, ddof=1) / 5
     mean, square = found.mean(0)
-    assert abs(law.mean() - mean) < SE * se[0] + model * math.sqrt(square) / 2
-    assert abs(law.square() - square) < SE * se[1] + model * square
+    assert abs(distribution.mean() - mean) < SE * se[0] + model * math.sqrt(square) / 2
+    assert abs(distribution.square() - square) < SE * se[1] + model * square
 
 
 def test_dropout_keeps_its_share():

@@ -1,0 +1,205 @@
+"""The layer defaults of PyTorch, Keras, Flax, Haiku and Equinox, for any model.
+
+Which leaf is a weight, and what its fans are, comes from the computation: a model in Flax
+gets the very distributions that the same model in PyTorch has. Read in the sources of
+torch 2.13.0, keras 3.15.1, flax 0.12.8, dm-haiku 0.0.17 and equinox 0.13.8.
+"""
+
+import functools
+from typing import cast
+
+from jaxinit._types import Initializer
+from jaxinit.initializers.constant import ones, zeros
+from jaxinit.initializers.lecun import lecun_truncated_normal
+from jaxinit.initializers.xavier import xavier_uniform
+from jaxinit.models.plan import Rule
+from jaxinit.presets.common import bounded, by_role, cut_gaussian, fan_in, gaussian
+from jaxinit.trace.use import ParamUse, Uses
+
+
+def pytorch(uses: Uses) -> list[Rule]:
+    r"""Return rules for the defaults of PyTorch's layers.
+
+    Linear, Conv1-3d and ConvTranspose1-3d: weight and bias
+    :math:`U(\pm 1/\sqrt{fan_{in}})`, which is ``kaiming_uniform_(a=sqrt(5))``; Embedding
+    :math:`N(0, 1)`; norms 1 and 0. For recurrent cells and attention put
+    :func:`pytorch_recurrent` and :func:`pytorch_attention` in front. PyTorch takes the
+    outputs of a ConvTranspose for its inputs; here the inputs are the inputs.
+
+    Args:
+        uses: What :func:`jaxinit.trace_params` found.
+
+    Returns:
+        One rule a leaf.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> from jaxinit.presets.layers import pytorch
+        >>> params = {"w": jax.ShapeDtypeStruct((100, 5), "float32")}
+        >>> params["b"] = jax.ShapeDtypeStruct((5,), "float32")
+        >>> x = jax.ShapeDtypeStruct((2, 100), "float32")
+        >>> uses = jaxinit.trace_params(lambda p, x: x @ p["w"] + p["b"], params, x)
+        >>> [row.distribution.text for row in jaxinit.plan(params, pytorch(uses))]
+        ['uniform(low=-0.1, high=0.1)', 'uniform(low=-0.1, high=0.1)']
+    """
+
+    def distribution(use: ParamUse) -> Initializer:
+        return bounded(fan_in(use) ** -0.5)
+
+    return by_role(
+        "pytorch",
+        uses,
+        weight=distribution,
+        bias=distribution,
+        embedding=lambda _: gaussian(1.0),
+    )
+
+
+def pytorch_recurrent(glob: str, hidden_size: int) -> list[Rule]:
+    r"""Return the rule for RNN, LSTM and GRU: all arrays :math:`U(\pm 1/\sqrt{hidden})`.
+
+    PyTorch has two bias vectors a cell; a cell with one, like Equinox's, has half the
+    variance.
+
+    Args:
+        glob: The arrays of the cell.
+        hidden_size: Length of its state.
+
+    Returns:
+        One rule.
+    """
+    return [(glob, bounded(hidden_size**-0.5))]
+
+
+def pytorch_attention(
+    in_kernels: str, out_kernels: str, biases: str, embed_dim: int, *, packed: bool = True
+) -> list[Rule]:
+    r"""Return rules for MultiheadAttention.
+
+    With equal sizes PyTorch packs q, k and v into one (3 E, E) matrix, whose Xavier bound
+    is :math:`\sqrt{6 / 4E}`; with ``kdim`` or ``vdim`` they are on their own, with
+    :math:`\sqrt{6 / 2E}`. The output is a Linear with bias 0.
+
+    Args:
+        in_kernels: Glob of the query, key and value kernels.
+        out_kernels: Glob of the output kernel.
+        biases: Glob of all biases.
+        embed_dim: E.
+        packed: Which of the two.
+
+    Returns:
+        Three rules.
+    """
+    bound = (6 / ((4 if packed else 2) * embed_dim)) ** 0.5
+    return [
+        (biases, cast("Initializer", zeros)),
+        (in_kernels, bounded(bound)),
+        (out_kernels, bounded(embed_dim**-0.5)),
+    ]
+
+
+def pytorch_bilinear(weight: str, bias: str, in1_features: int) -> list[Rule]:
+    r"""Return rules for Bilinear: :math:`U(\pm 1/\sqrt{in_1})` for weight and bias.
+
+    Args:
+        weight: Glob of the weight.
+        bias: Glob of the bias.
+        in1_features: Length of the first input.
+
+    Returns:
+        Two rules.
+    """
+    distribution = bounded(in1_features**-0.5)
+    return [(weight, distribution), (bias, distribution)]
+
+
+def keras(uses: Uses) -> list[Rule]:
+    r"""Return rules for the defaults of Keras' layers.
+
+    Kernels ``glorot_uniform``, biases 0, Embedding :math:`U(\pm 0.05)`, norms 1 and 0. A
+    recurrent kernel is orthogonal there: put a rule for it in front.
+
+    Args:
+        uses: What :func:`jaxinit.trace_params` found.
+
+    Returns:
+        One rule a leaf.
+    """
+
+    def weight(use: ParamUse) -> Initializer:
+        return cast("Initializer", functools.partial(xavier_uniform, layout=use.fans))
+
+    return by_role("keras", uses, weight=weight, embedding=lambda _: bounded(0.05))
+
+
+def flax(uses: Uses) -> list[Rule]:
+    r"""Return rules for the defaults of Flax' layers, linen and NNX.
+
+    Kernels truncated LeCun, biases 0, Embed :math:`N(0, 1/features)`, norms 1 and 0. A
+    recurrent kernel is orthogonal there: put a rule for it in front.
+
+    Args:
+        uses: What :func:`jaxinit.trace_params` found.
+
+    Returns:
+        One rule a leaf.
+    """
+
+    def weight(use: ParamUse) -> Initializer:
+        return cast(
+            "Initializer", functools.partial(lecun_truncated_normal, layout=use.fans)
+        )
+
+    def table(use: ParamUse) -> Initializer:
+        return gaussian(use.fans.fan_out**-0.5 if use.fans is not None else 1.0)
+
+    return by_role("flax", uses, weight=weight, embedding=table)
+
+
+def haiku(uses: Uses) -> list[Rule]:
+    r"""Return rules for the defaults of Haiku's layers.
+
+    Weights :math:`N(0, 1/fan_{in})` cut at two standard deviations and not scaled back, so
+    that their own is :math:`0.88/\sqrt{fan_{in}}`; biases 0; Embed the same distribution
+    with std 1.
+
+    Args:
+        uses: What :func:`jaxinit.trace_params` found.
+
+    Returns:
+        One rule a leaf.
+    """
+
+    def weight(use: ParamUse) -> Initializer:
+        return cut_gaussian(fan_in(use) ** -0.5)
+
+    return by_role("haiku", uses, weight=weight, embedding=lambda _: cut_gaussian(1.0))
+
+
+def equinox(uses: Uses) -> list[Rule]:
+    r"""Return rules for the defaults of Equinox' layers.
+
+    Weights and biases :math:`U(\pm 1/\sqrt{fan_{in}})`, Embedding :math:`N(0, 1)`, norms 1
+    and 0. For recurrent cells put :func:`pytorch_recurrent` in front.
+
+    Args:
+        uses: What :func:`jaxinit.trace_params` found.
+
+    Returns:
+        One rule a leaf.
+    """
+    return pytorch(uses)
+
+
+def norms(scales: str, biases: str) -> list[Rule]:
+    """Return rules for the norms of all these libraries: scale 1, bias 0.
+
+    Args:
+        scales: Glob of the scales.
+        biases: Glob of the biases.
+
+    Returns:
+        Two rules.
+    """
+    return [(scales, cast("Initializer", ones)), (biases, cast("Initializer", zeros))]

@@ -1,0 +1,1 @@
+"""Studies: many seeds of one network, measured layer by layer."""

@@ -1,0 +1,88 @@
+"""A user's model as a jaxpr: what is drawn, what stays, which leaves are weights."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinit._checks import value_error
+from jaxinit._paths import PyTree, flatten
+from jaxinit.models.auto import Scheme, auto
+from jaxinit.models.plan import Plan, keep
+from jaxinit.trace.entry import is_array, trace_params
+from jaxinit.trace.probes.probes import ProbeWalk
+from jaxinit.trace.probes.products import Marked
+from jaxinit.trace.use import ParamUse
+
+
+class TracedModel(NamedTuple):
+    """A traced model: all that one seed needs."""
+
+    plan: Plan
+    params: PyTree
+    program: Any
+    data: list[Any]
+    marks: list[int | None]
+
+    def run(self, walk: ProbeWalk, own: list[Any], data: list[Any]) -> list[Any]:
+        """Run the forward pass and return its floating-point outputs."""
+        unmarked: list[int | None] = [None] * len(data)
+        closed, marks = self.program, self.marks + unmarked
+        found: list[Marked] = walk.evaluate(
+            closed.jaxpr, closed.consts, [*own, *data], marks
+        )
+        return [out for out, _ in found if jnp.issubdtype(out.dtype, jnp.floating)]
+
+
+def trace_model(
+    where: str,
+    apply_fn: Callable[..., Any],
+    params: PyTree,
+    inputs: tuple[PyTree, ...],
+    init: Scheme,
+) -> tuple[TracedModel, list[str], list[str]]:
+    """Return the model, the paths of its arrays, and what is to be said of leaves."""
+    uses = trace_params(apply_fn, params, *inputs)
+    given, structure = jax.tree.flatten(inputs)
+    abstract = [leaf for leaf in given if isinstance(leaf, jax.ShapeDtypeStruct)]
+    if abstract:
+        rule = "inputs must have values"
+        value_error(where, rule, f"{abstract[0]}", "Return arrays from the function.")
+
+    def stays(path: str, leaf: Any) -> bool:
+        inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
+        return uses[path].role in ("unknown", "unused") or not inexact
+
+    plan = auto(apply_fn, params, *inputs, scheme=init, rules=[(stays, keep)])
+    all_paths, leaves, tree = flatten(where, params)
+    arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
+    moving = [i for i, leaf in enumerate(given) if is_array(leaf)]
+
+    def forward(own: list[Any], data: list[Any]) -> list[Any]:
+        filled, inputs_now = list(leaves), list(given)
+        for i, value in zip(arrays, own, strict=True):
+            filled[i] = value
+        for i, value in zip(moving, data, strict=True):
+            inputs_now[i] = value
+        made = apply_fn(
+            jax.tree.unflatten(tree, filled), *jax.tree.unflatten(structure, inputs_now)
+        )
+        return [leaf for leaf in jax.tree.leaves(made) if is_array(leaf)]
+
+    shapes = [jax.ShapeDtypeStruct(leaves[i].shape, leaves[i].dtype) for i in arrays]
+    data = [
+        jnp.asarray(given[i]) if isinstance(given[i], np.ndarray) else given[i]
+        for i in moving
+    ]
+    program = jax.make_jaxpr(forward)(shapes, data)
+    paths = [all_paths[i] for i in arrays]
+    marks = [i if _is_weight(uses[path]) else None for i, path in enumerate(paths)]
+    kept = [path for i, path in enumerate(paths) if stays(path, shapes[i])]
+    remarks = [f"Kept as given: {', '.join(kept)}."] if kept else []
+    return TracedModel(plan, params, program, data, marks), paths, remarks
+
+
+def _is_weight(use: ParamUse) -> bool:
+    return any(one.role == "weight" for one in (use, *use.others))

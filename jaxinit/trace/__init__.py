@@ -1,0 +1,1 @@
+"""One reading of a forward pass: roles, moments and probes of its parameters."""

@@ -1,0 +1,289 @@
+"""How the entries of an array are distributed, as functions of a few random numbers.
+
+An array without data is described by one of its entries, ``f(a, b, ...)``: a table of
+values over the nodes of *axes*, each axis one random number (the output of a unit, the
+rest of a sum, the row of a constant table). Two arrays that share an axis depend on each
+other exactly as their tables say; two that share none are independent.
+
+Along which dimensions of the array an axis takes new values is its *place*: one label for
+each dimension, None where the number is the same. Reshapes and transposes move labels, so
+``x * x`` is a square while ``x[:, :4] * x[:, 4:]`` is a product of independent numbers.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import numpy as np
+
+Place = tuple[Any, ...]
+
+LIMIT = 2**20  # nodes of one table, 8 MiB
+NODES = 256  # of an axis that stands for a whole distribution
+ROW_ENTRIES = 2**16  # in all rows that are drawn together
+_MOST_ROWS = 32  # of a constant table such as a causal mask
+FEW = 4  # that such a table may take
+
+
+@dataclasses.dataclass(eq=False)
+class Axis:
+    """One random number.
+
+    Attributes:
+        weights: The probability of each node; with a parent, a row for each node of it.
+        parent: The axis that these depend on.
+        whole: Whether the entries along its dimensions are an enumeration, as those of a
+            constant are, not independent draws. A sum over all of them is then certain.
+    """
+
+    weights: np.ndarray
+    parent: "Axis | None" = None
+    whole: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of nodes."""
+        return self.weights.shape[-1]
+
+
+@dataclasses.dataclass(eq=False)
+class Spread:
+    """The distribution of the entries of an array.
+
+    Attributes:
+        shape: The array's shape.
+        places: The place of each axis; labels stand at dimensions of two or more only.
+        values: The entry at the nodes, one dimension an axis; floats are float64.
+        top_of: The array of which these are the maxima, if they are.
+    """
+
+    shape: tuple[int, ...]
+    places: dict[Axis, Place]
+    values: np.ndarray
+    top_of: "Spread | None" = None
+
+    @property
+    def size(self) -> int:
+        """The number of entries of the array."""
+        return math.prod(self.shape)
+
+    def moved(
+        self, shape: Iterable[int], move: Callable[[Place], Iterable[Any]]
+    ) -> "Spread":
+        """Return the same entries elsewhere."""
+        places = {axis: tuple(move(place)) for axis, place in self.places.items()}
+        return Spread(tuple(shape), places, self.values, self.top_of)
+
+    def mapped(self, function: Callable[[np.ndarray], Any]) -> "Spread":
+        """Return a function of every entry."""
+        return Spread(self.shape, self.places, np.asarray(function(self.values)))
+
+    def mean(self) -> float:
+        """Return the mean of the entries."""
+        return float(self.expect(self.values, self.places).item())
+
+    def square(self) -> float:
+        """Return the mean square of the entries."""
+        return float(self.expect(np.square(self.values), self.places).item())
+
+    def variance(self) -> float:
+        """Return the variance of the entries."""
+        return float(self.expect(np.square(self.values - self.mean()), self.places).item())
+
+    def expect(self, table: np.ndarray, over: Collection[Axis]) -> np.ndarray:
+        """Return the mean over some axes given the others; their dimensions become 1."""
+        numbers = tuple(i for i, axis in enumerate(self.places) if axis in over)
+        return (table * self.weights(over)).sum(numbers, keepdims=True)
+
+    def weights(self, over: Collection[Axis]) -> np.ndarray:
+        """Return the probability of the nodes of some axes given the others."""
+        axes = list(self.places)
+        found = np.ones((1,) * len(axes))
+        for i, axis in enumerate(axes):
+            if axis not in over:
+                continue
+            table = axis.weights
+            if axis.parent is not None:
+                j = axes.index(axis.parent)
+                table, pair = (table, (j, i)) if j < i else (table.T, (i, j))
+                found = found * np.expand_dims(table, other_dims(len(axes), pair))
+            else:
+                found = found * np.expand_dims(table, other_dims(len(axes), (i,)))
+        return found
+
+    def own_labels(self, axis: Axis) -> set[Any]:
+        """Return the labels at which an axis takes new values and its parent does not."""
+        above = self.places.get(axis.parent, ()) if axis.parent is not None else ()
+        return set(self.places[axis]) - set(above) - {None}
+
+    def condense(self, most: int = NODES) -> None:
+        """Describe the entries by one axis; forgets what they share with other arrays."""
+        if not self.places:
+            return
+        weights = np.broadcast_to(self.weights(self.places), self.values.shape)
+        values, weights = condensed(self.values.reshape(-1), weights.reshape(-1), most)
+        place = fresh_place(self.shape, self.places.values())
+        self.places, self.values = {Axis(weights): place}, values
+
+
+def other_dims(count: int, kept: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the dimensions that are not kept."""
+    return tuple(k for k in range(count) if k not in kept)
+
+
+def fresh_place(shape: tuple[int, ...], places: Iterable[Place] | None = None) -> Place:
+    """Return new labels wherever one of these places has one, or else everywhere."""
+    given = None if places is None else list(places)
+    marked = [
+        n > 1 and (given is None or any(place[d] is not None for place in given))
+        for d, n in enumerate(shape)
+    ]
+    return tuple(object() if mark else None for mark in marked)
+
+
+def scalar(value: Any, shape: tuple[int, ...]) -> Spread:
+    """Return an array of which all entries are one number."""
+    return Spread(shape, {}, wide(np.asarray(value)))
+
+
+def source(shape: tuple[int, ...], values: np.ndarray, weights: np.ndarray) -> Spread:
+    """Return an array of independent entries."""
+    return Spread(shape, {Axis(weights): fresh_place(shape)}, wide(values))
+
+
+def gaussian(shape: tuple[int, ...], mean: float, variance: float) -> Spread:
+    """Return an array of independent normal entries."""
+    if not variance > 0:
+        return scalar(float(mean), shape)
+    z, weights = normal_nodes()
+    return source(shape, mean + math.sqrt(variance) * z, weights)
+
+
+def positive(shape: tuple[int, ...], mean: float, variance: float) -> Spread:
+    """Return an array of independent positive entries, log-normal ones."""
+    if not (variance > 0 and mean > 0):
+        return scalar(float(mean), shape)
+    z, weights = normal_nodes()
+    return source(shape, log_normal(np.asarray(mean), np.asarray(variance), z), weights)
+
+
+def log_normal(mean: np.ndarray, variance: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return log-normal numbers of that mean and variance, from standard normal ones."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squared = np.where(mean > 0, np.log1p(variance / np.square(mean)), 0.0)
+    return mean * np.exp(np.sqrt(squared) * z - squared / 2)
+
+
+@functools.cache
+def normal_nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Return 256 nodes of the standard normal distribution.
+
+    They stand in panels, so that kinks do no harm. Zero, where most activations have
+    their kink, is the edge of a panel.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    left = np.arange(-8, 8, 0.5)
+    z = (left[:, None] + 0.25 * (nodes + 1)).reshape(-1)
+    mass = np.tile(weights, left.size) * np.exp(-z * z / 2)
+    return z, mass / mass.sum()
+
+
+@functools.cache
+def levels(count: int) -> np.ndarray:
+    """Return inner levels of probability, evenly spaced on the normal scale."""
+    z = np.linspace(-6, 6, count + 1)[1:-1]
+    return np.array([0.5 * math.erfc(-u / math.sqrt(2)) for u in z])
+
+
+def wide(values: np.ndarray) -> np.ndarray:
+    """Return floats as float64."""
+    # The narrow floats of ml_dtypes are of kind V for NumPy.
+    return values if values.dtype.kind in "biuc" else values.astype(np.float64)
+
+
+def condensed(
+    values: np.ndarray, weights: np.ndarray, most: int = NODES
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a distribution on fewer nodes, of the same mean and variance."""
+    atoms, where = np.unique(values, return_inverse=True)
+    mass = np.bincount(where.reshape(-1), weights)
+    if atoms.size <= most:
+        return atoms, mass
+    below = np.cumsum(mass)
+    group = np.searchsorted(levels(most - 2), (below - mass / 2) / below[-1])
+    if values.dtype.kind in "biu":
+        first = np.searchsorted(group, np.unique(group))
+        return atoms[first], np.add.reduceat(mass, first)
+    finite = np.isfinite(atoms)
+    group = np.where(finite, group + 1, np.where(atoms < 0, 0, most))
+    kept, index = np.unique(group, return_inverse=True)
+    total = np.bincount(index, mass)
+    centre = np.bincount(index, mass * atoms) / np.where(total > 0, total, 1)
+    centre[kept == 0], centre[kept == most] = -np.inf, np.inf
+    if finite.all():
+        mean = mass @ atoms / mass.sum()
+        spread = total @ np.square(centre - mean)
+        if spread > 0:
+            widen = math.sqrt(mass @ np.square(atoms - mean) / spread)
+            # Numbers of one sign must keep it: roots and logarithms may follow.
+            wider = mean + (centre - mean) * widen
+            same = (atoms[0] < 0 or wider.min() >= 0) and (
+                atoms[-1] > 0 or wider.max() <= 0
+            )
+            centre = wider if same else centre
+    return centre, total
+
+
+def constant(array: np.ndarray) -> Spread:
+    """Return the distribution of the entries of a constant."""
+    array = wide(array)
+    if array.size == 0 or (array == array.flat[0]).all():
+        return scalar(array.flat[0] if array.size else 0.0, array.shape)
+    varied = [d for d in range(array.ndim) if (array != array.take([0], d)).any()]
+    place = tuple(object() if d in varied else None for d in range(array.ndim))
+    core = array[tuple(slice(None) if d in varied else 0 for d in range(array.ndim))]
+    if len(varied) > 1:
+        atoms, where = np.unique(core, return_inverse=True)
+        if atoms.size <= FEW:
+            codes = where.reshape(-1, core.shape[-1])
+            return _rows(array.shape, place, varied[-1], atoms, codes)
+    weights = np.full(core.size, 1 / core.size)
+    values, weights = condensed(core.reshape(-1), weights)
+    return Spread(array.shape, {Axis(weights, whole=True): place}, values)
+
+
+def _rows(
+    shape: tuple[int, ...], place: Place, last: int, atoms: np.ndarray, codes: np.ndarray
+) -> Spread:
+    """Return a table of few values: first its row, then the value in that row."""
+    shares = np.stack([(codes == k).mean(1) for k in range(atoms.size)], axis=1)
+    shares, counts = np.unique(shares, axis=0, return_counts=True)
+    if len(counts) > _MOST_ROWS:
+        # Rows of few entries count most in a softmax: groups grow away from both ends.
+        steps = np.arange(len(counts)) + 0.5
+        ends = np.log(steps / (len(counts) - steps))
+        edges = np.linspace(ends[0], ends[-1], _MOST_ROWS)[1:-1]
+        _, group = np.unique(np.searchsorted(edges, ends), return_inverse=True)
+        total = np.bincount(group, counts)
+        columns = [np.bincount(group, counts * share) / total for share in shares.T]
+        shares, counts = np.stack(columns, axis=1), total
+    rows = Axis(counts / counts.sum(), whole=True)
+    entries = Axis(shares, parent=rows, whole=True)
+    above = tuple(None if d == last else label for d, label in enumerate(place))
+    table = np.broadcast_to(atoms, shares.shape)
+    return Spread(shape, {rows: above, entries: place}, table)
+
+
+def node_count(places: Iterable[Axis]) -> int:
+    """Return how many nodes a table over these axes has."""
+    return math.prod(axis.size for axis in places)
+
+
+def spelled_out(x: Spread, axes: list[Axis]) -> np.ndarray:
+    """Return the table with one dimension for each of these axes, in their order."""
+    own = sorted(x.places, key=axes.index)
+    table = x.values.transpose([list(x.places).index(axis) for axis in own])
+    sizes = [axis.size if axis in x.places else 1 for axis in axes]
+    return table.reshape(sizes)

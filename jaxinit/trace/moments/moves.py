@@ -1,0 +1,243 @@
+"""Operations that move entries: what becomes of their places, one rule a primitive."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxinit.trace.moments.dependencies import Book
+from jaxinit.trace.moments.distribution import (
+    Axis,
+    Place,
+    Spread,
+    condensed,
+    fresh_place,
+    scalar,
+    source,
+)
+
+Rule = Callable[[Book, Sequence[Spread], dict[str, Any], Sequence[Any]], list[Spread]]
+"""From the operands, the options and the abstract results to the results."""
+
+
+def _broadcast(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    shape, dims = outs[0].shape, params["broadcast_dimensions"]
+
+    def move(place: Place) -> list[Any]:
+        found: list[Any] = [None] * len(shape)
+        for d, label in zip(dims, place, strict=True):
+            found[d] = label
+        return found
+
+    return [xs[0].moved(shape, move)]
+
+
+def _transpose(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    order = params["permutation"]
+    return [xs[0].moved(outs[0].shape, lambda place: (place[d] for d in order))]
+
+
+def reshape(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+    """Return the array with dimensions merged and split; a merge undoes its split."""
+    x, shape = xs[0], tuple(outs[0].shape)
+    if x.size == 0:
+        return [scalar(0.0, shape)]
+    groups = _matching(x.shape, shape)
+
+    def move(place: Place) -> list[Any]:
+        found: list[Any] = [None] * len(shape)
+        for before, after in groups:
+            sizes = tuple(shape[d] for d in after)
+            label = _merged([place[d] for d in before], tuple(x.shape[d] for d in before))
+            for d, part in zip(after, _split(label, sizes), strict=True):
+                found[d] = part
+        return found
+
+    return [x.moved(shape, move)]
+
+
+def _matching(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """Return the least groups of dimensions, units left out, of equal products."""
+    left = [d for d, n in enumerate(old) if n != 1]
+    right = [d for d, n in enumerate(new) if n != 1]
+    groups = []
+    while left and right:
+        a, b = [left.pop(0)], [right.pop(0)]
+        while (p := math.prod(old[d] for d in a)) != (q := math.prod(new[d] for d in b)):
+            if p < q:
+                a.append(left.pop(0))
+            else:
+                b.append(right.pop(0))
+        groups.append((a, b))
+    return groups
+
+
+def _merged(labels: list[Any], sizes: tuple[int, ...]) -> Any:
+    if len(labels) == 1 or all(label is None for label in labels):
+        return labels[0]
+    first = labels[0]
+    if isinstance(first, tuple) and first[0] == "split":
+        whole = [("split", first[1], sizes, k) for k in range(len(sizes))]
+        if labels == whole:
+            return first[1]
+    return ("merge", tuple(labels), sizes)
+
+
+def _split(label: Any, sizes: tuple[int, ...]) -> list[Any]:
+    if label is None or len(sizes) == 1:
+        return [label] * len(sizes)
+    if isinstance(label, tuple) and label[0] == "merge" and label[2] == sizes:
+        return list(label[1])
+    return [("split", label, sizes, k) for k in range(len(sizes))]
+
+
+def _squeeze(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    kept = [d for d in range(len(xs[0].shape)) if d not in params["dimensions"]]
+    return [xs[0].moved(outs[0].shape, lambda place: (place[d] for d in kept))]
+
+
+def part(book: Book, x: Spread, shape: Sequence[int], names: Sequence[Any]) -> Spread:
+    """Return some entries: others, of the same distribution, where a name is given."""
+    named = [d for d, name in enumerate(names) if name is not None]
+    broken = [a for a, p in x.places.items() if a.whole and any(p[d] for d in named)]
+    if broken:
+        x = book.copied(x, broken, whole=False)
+
+    def move(place: Place) -> list[Any]:
+        pairs = zip(place, names, strict=True)
+        return [s if s is None or n is None else (*n, s) for s, n in pairs]
+
+    return book.settled(x.moved(shape, move))
+
+
+def _slice(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    x, shape = xs[0], outs[0].shape
+    strides = params["strides"] or (1,) * len(shape)
+    triples = zip(params["start_indices"], params["limit_indices"], strides, strict=True)
+    names = [
+        None if n == m else ("slice", int(a), int(b), int(c))
+        for n, m, (a, b, c) in zip(x.shape, shape, triples, strict=True)
+    ]
+    return [part(book, x, shape, names)]
+
+
+def _split_array(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    start, found = 0, []
+    for out in outs:
+        names: list[Any] = [None] * len(out.shape)
+        size = out.shape[params["axis"]]
+        names[params["axis"]] = ("slice", start, start + size, 1)
+        found.append(part(book, xs[0], out.shape, names))
+        start += size
+    return found
+
+
+def _dynamic_slice(
+    book: Book, xs: Sequence[Spread], _params: Any, outs: Any
+) -> list[Spread]:
+    x, shape = xs[0], outs[0].shape
+    pairs = zip(x.shape, shape, strict=True)
+    names = [None if n == m else ("chosen", object()) for n, m in pairs]
+    return [part(book, x, shape, names)]
+
+
+def _rev(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    chosen = params["dimensions"]
+    names = [("rev",) if d in chosen else None for d in range(len(xs[0].shape))]
+    return [part(book, xs[0], outs[0].shape, names)]
+
+
+def fresh(x: Spread, shape: Sequence[int]) -> Spread:
+    """Return independent entries of the same distribution, for those that are looked up."""
+    if not x.places:
+        return scalar(x.values, tuple(shape))
+    return mixture([(1.0, x)], shape)
+
+
+def _gather(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+    return [fresh(xs[0], outs[0].shape)]
+
+
+def _sort(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+    return [fresh(x, out.shape) for x, out in zip(xs, outs, strict=True)]
+
+
+def mixture(parts: Sequence[tuple[float, Spread]], shape: Sequence[int]) -> Spread:
+    """Return entries each of which is, with these probabilities, of one of the parts."""
+    tables, masses = [], []
+    for share, x in parts:
+        weights = np.broadcast_to(x.weights(x.places), x.values.shape).reshape(-1)
+        values, weights = condensed(x.values.reshape(-1), weights)
+        tables.append(values)
+        masses.append(share * weights / weights.sum())
+    values, weights = condensed(np.concatenate(tables), np.concatenate(masses))
+    if values.size == 1:
+        return scalar(values[0], tuple(shape))
+    return source(tuple(shape), values, weights)
+
+
+def _concatenate(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+    shape = outs[0].shape
+    return [mixture([(x.size / math.prod(shape), x) for x in xs if x.size], shape)]
+
+
+def _update(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+    share = xs[1].size / xs[0].size
+    return [mixture([(1 - share, xs[0]), (share, xs[1])], outs[0].shape)]
+
+
+def _pad(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    x, shape = xs[0], outs[0].shape
+    inside = 1.0
+    for n, m, (low, high, inner) in zip(
+        x.shape, shape, params["padding_config"], strict=True
+    ):
+        inside *= sum(0 <= low + i * (inner + 1) < m for i in range(n)) / m
+        del high
+    names = [
+        None if config == (0, 0, 0) else ("pad", *config)
+        for config in params["padding_config"]
+    ]
+    kept = part(book, x, shape, names)
+    if inside == 1:
+        return [kept]
+    marks = np.array([False, True])
+    place = tuple(s if n else None for n, s in zip(names, fresh_place(shape), strict=True))
+    within = Spread(shape, {Axis(np.array([1 - inside, inside])): place}, marks)
+    return [book.combined(np.where, [within, kept, xs[1]])]
+
+
+def _same(_: Book, xs: Sequence[Spread], _params: Any, _outs: Any) -> list[Spread]:
+    return list(xs)
+
+
+MOVES: dict[str, Rule] = {
+    "broadcast_in_dim": _broadcast,
+    "concatenate": _concatenate,
+    "copy": _same,
+    "copy_p": _same,
+    "dynamic_slice": _dynamic_slice,
+    "dynamic_update_slice": _update,
+    "expand_dims": reshape,
+    "gather": _gather,
+    "mesh_cast": _same,
+    "optimization_barrier": _same,
+    "pad": _pad,
+    "pvary": _same,
+    "reduce_precision": _same,
+    "reshape": reshape,
+    "reshard": _same,
+    "rev": _rev,
+    "sharding_constraint": _same,
+    "slice": _slice,
+    "sort": _sort,
+    "split": _split_array,
+    "squeeze": _squeeze,
+    "stop_gradient": _same,
+    "transpose": _transpose,
+}
+"""The rules, by the name of the primitive."""
+
+INDEXED = {"gather": 1, "dynamic_slice": 1, "dynamic_update_slice": 2}
+"""How many operands come before indices, which need not be known."""

@@ -1,0 +1,1 @@
+"""Numbers of a real run, weight by weight."""

@@ -1,0 +1,231 @@
+"""What the tracer knows of every intermediate value of a forward pass."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from jaxinit.trace.roles.atoms import Atom, Dims
+from jaxinit.trace.roles.expressions import VALUE, Expression
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """A value that depends on neither inputs nor parameters.
+
+    Attributes:
+        expression: Its number, where it is one known number everywhere.
+    """
+
+    expression: Expression | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One parameter, its axes rearranged and each entry passed through ``through``.
+
+    Attributes:
+        leaf: The parameter's number.
+        dims: Where each axis comes from.
+        through: What was done to each entry.
+        cuts: Slices taken of the parameter: (axis, start, size).
+        shards: Axes of which a ``shard_map`` shows one part of several: (axis, parts).
+    """
+
+    leaf: int
+    dims: Dims
+    through: Expression = VALUE
+    cuts: tuple[tuple[int, int, int], ...] = ()
+    shards: tuple[tuple[int, int], ...] = ()
+
+    def is_spread(self) -> bool:
+        """Whether the parameter was repeated along some axis, as data is."""
+        return any(atom.axis < 0 and atom.size > 1 for dim in self.dims for atom in dim)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pack:
+    """Parameters laid side by side along one axis.
+
+    Attributes:
+        parts: The parameters.
+        axis: The axis, or -1 where each step of a loop sees one of them.
+    """
+
+    parts: tuple[View, ...]
+    axis: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Factors:
+    """Parameters multiplied entry by entry, as the scale and deviation of a norm."""
+
+    parts: tuple[View, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Opaque:
+    """Made of parameters in a way that is not followed."""
+
+    leaves: frozenset[int]
+    reason: str
+
+
+@dataclasses.dataclass(eq=False)
+class Record:
+    """One use of one parameter.
+
+    Attributes:
+        leaf: The parameter's number.
+        role: weight, embedding, bias, scale or unknown.
+        reason: Why it is unknown, or how it is used.
+        view: The parameter as it was used.
+        letters: The role of each atom of the view.
+        groups: Feature groups of a convolution.
+        source: What feeds it.
+        output_cuts: Slices taken of its output: (axis, length, start, size).
+        notes: What else is to be said.
+        met_data: Whether the data was involved.
+        stacked: Axes that turned out to number independent models.
+    """
+
+    leaf: int
+    role: str
+    reason: str = ""
+    view: View | None = None
+    letters: tuple[tuple[Atom, str], ...] = ()
+    groups: int = 1
+    source: "Signal | Constant | None" = None
+    output_cuts: list[tuple[int, int, int, int]] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    met_data: bool = True
+    stacked: set[int] = dataclasses.field(default_factory=set)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Base:
+    """Where an expression starts.
+
+    Attributes:
+        kind: input, weight, embedding, normalisation, softmax, residual addition, addition,
+            product, attention, or what else made it.
+        detail: For a weight or embedding, its path.
+        ancestors: The bases that it was computed from, itself included, one bit each.
+        records: The weights whose plain sum it is.
+    """
+
+    kind: str
+    detail: str = ""
+    ancestors: int = 0
+    records: tuple[Record, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Signal:
+    """A value that depends on the inputs.
+
+    Attributes:
+        base: Where its expression starts.
+        expression: What was done to each entry since.
+        dims: What its axes run over, where known.
+        statistic: ``"sum"``, ``"exp-sum"`` or ``"extreme"`` if entries were reduced.
+        is_inverted: Whether a statistic went through a root or a reciprocal.
+        is_discrete: Whether it is made of integers and booleans only.
+        is_one_hot: Whether it compares integers with a counter.
+        notes: What the expression leaves out.
+        scales: Parameters that multiplied it since the base.
+        summed: Parameters whose product with it was then summed over their own axes.
+        scaled_axes: The axes along which those of ``scales`` vary.
+        learned: Parameters that decide the shape of the expression.
+    """
+
+    base: Base
+    expression: Expression = VALUE
+    dims: Dims | None = None
+    statistic: str = ""
+    is_inverted: bool = False
+    is_discrete: bool = False
+    is_one_hot: bool = False
+    notes: frozenset[str] = frozenset()
+    scales: frozenset[int] = frozenset()
+    summed: frozenset[int] = frozenset()
+    scaled_axes: frozenset[int] = frozenset()
+    learned: frozenset[int] = frozenset()
+
+
+Value = Constant | View | Pack | Factors | Opaque | Signal
+UNKNOWN_CONSTANT = Constant()
+RANDOM = "random numbers"
+
+
+class Walk(Protocol):
+    """What the rules see of the walk over a program."""
+
+    paths: Sequence[str]
+    records: list[Record]
+    input_base: Base
+
+    def run(self, program: Any, values: Sequence[Value]) -> list[Value]:
+        """Return the values of a program's outputs."""
+        ...
+
+    def new_base(
+        self,
+        kind: str,
+        sources: Sequence[Value],
+        detail: str = "",
+        records: tuple[Record, ...] = (),
+    ) -> Base:
+        """Return a new starting point, computed from ``sources``."""
+        ...
+
+    def sandbox(self) -> contextlib.AbstractContextManager[None]:
+        """Forget the uses that are recorded inside."""
+        ...
+
+
+def views_of(value: Value) -> tuple[View, ...]:
+    """Return the parameters that the value is, side by side."""
+    if isinstance(value, View):
+        return (value,)
+    return value.parts if isinstance(value, Pack) else ()
+
+
+def leaves_of(values: Sequence[Value]) -> frozenset[int]:
+    """Return the parameters that the values are made of."""
+    return frozenset(_leaves(values))
+
+
+def _leaves(values: Sequence[Value]) -> Iterator[int]:
+    for value in values:
+        if isinstance(value, Opaque):
+            yield from value.leaves
+        if isinstance(value, Factors):
+            yield from (part.leaf for part in value.parts)
+        for view in views_of(value):
+            yield view.leaf
+
+
+def give_up(walk: Walk, values: Sequence[Value], reason: str) -> Value:
+    """Return a value of which no more is known, and say so of the parameters in it."""
+    leaves = leaves_of(values)
+    signals = [value for value in values if isinstance(value, Signal)]
+    for leaf in sorted(leaves):
+        walk.records.append(Record(leaf, "unknown", reason, met_data=bool(signals)))
+    for signal in signals:
+        flag_summed(walk, signal)
+    if not signals:
+        return Opaque(leaves, reason) if leaves else UNKNOWN_CONSTANT
+    if not leaves and all(signal.base.kind == RANDOM for signal in signals):
+        return Signal(signals[0].base, is_discrete=True)
+    discrete = all(signal.is_discrete for signal in signals) and not leaves
+    if all(signal.base is walk.input_base for signal in signals) and not leaves:
+        return Signal(walk.input_base, is_discrete=discrete)
+    return Signal(walk.new_base(f"unknown ({reason})", signals), is_discrete=discrete)
+
+
+def flag_summed(walk: Walk, signal: Signal) -> None:
+    """Say that parameters that were multiplied and summed may be weights."""
+    reason = "multiplied with the signal and summed, so perhaps a weight"
+    for leaf in sorted(signal.summed):
+        walk.records.append(Record(leaf, "unknown", reason))

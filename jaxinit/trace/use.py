@@ -1,0 +1,119 @@
+"""How a model uses each of its parameters, as plain data."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+from jaxinit._layout import Fans, Layout
+from jaxinit._table import table
+
+Role = Literal["weight", "embedding", "bias", "scale", "unused", "unknown"]
+"""What a parameter does: see :class:`ParamUse`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ParamUse:
+    """How the forward pass uses one parameter.
+
+    Attributes:
+        path: The parameter's path in the tree.
+        shape: Its axis lengths.
+        dtype: The name of its dtype.
+        role: ``"weight"`` if the data is multiplied with it and summed (a matrix product or
+            a convolution); ``"embedding"`` if rows of it are chosen or it stands where data
+            stands (a position table, a class token, a first state); ``"bias"`` if it is
+            added to features; ``"scale"`` if it multiplies features; ``"unused"`` if no
+            output depends on it; ``"unknown"`` if none of these could be shown, and
+            ``reason`` says why.
+        layout: The role of each axis; None where one axis has two roles, or none is known.
+            Of an embedding, ``I`` axes are looked up.
+        fans: The fans of one part, see ``splits``. Of an embedding, ``fan_in`` is 1.
+        after: What feeds it: ``"input"``, ``"weight a/b"``, ``"normalisation"``,
+            ``"softmax"``, ``"residual addition"``, ...; None where nothing does.
+        nonlinearity: The name of what is done to each entry in between: ``"linear"``,
+            ``"relu"``, ..., or ``"custom"``; None where it is not known.
+        gain: The gain of that very expression for standard normal entries, by quadrature;
+            None where there is none.
+        activation: The expression itself, a function of an array.
+        factor: A number that the weight is multiplied with before use.
+        neutral: Of a scale or a bias, the value with which it changes nothing.
+        splits: Sizes of the parts, where several weights are kept in one along an output
+            axis (q, k and v; gates), else None.
+        reason: Of the role, what more there is to say.
+        notes: What the gain and the fans leave out.
+        others: Further uses of the same parameter that differ from this one.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: Role
+    layout: Layout | None = None
+    fans: Fans | None = None
+    after: str | None = None
+    nonlinearity: str | None = None
+    gain: float | None = None
+    activation: Callable[[Any], Any] | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
+    factor: float = 1.0
+    neutral: float | None = None
+    splits: tuple[int, ...] | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    others: tuple["ParamUse", ...] = ()
+
+
+class Uses(Mapping[str, ParamUse]):
+    """The use of every parameter of a model, by path; ``print`` shows a table."""
+
+    def __init__(self, uses: tuple[ParamUse, ...]) -> None:
+        self._by_path = {use.path: use for use in uses}
+
+    def __getitem__(self, path: str) -> ParamUse:
+        return self._by_path[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_path)
+
+    def __len__(self) -> int:
+        return len(self._by_path)
+
+    def __str__(self) -> str:
+        """Return the table, one line a parameter."""
+        head = ("path", "shape", "role", "layout", "fan_in", "fan_out", "after", "gain", "")
+        return table([head, *(_row(use) for use in self.values())])
+
+    def __repr__(self) -> str:
+        return f"<Uses of {len(self)} parameters>"
+
+
+def _row(use: ParamUse) -> tuple[str, ...]:
+    fans = (
+        ("", "") if use.fans is None else (f"{use.fans.fan_in:g}", f"{use.fans.fan_out:g}")
+    )
+    between = use.nonlinearity or ""
+    if use.gain is not None:
+        between = f"{between} {use.gain:.4g}"
+    extra = [use.reason] if use.reason else []
+    if use.splits:
+        extra.append(f"{len(use.splits)} parts")
+    if use.others:
+        extra.append("also " + ", ".join(other.role for other in use.others))
+    return (
+        use.path,
+        str(use.shape),
+        use.role,
+        layout_text(use.layout),
+        *fans,
+        use.after or "",
+        between,
+        "; ".join([*extra, *use.notes]),
+    )
+
+
+def layout_text(layout: Layout | None) -> str:
+    """Return the layout in short."""
+    if layout is None:
+        return ""
+    return layout.axes if layout.groups == 1 else f"{layout.axes}/{layout.groups}"
