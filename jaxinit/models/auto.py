@@ -130,7 +130,8 @@ def _weight(scheme: str | Callable[..., Any], use: ParamUse) -> Choice:
             advice = "Return for example partial(jaxinit.lecun_normal, layout=use.fans)."
             got = f"{initializer!r} for {use.path}"
             type_error("auto", "scheme must return an initializer", got, advice)
-        return initializer, getattr(initializer, "__name__", "scheme"), between
+        name = str(getattr(initializer, "__name__", "scheme"))
+        return cast("Initializer", initializer), name, between
     chosen: Callable[..., Any] = scheme if callable(scheme) else BY_NAME[scheme]
     return _scaled(chosen, scheme if isinstance(scheme, str) else "", use, between)
 
