@@ -17,6 +17,8 @@ FLOORS = {
     "_activations": 2,
     "_gaussian": 2,
     "_bits": 2,
+    "_fused": 3,
+    "_fused_program": 4,
     "_paths": 2,
     "_table": 1,
     "_jaxpr": 2,
