@@ -22,6 +22,7 @@ from jaxinit._checks import PARTS, error_text, shown, type_error, value_error
 _F = TypeVar("_F", bound=Callable[..., Any])
 _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 _PASSED = sys.stdlib_module_names | {"jax", "jaxlib", "jaxinit", "numpy", "ml_dtypes"}
+_QUALIFIED = frozenset(("replay", "flax", "haiku", "equinox", "keras"))
 # What other libraries call an option that is here.
 _ELSEWHERE = {
     "stddev": "std",
@@ -55,11 +56,11 @@ def boundary(function: _F, name: str | None = None) -> _F:
     Returns:
         The function, or the class itself.
     """
-    shown_name = name or function.__name__
+    shown_name = name or _public_name(function)
     if isinstance(function, type):
         entry = "__new__" if issubclass(function, tuple) else "__init__"
         setattr(function, entry, boundary(getattr(function, entry), shown_name))
-        return function
+        return typing.cast("_F", function)
     raw, refuse = _RAW, _refuse
 
     def call(*args: Any, **options: Any) -> Any:
@@ -74,6 +75,13 @@ def boundary(function: _F, name: str | None = None) -> _F:
         call.__code__, function.__globals__, function.__name__, None, call.__closure__
     )
     return typing.cast("_F", functools.update_wrapper(made, function))
+
+
+def _public_name(function: Callable[..., Any]) -> str:
+    """Return the name as users write it: with its module where modules tell them apart."""
+    _, *modules = function.__module__.split(".")
+    qualified = bool(modules) and modules[0] in _QUALIFIED
+    return f"{modules[-1]}.{function.__name__}" if qualified else function.__name__
 
 
 def _refuse(

@@ -15,6 +15,7 @@ except ModuleNotFoundError as error:  # say what to install, not only what is mi
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import type_error, value_error
 from jaxinit._paths import path_text
 from jaxinit._types import Initializer, Key
@@ -25,6 +26,7 @@ Fields = Mapping[str, Initializer]
 """Names of a layer's arrays (``"weight"``, ``"bias"``), each with an initializer."""
 
 
+@boundary
 def reinitialize(
     key: Key,
     module: Any,
@@ -117,6 +119,7 @@ def _rules(where: str, module: Any, layers: Mapping[type, Fields]) -> list[Rule]
     return [rule_for(path, initializer) for path, initializer in chosen.items()]
 
 
+@boundary
 def forward(module: Any) -> tuple[Callable[..., Any], Any]:
     r"""Return ``(apply_fn, params)``, for ``trace_params``, ``auto`` and ``audit``.
 

@@ -15,6 +15,7 @@ except ModuleNotFoundError as error:  # say what to install, not only what is mi
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_key, type_error
 from jaxinit._types import Key
 from jaxinit.models.initialize import OutShardings, initialize
@@ -22,6 +23,7 @@ from jaxinit.models.materialize import materialize
 from jaxinit.models.plan import Plan, Rule
 
 
+@boundary
 def reinitialize(
     key: Key,
     module: nnx.Module,
@@ -60,6 +62,7 @@ def reinitialize(
     nnx.update(module, initialize(key, state, rules, out_shardings=out_shardings))
 
 
+@boundary
 def forward(module: nnx.Module) -> tuple[Callable[..., Any], Any]:
     r"""Return ``(apply_fn, params)``, for ``trace_params``, ``auto`` and ``audit``.
 
@@ -105,6 +108,7 @@ def _zeros_if_abstract(leaf: Any) -> Any:
     return jax.numpy.zeros(leaf.shape, leaf.dtype)
 
 
+@boundary
 def materialize_nnx(
     build: Callable[[nnx.Rngs], nnx.Module],
     key: Key,

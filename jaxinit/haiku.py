@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from jaxinit import _checks
+from jaxinit._boundary import boundary
 from jaxinit._types import DTypeLike, Initializer, Shape
 
 try:
@@ -26,6 +27,7 @@ HaikuInitializer = Callable[[Shape, DTypeLike], jax.Array]
 """What Haiku's modules take as ``w_init``, ``b_init``, ``embed_init``, ..."""
 
 
+@boundary
 def initializer(init: Initializer) -> HaikuInitializer:
     """Return an initializer in Haiku's form.
 
