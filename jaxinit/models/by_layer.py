@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxinit._checks import listed, type_error, value_error
+from jaxinit._distribution import lacks_layout
 from jaxinit._layout import Fans, Layout, resolve_fans
 from jaxinit._paths import PyTree, flatten, matches, path_text
 from jaxinit._types import Initializer, Key
-from jaxinit.models.distributions import takes_layout
 from jaxinit.models.initialize import OutShardings, initialize
 from jaxinit.models.plan import Keep, Plan, Rule, check_rules, keep, make_plan
 from jaxinit.trace.use import ParamUse, Uses
@@ -221,7 +221,7 @@ def _check_layouts(where: str, made: Plan) -> None:
         for row in made
         if len(row.shape) > 2
         and not isinstance(row.initializer, Keep)
-        and takes_layout(row.initializer)
+        and lacks_layout(row.initializer)
     ]
     if open_ones:
         rule = "a weight of three axes or more needs a layout"
