@@ -96,7 +96,9 @@ def _refuse(
     inside = error.__traceback__.tb_next if error.__traceback__ is not None else None
     if parts is not None:
         if not _is_foreign(inside):
-            error.args = (error_text(name, *parts),)
+            where, *rest = parts
+            _, colon, place = where.partition(": ")
+            error.args = (error_text(name + colon + place, *rest),)
         return
     try:
         if inside is None:

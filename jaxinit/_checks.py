@@ -22,7 +22,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 
 PARTS = "jaxinit_parts"
-"""The attribute of an error that holds its parts: rule, what was got, advice."""
+"""The attribute of an error that holds its parts: where, rule, what was got, advice."""
 
 NARROW_FLOATS = (
     "bfloat16",
@@ -58,7 +58,7 @@ def type_error(where: str, rule: str, got: str, advice: str) -> NoReturn:
 
 def _raise(kind: type[Exception], where: str, *parts: str) -> NoReturn:
     error = kind(error_text(where, *parts))
-    setattr(error, PARTS, parts)
+    setattr(error, PARTS, (where, *parts))
     raise error
 
 
