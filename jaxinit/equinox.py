@@ -18,13 +18,9 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import GetAttrKey
 
-<<<<<<< HEAD
 from jaxinit._boundary import boundary
-from jaxinit._checks import type_error, value_error
-=======
 from jaxinit._checks import type_error
 from jaxinit._layout import Layout
->>>>>>> main
 from jaxinit._paths import path_text
 from jaxinit._types import Key
 from jaxinit.models.by_layer import (
@@ -130,11 +126,6 @@ def _layers(module: Any) -> list[tuple[str, Any, dict[str, str], dict[str, Weigh
     return found
 
 
-<<<<<<< HEAD
-@boundary
-def forward(module: Any) -> tuple[Callable[..., Any], Any]:
-    r"""Return ``(apply_fn, params)``, for ``trace_params``, ``auto`` and ``audit``.
-=======
 def _weights(layer: Any) -> dict[str, Weight]:
     """Return what the type of a layer says of its arrays."""
     nn = equinox.nn
@@ -156,11 +147,11 @@ def _weights(layer: Any) -> dict[str, Weight]:
     return {}
 
 
+@boundary
 def forward(
     module: Any, *, state: Any = None, axis_name: str | None = None, **options: Any
 ) -> tuple[Callable[..., Any], Any]:
     r"""Return ``(apply_fn, params)``, for ``trace_params``, ``auto`` and ``lsuv``.
->>>>>>> main
 
     Args:
         module: An Equinox module that can be called; may be abstract. A ``key`` argument
