@@ -121,9 +121,7 @@ def start(words: jax.Array) -> tuple[jax.Array, jax.Array]:
     return _limbs(state), _limbs(increment)
 
 
-def draw(
-    state: jax.Array, increment: jax.Array, count: int
-) -> tuple[jax.Array, jax.Array]:
+def draw(state: jax.Array, increment: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     """Return the states after 0, 1, ..., ``count`` outputs, and those outputs, uint64.
 
     Lane i of a row stands i steps after the row's start; all lanes then jump together.

@@ -74,7 +74,9 @@ def execute(
             pending = []
             law = 0.0, draw.scale
             stream, values = _torch_stream.normal(stream, draw.shape, law, dtype)
-            results.append(_cleared(values, draw))
+            if draw.zero is not None:
+                values = values.at[_zeros(draw)].set(0)
+            results.append(values)
         else:
             pending.append(draw)
     return _flush(stream, pending, results, dtype), results
