@@ -113,6 +113,7 @@ def _same_base(
         summed,
         frozenset().union(*(signal.scaled_axes for signal in signals)),
         learned,
+        first.carried if len(signals) == 1 and name in _PLAIN_ON_STATISTICS else (),
     )
 
 

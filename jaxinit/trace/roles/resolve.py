@@ -41,6 +41,8 @@ def resolve(leaf: Leaf, records: Sequence[Record]) -> ParamUse:
     if not records:
         reason = "no output depends on it"
         return ParamUse(leaf.path, leaf.shape, leaf.dtype, "unused", reason=reason)
+    if any(record.met_data for record in records):
+        records = [record for record in records if record.met_data]
     groups: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_kind(leaf, record), []).append(record)

@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from jaxinit._checks import is_traced
-from jaxinit.trace.roles import control, products, shapes
+from jaxinit.trace.roles import control, convolutions, products, selections, shapes
 from jaxinit.trace.roles.atoms import FEATURE, Atom, plain
 from jaxinit.trace.roles.elementwise import convert, elementwise
 from jaxinit.trace.roles.expressions import FUNCTIONS, number
@@ -55,7 +55,7 @@ _SAME = frozenset({
     "reshard",
     "sharding_constraint",
 })
-_MOVED_SIGNAL = frozenset({"all_gather", "dynamic_update_slice", "pad", "sort"})
+_MOVED_SIGNAL = frozenset({"dynamic_update_slice", "pad"})
 
 
 class Walker:
@@ -81,11 +81,13 @@ class Walker:
         records: tuple[Record, ...] = (),
     ) -> Base:
         """Return a new starting point, computed from ``sources``."""
-        ancestors = 1 << self._num_bases
+        ancestors = own = 1 << self._num_bases
         self._num_bases += 1
         for value in sources:
             if isinstance(value, Signal):
                 ancestors |= value.base.ancestors
+        for record in records:
+            record.outputs |= own
         return Base(kind, detail, ancestors, records)
 
     @contextlib.contextmanager
@@ -134,12 +136,13 @@ class Walker:
         fixed = all(isinstance(value, Constant) for value in values)
         if fixed and name not in FUNCTIONS and name not in _STRUCTURAL:
             return [UNKNOWN_CONSTANT] * len(equation.outvars)
+        if name in selections.RULES:
+            return selections.RULES[name](self, equation, values)
         if len(equation.outvars) == 1:
             result = _single(self, equation, name, values)
             if result is not None:
                 return [result]
-        avals = [var.aval for var in equation.outvars]
-        return control.unfollowed(self, name, values, avals)
+        return selections.unfollowed(self, equation, values)
 
 
 _CONTROL = {
@@ -164,7 +167,7 @@ def _single(walk: Walker, equation: Any, name: str, values: list[Value]) -> Valu
         ranks = [len(var.aval.shape) for var in equation.invars]
         return products.dot(walk, values[0], values[1], params, ranks, shape)
     if name == "conv_general_dilated":
-        return products.convolution(walk, values[0], values[1], params, shape)
+        return convolutions.convolution(walk, values[0], values[1], params, shape)
     if name == "slice":
         steps = params["strides"] or (1,) * len(shape)
         limits = params["limit_indices"]
