@@ -7,7 +7,7 @@ from typing import Any
 from jaxinit.trace.roles.atoms import Atom, plain
 from jaxinit.trace.roles.elementwise import stands_for_data
 from jaxinit.trace.roles.parameters import dominant
-from jaxinit.trace.roles.products import claim, resize
+from jaxinit.trace.roles.products import claim, resize, unmix
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,
@@ -41,15 +41,17 @@ def convolution(
     if not isinstance(kernel, View):
         if isinstance(data, View):
             return give_up(walk, values, "convolved with what is no parameter")
-        carries = isinstance(kernel, Signal) and kernel.carried
-        if carries and isinstance(kernel, Signal) and not isinstance(data, View):
+        is_fed = isinstance(data, (Signal, Constant))
+        if is_fed and isinstance(kernel, Signal) and kernel.carried:
             return _masked_convolution(walk, data, kernel, params, shape)
         return _fixed_convolution(walk, values, kernel, shape)
     if isinstance(data, View) and not data.is_spread():
         return give_up(walk, values, "convolved with another parameter")
     if kernel.inner:
         return give_up(walk, values, "convolved with a product of parameters")
-    source = data if isinstance(data, (Signal, Constant)) else stands_for_data(walk, data)
+    source = stands_for_data(walk, data) if isinstance(data, View) else data
+    if not isinstance(source, (Signal, Constant)):
+        return give_up(walk, values, "convolved after what is not followed")
     walk.records.extend(
         Record(one.leaf, "scale", view=one, notes=list(one.notes)) for one in kernel.factors
     )
@@ -91,6 +93,7 @@ def _fixed_convolution(
     walk: Walk, values: Sequence[Value], kernel: Value, shape: Any
 ) -> Value:
     if isinstance(kernel, Signal) and kernel.base is not walk.input_base:
+        unmix(kernel)
         return Signal(walk.new_base("product", values))
     signals = [value for value in values if isinstance(value, Signal)]
     if all(signal.base is walk.input_base for signal in signals):

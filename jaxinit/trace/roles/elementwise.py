@@ -6,11 +6,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, lengths, plain
+from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths, plain
 from jaxinit.trace.roles.expressions import VALUE, contains
 from jaxinit.trace.roles.merging import SUMS, merge, merged_dims
 from jaxinit.trace.roles.parameters import (
     FOLDED,
+    MASKED,
     SCALE_FREE,
     dominant,
     factors_of,
@@ -37,7 +38,7 @@ def elementwise(
     walk: Walk, name: str, values: Sequence[Value], params: dict[str, Any], shape: Any
 ) -> Value:
     """Return the result of an operation on each entry."""
-    values = [_as_signal(value) for value in values]
+    values = [aligned(_as_signal(value), shape) for value in values]
     signals = [value for value in values if isinstance(value, Signal)]
     if not signals:
         return without_data(walk, name, values, params, _as_data)
@@ -50,6 +51,35 @@ def elementwise(
     if isinstance(result, Signal) and result.dims is None:
         return dataclasses.replace(result, dims=merged_dims(signals, shape))
     return result
+
+
+def aligned(value: Value, shape: Sequence[int]) -> Value:
+    """Return the value with its axes of length 1 repeated, where the result has more."""
+    if isinstance(value, Factors):
+        parts = (aligned(part, shape) for part in value.parts)
+        return Factors(tuple(part for part in parts if isinstance(part, View)))
+    if isinstance(value, View):
+        return value.each(
+            lambda view: dataclasses.replace(view, dims=_full(view.dims, shape))
+        )
+    if isinstance(value, Signal) and value.dims is not None:
+        carried = tuple(
+            (record, dataclasses.replace(view, dims=_full(view.dims, shape)))
+            for record, view in value.carried
+        )
+        return dataclasses.replace(value, dims=_full(value.dims, shape), carried=carried)
+    return value
+
+
+def _full(dims: Dims, shape: Sequence[int]) -> Dims:
+    if not dims:
+        return tuple((Atom(NEW, -1, n),) for n in shape)
+    if len(dims) != len(shape) or lengths(dims) == tuple(shape):
+        return dims
+    return tuple(
+        ((Atom(NEW, -1, n),) if n > 1 and length == 1 else dim)
+        for dim, length, n in zip(dims, lengths(dims), shape, strict=True)
+    )
 
 
 def _as_signal(value: Value) -> Value:
@@ -74,7 +104,9 @@ def _meet_parameters(
     if len(parameters) == 1 and len(signals) == 1 and len(values) == 2:
         (parameter,), (signal,) = parameters, signals
         if name in SUMS and not isinstance(parameter, Factors):
-            records = [_add_parameter(walk, signal, v) for v in _added_views(parameter)]
+            views = _added_views(parameter)
+            records = [_add_parameter(walk, signal, view) for view in views]
+            _find_noise(records, [MASKED in view.notes for view in views])
             return _carrying(
                 dataclasses.replace(signal, statistic="", summed=frozenset()),
                 parameter,
@@ -89,6 +121,15 @@ def _meet_parameters(
             result = Signal(walk.new_base("product", values), dims=signal.dims)
             return _carrying(result, whole, [record])
     return give_up(walk, values, f"enters {name} together with the data")
+
+
+def _find_noise(records: Sequence[Record], masked: Sequence[bool]) -> None:
+    """Tell what only scales noise, in a sum of parameters, from the biases beside it."""
+    if all(masked) or not any(masked):
+        return
+    for record, is_noise in zip(records, masked, strict=True):
+        if is_noise:
+            record.role, record.reason = "unknown", "scales noise, or a fixed array"
 
 
 def _added_views(parameter: Value) -> list[View]:
@@ -114,7 +155,7 @@ def _multiplied(walk: Walk, name: str, signal: Signal, parameter: Value) -> Sign
 def _carrying(signal: Signal, parameter: Value | None, records: list[Record]) -> Signal:
     """Return the signal; if the parameter has all its axes, perhaps a weight with noise."""
     view = dominant(parameter) if parameter is not None else None
-    if view is None or view.is_spread() or len(own_axes(view)) < 2:
+    if view is None or view.is_spread() or not own_axes(view):
         return signal
     if signal.dims is not None and lengths(signal.dims) != lengths(view.dims):
         return signal
@@ -146,9 +187,10 @@ def _as_data(walk: Walk, name: str, data: Value, bias: Value) -> Value:
 def stands_for_data(walk: Walk, view: View) -> Signal:
     """Return a parameter that stands for data, as data; of a product, the first one."""
     kind = "normalisation" if SCALE_FREE in view.notes else "embedding"
-    letters = tuple((a, "O") for dim in view.dims for a in dim if a.axis >= 0)
-    letters += tuple((a, "O") for dim in view.inner for a in dim if a.axis >= 0)
-    walk.records.append(Record(view.leaf, "embedding", "stands for data", view, letters))
+    inner = tuple((a, "O") for dim in view.inner for a in dim if a.axis >= 0)
+    record = token(view, "stands for data")
+    record.letters = (*((a, "I" if inner else x) for a, x in record.letters), *inner)
+    walk.records.append(record)
     base = walk.new_base(kind, [], walk.paths[view.leaf] if kind == "embedding" else "")
     dims = [tuple(atom._replace(axis=NEW) for atom in dim) for dim in view.common]
     if dims:

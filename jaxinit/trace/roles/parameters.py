@@ -128,7 +128,7 @@ def _with_opaque(walk: Walk, name: str, values: Sequence[Value]) -> Value:
         paths = ", ".join(walk.paths[leaf] for leaf in sorted(opaque[0].leaves)[:3])
         what = "multiplied with" if name in PRODUCTS else "added to"
         note = f"{what} what is computed from {paths}"
-    changed = head.noted(note)
+    changed = dataclasses.replace(head.noted(note), touched=head.touched | opaque[0].leaves)
     if name == "div" and other is values[1]:
         changed = inverted(changed)
     if isinstance(other, Factors):
@@ -188,6 +188,8 @@ def _sum(walk: Walk, name: str, left: Value, right: Value, as_data: AsData) -> V
         return give_up(walk, [left, right], "combined with another parameter before use")
     if any(spread):
         data, bias = (other, one) if spread[0] else (one, other)
+        if data.leaf in bias.touched:  # w * scale - mean(w) * scale
+            return data.noted("shifted by what is computed from itself")
         return as_data(walk, name, data, bias)
     if one.leaf == other.leaf:
         turned = one.dims != other.dims
@@ -214,10 +216,14 @@ def dominant(value: Value) -> View | None:
     if not isinstance(value, Factors):
         return None
     whole = [part for part in value.parts if not part.is_spread()]
+    if len(whole) > 1:  # gates of learned masks are functions of a parameter
+        whole = [part for part in whole if part.through is VALUE]
     if len(whole) != 1:
         return None
     rest = tuple(part for part in value.parts if part is not whole[0])
-    return dataclasses.replace(whole[0], factors=(*whole[0].factors, *rest))
+    touched = any(whole[0].leaf in part.touched for part in rest)
+    head = whole[0].noted(SCALE_FREE) if touched else whole[0]
+    return dataclasses.replace(head, factors=(*head.factors, *rest))
 
 
 def inverted(view: View) -> View:

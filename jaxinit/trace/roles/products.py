@@ -7,7 +7,8 @@ from typing import Any
 from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths, plain
 from jaxinit.trace.roles.elementwise import own_axes, stands_for_data
 from jaxinit.trace.roles.expressions import VALUE
-from jaxinit.trace.roles.parameters import chain, dominant
+from jaxinit.trace.roles.merging import LOW_RANK
+from jaxinit.trace.roles.parameters import SCALE_FREE, chain, dominant
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,
@@ -22,8 +23,6 @@ from jaxinit.trace.roles.values import (
     give_up,
     views_of,
 )
-
-LOW_RANK = "second factor of a low-rank update"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +75,16 @@ def dot(
     chosen = _which_is_weight(values)
     if chosen is None:
         both = [value for value in values if isinstance(value, View)]
-        if len(both) == 2 and (made := chain(*both, sides)) is not None:
+        if len(both) == 2 and (made := chain(both[0], both[1], sides)) is not None:
             return made
         if views_of(left) or views_of(right):
             return give_up(walk, values, "multiplied with another parameter")
         claimed = _claimed(walk, values, sides, shape)
         return claimed or _of_signals(walk, values, sides, shape)
     weight, source = values[chosen], values[1 - chosen]
+    if isinstance(weight, View) and _is_query(weight, source, sides[chosen]):
+        values[chosen] = stands_for_data(walk, weight)
+        return _of_signals(walk, values, sides, shape)
     if isinstance(source, View):
         source = stands_for_data(walk, source)
     elif not isinstance(source, (Signal, Constant)):
@@ -131,6 +133,16 @@ def _which_is_weight(values: Sequence[Value]) -> int | None:
     return None
 
 
+def _is_query(weight: View, source: Value, side: Operand) -> bool:
+    """Whether a product of two parameters is data: learned queries that meet the keys."""
+    # A low-rank weight is never fed by the plain output of another weight.
+    if not weight.inner or len(weight.beside) != 1 or not isinstance(source, Signal):
+        return False
+    plain_keys = source.base.kind == "weight" and source.expression is VALUE
+    second = {letter for _, letter in side.letters(weight.beside[0].dims)}
+    return plain_keys and "I" in second
+
+
 def _token_source(walk: Walk, value: Value) -> Signal:
     """Return a parameter that stands for data, as data."""
     for view in views_of(value):
@@ -156,11 +168,11 @@ def _uses(
                 second[0].reason = LOW_RANK
             records += [first, *second]
         return records
-    first, second = view, view.beside[0]
+    first, second, *rest = (view, *view.beside)
     roles = [{letter for _, letter in side.letters(one.dims)} for one in (first, second)]
     whole = any({"I", "O"} <= letters for letters in roles)
     if whole or sum("I" in letters for letters in roles) != 1:
-        give_up(walk, [first, source], "multiplied with another parameter")
+        give_up(walk, [view, source], "multiplied with another parameter")
         return []
     if "I" in roles[1]:
         first, second = second, first
@@ -169,7 +181,10 @@ def _uses(
     base = walk.new_base("weight", [source], walk.paths[first.leaf], (one,))
     hidden = tuple((a, "I") for dim in second.inner for a in dim if a.axis >= 0)
     other = _use(walk, second, Signal(base), side, one_hot, hidden)
-    return [one, other]
+    more = [r for extra in rest for r in _uses(walk, extra, source, side, one_hot)]
+    if more:
+        other.reason = LOW_RANK
+    return [one, other, *more]
 
 
 def _use(
@@ -234,12 +249,14 @@ def claim(
     """Turn the record of a scale or a bias into that of a weight, which it is."""
     record.role, record.reason, record.view = "weight", "", view
     record.letters, record.source, record.met_data = letters, source, True
-    record.notes = [*view.notes, "data or noise is mixed into it before use"]
+    note = "data or noise is mixed into it before use"
     for other in walk.records:  # a power iteration only scales the weight
         own = other.leaf == record.leaf and other is not record
         if own and other.outputs & kernel.base.ancestors:
             other.role, other.reason = "unknown", "enters its own scale"
             other.met_data = False
+            note = SCALE_FREE
+    record.notes = list(dict.fromkeys([*view.notes, note]))
     return record
 
 
@@ -308,6 +325,7 @@ def _of_signals(
     for signal in signals:
         flag_summed(walk, signal)
     _chosen_weights(values, sides)
+    _find_mixed(values, sides)
     if len(signals) == 1:
         kind = "input" if signals[0].base is walk.input_base else "a fixed linear map"
     elif any(signal.base.kind == "softmax" for signal in signals):
@@ -322,6 +340,26 @@ def _of_signals(
         kept = value if isinstance(value, Signal) else Constant()
         dims += tuple(_kept_dims(kept, side))
     return Signal(base, dims=resize(dims, shape))
+
+
+def _find_mixed(values: Sequence[Value], sides: Sequence[Operand]) -> None:
+    """Give up on parameters that a constant array mixes into a weight: a fixed basis."""
+    for value, side in zip(values, sides, strict=True):
+        if not isinstance(value, Signal) or value.dims is None or value.statistic:
+            continue
+        mine = [a.axis for i in side.contracted for a in value.dims[i] if a.size > 1]
+        if all(axis < 0 for axis in mine):
+            unmix(value)
+
+
+def unmix(value: Signal) -> None:
+    """Give up on the parameters of a product with a constant array."""
+    if value.base.records and all(
+        isinstance(record.source, Constant) for record in value.base.records
+    ):
+        for record in value.base.records:
+            record.role = "unknown"
+            record.reason = "mixed by a constant array before it multiplies the data"
 
 
 def grouped(
@@ -367,52 +405,3 @@ def _chosen_weights(values: Sequence[Value], sides: Sequence[Operand]) -> None:
         (record,) = table.base.records
         record.role, record.reason, record.source = "weight", "chosen by the data", source
         record.letters = letters
-
-
-# ------------------------------------------------------------------------- reductions
-
-
-def reduce(
-    walk: Walk, name: str, values: Sequence[Value], axes: Sequence[int], shape: Any
-) -> Value:
-    """Return the result of a reduction over whole axes."""
-    value = values[0]
-    if isinstance(value, Constant):
-        return UNKNOWN_CONSTANT
-    if not isinstance(value, Signal):
-        return give_up(walk, values, f"reduced by {name} before use")
-    kind = "sum" if name in ("reduce_sum", "reduce_prod") else "extreme"
-    if name == "reduce_sum" and value.expression.operation in ("exp", "exp2"):
-        kind = "exp-sum"
-    dims = value.dims
-    if dims is not None:
-        dims = tuple(dim for i, dim in enumerate(dims) if i not in axes)
-    summed = value.summed
-    if name == "reduce_sum" and value.scaled_axes & set(axes):
-        summed = summed | value.scales
-    kept = [i for i in range(len(shape) + len(axes)) if i not in axes]
-    return dataclasses.replace(
-        value,
-        expression=VALUE,
-        dims=dims,
-        statistic=kind,
-        is_one_hot=False,
-        is_inverted=False,
-        summed=summed,
-        scaled_axes=frozenset(j for j, i in enumerate(kept) if i in value.scaled_axes),
-    )
-
-
-def pool(walk: Walk, name: str, values: Sequence[Value], shape: Any) -> Value:
-    """Return the result of a reduction over windows."""
-    value = values[0]
-    if not isinstance(value, Signal):
-        return (
-            UNKNOWN_CONSTANT if isinstance(value, Constant) else give_up(walk, values, name)
-        )
-    if value.base is walk.input_base:
-        return dataclasses.replace(value, dims=None)
-    kind = "average pooling" if name.endswith("sum") else "maximum pooling"
-    base = walk.new_base(kind, values)
-    dims = value.dims
-    return Signal(base, dims=resize(dims, shape) if dims is not None else None)

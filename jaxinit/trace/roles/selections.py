@@ -109,6 +109,8 @@ def _top_k(walk: Walk, equation: Any, values: list[Value]) -> list[Value]:
 def _scatter(walk: Walk, equation: Any, values: list[Value]) -> list[Value]:
     """Write or add entries at places: ``.at[].set``, ``.at[].add``, ``segment_sum``."""
     operand, index, updates = values
+    if isinstance(operand, View) and isinstance(updates, Constant):
+        return [operand.noted("some of its entries are replaced before use")]
     if isinstance(index, Signal):
         index = dataclasses.replace(index, is_discrete=True)
     moving = [value for value in (operand, updates) if isinstance(value, Signal)]
@@ -192,6 +194,10 @@ def _gathered(walk: Walk, view: View, params: dict[str, Any]) -> Value:
 def _complex(walk: Walk, equation: Any, values: list[Value]) -> list[Value]:
     """Take real and imaginary parts together, or one of them apart."""
     moving = [value for value in values if isinstance(value, Signal)]
+    views = [value for value in values if isinstance(value, View)]
+    if len(views) == len(values) and not any(view.is_spread() for view in views):
+        first, *more = views
+        return [dataclasses.replace(first, beside=(*first.beside, *more))]
     if leaves_of(values) or not moving:
         return unfollowed(walk, equation, values)
     if len(moving) == 1 or moving[0].base is moving[1].base:

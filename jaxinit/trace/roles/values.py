@@ -37,6 +37,7 @@ class View:
         factors: Parameters that multiply whole slices of it.
         notes: What else was done to it before use.
         is_chosen: Whether a constant array chose entries of it.
+        touched: Parameters from which what multiplies or shifts it was computed.
     """
 
     leaf: int
@@ -49,6 +50,7 @@ class View:
     factors: tuple["View", ...] = ()
     notes: tuple[str, ...] = ()
     is_chosen: bool = False
+    touched: frozenset[int] = frozenset()
 
     @property
     def common(self) -> Dims:

@@ -10,7 +10,14 @@ import numpy as np
 from jax.extend.core import Literal
 
 from jaxinit._checks import is_traced
-from jaxinit.trace.roles import control, convolutions, products, selections, shapes
+from jaxinit.trace.roles import (
+    control,
+    convolutions,
+    products,
+    reductions,
+    selections,
+    shapes,
+)
 from jaxinit.trace.roles.atoms import FEATURE, Atom, plain
 from jaxinit.trace.roles.elementwise import convert, elementwise
 from jaxinit.trace.roles.expressions import FUNCTIONS, number
@@ -181,11 +188,11 @@ def _single(walk: Walker, equation: Any, name: str, values: list[Value]) -> Valu
     if name == "stack":
         return _stacked(walk, values, params["axis"], shape)
     if name in _REDUCTIONS:
-        return products.reduce(walk, name, values, params["axes"], shape)
+        return reductions.reduce(walk, name, values, params["axes"], shape)
     if name in ("argmax", "argmin") and isinstance(values[0], Signal):
         return Signal(walk.input_base, dims=plain(shape), is_discrete=True)
     if name in _POOLS or name.startswith("reduce_window"):
-        return products.pool(walk, name, values, shape)
+        return reductions.pool(walk, name, values, shape)
     if name.startswith(("random_", "threefry")):
         return Signal(walk.new_base(RANDOM, values), is_discrete=True)
     if name in _MOVED_SIGNAL and isinstance(values[0], Signal) and not leaves_of(values):
