@@ -129,8 +129,8 @@ def mamba(
 
     References:
         Gu and Dao, "Mamba: Linear-time sequence modeling with selective state spaces",
-        2023, https://arxiv.org/abs/2312.00752, section 3.6 and appendix E.2, and the authors'
-        ``mamba_simple.py`` and ``_init_weights``.
+        2023, https://arxiv.org/abs/2312.00752, section 3.6 and appendix E.2, and the
+        authors' ``mamba_simple.py`` and ``_init_weights``.
 
     Example:
         >>> import jax
