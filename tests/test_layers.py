@@ -19,6 +19,7 @@ FLOORS = {
     "_paths": 2,
     "_table": 1,
     "_jaxpr": 2,
+    "_primitives": 2,
     "_gains": 3,
     "_samples": 3,
     "_draw": 3,
