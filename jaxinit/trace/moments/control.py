@@ -242,8 +242,7 @@ def _reshaped(x: Node, aval: Any) -> Node:
             )
         ], NO_NOTES
 
-    node = _made(rule, [x], aval, "copy")
-    return node
+    return _made(rule, [x], aval, "copy")
 
 
 def _over_devices(walk: Any, equation: Any, nodes: list[Node]) -> list[Node]:

@@ -17,7 +17,9 @@ from jaxinit.trace.moments.distribution import (
     Axis,
     Place,
     Spread,
+    fresh_place,
     node_count,
+    normal_nodes,
     other_dims,
     spelled_out,
     wide,
@@ -207,6 +209,35 @@ class Book:
                 )
             aligned.append(x)
         return aligned, places
+
+
+def normal_sum(xs: Sequence[Spread], sign: float) -> Spread | None:
+    """Return the sum of two independent normal arrays, or None if they are not that."""
+    found = [_normal_moments(x) for x in xs]
+    if found[0] is None or found[1] is None or set(xs[0].places) & set(xs[1].places):
+        return None
+    shape = np.broadcast_shapes(*(x.shape for x in xs))
+    lead = [(None,) * (len(shape) - len(x.shape)) for x in xs]
+    places = [
+        (*more, *place)
+        for more, x in zip(lead, xs, strict=True)
+        for place in x.places.values()
+    ]
+    (mean, std), (other, more) = found
+    z, weights = normal_nodes()
+    values = mean + sign * other + math.hypot(std, more) * z
+    return Spread(shape, {Axis(weights): fresh_place(shape, places)}, values)
+
+
+def _normal_moments(x: Spread) -> tuple[float, float] | None:
+    """Return mean and standard deviation of normal entries, None for others."""
+    z, weights = normal_nodes()
+    if len(x.places) != 1 or next(iter(x.places)).weights is not weights:
+        return None
+    slope = (x.values[-1] - x.values[0]) / (z[-1] - z[0])
+    mean = x.values[0] - slope * z[0]
+    close = np.allclose(x.values, mean + slope * z, rtol=0, atol=1e-9 * abs(slope))
+    return (float(mean), float(slope)) if close else None
 
 
 def _drawn_rows(axis: Axis, count: int, number: int) -> tuple[Axis, Axis, np.ndarray]:

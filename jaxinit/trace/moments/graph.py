@@ -6,6 +6,7 @@ numbers, such as those inside of a softmax that mixes positions, are never asked
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -141,9 +142,10 @@ def given(value: Value, aval: Any, notes: Notes = frozenset(), **known: Any) -> 
     return Node(work, 0, tuple(aval.shape), aval.dtype, **known)
 
 
-def parameter(weights: frozenset[int], aval: Any) -> Node:
+def parameter(weights: frozenset[int], aval: Any, notes: Notes = frozenset()) -> Node:
     """Return a node of what weights alone make: normal entries of variance 1."""
-    return given(gaussian(tuple(aval.shape), 0.0, 1.0), aval, weights=weights)
+    value = gaussian(tuple(aval.shape), 0.0, 1.0)
+    return given(value, aval, notes, weights=weights)
 
 
 def derived(work: Work, avals: Sequence[Any]) -> list[Node]:
@@ -218,8 +220,17 @@ _MOVED = frozenset({
 })
 
 
+def is_zero(node: Node) -> bool:
+    """Whether every entry is known to be 0."""
+    found = node.work.found
+    value = next(iter(found.values()))[0][node.index] if found else None
+    if not isinstance(value, Spread) or value.places:
+        return False
+    return not value.values.any()
+
+
 def _is_tiny(node: Node) -> bool:
-    """Whether a constant is 0, or no more than what keeps a quotient finite, or no bound."""
+    """Whether a constant is 0, or just keeps a quotient finite, or is no bound."""
     found = node.work.found
     if not found:
         return False
@@ -227,7 +238,7 @@ def _is_tiny(node: Node) -> bool:
     if not isinstance(value, Spread) or value.places or value.values.dtype.kind == "b":
         return False
     size = abs(float(value.values))
-    return size <= _SMALL or size == float("inf")
+    return size <= _SMALL or not math.isfinite(size)
 
 
 def stripped(node: Node, names: frozenset[str]) -> Node:
@@ -261,8 +272,8 @@ def _simplex(work: Work, shape: Sequence[int]) -> tuple[int, ...]:
         dims = work.params["broadcast_dimensions"]
         return tuple(int(dims[d]) for d in node.simplex)
     if name in _RESHAPES:
-        single = [(a[0], b[0]) for a, b in matching(node.shape, shape) if len(a + b) == 2]
-        moved = dict(single)
+        groups = matching(node.shape, shape)
+        moved = {a[0]: b[0] for a, b in groups if len(a) == len(b) == 1}
         kept = tuple(moved[d] for d in node.simplex if d in moved)
         return kept if len(kept) == len(node.simplex) else ()
     return ()

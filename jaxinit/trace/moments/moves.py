@@ -155,6 +155,9 @@ def fresh(
     """Return independent entries of the same distribution, for those that are looked up."""
     if not x.places:
         return scalar(x.values, tuple(shape))
+    if len(x.places) == 1:
+        (axis,) = x.places
+        return source(tuple(shape), x.values, axis.weights, positions)
     return mixture([(1.0, x)], shape, positions)
 
 

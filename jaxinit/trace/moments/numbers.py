@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxinit._jaxpr import bind
 from jaxinit._primitives import ON_HOST
-from jaxinit.trace.moments.dependencies import Book
+from jaxinit.trace.moments.dependencies import Book, normal_sum
 from jaxinit.trace.moments.distribution import Spread, gaussian, scalar, source
 from jaxinit.trace.moments.elementwise import ELEMENTWISE
 from jaxinit.trace.moments.graph import Found, Note
@@ -50,6 +50,7 @@ class Conventions:
             the first use.
         levels: Mean squares of inputs, where an earlier reading found them.
         fans: How many terms a whole sum has, for weights that are used in parts.
+        unknown: Parameters that count as weights though their use is unknown.
     """
 
     alike: bool = True
@@ -58,6 +59,7 @@ class Conventions:
     mean: bool = True
     levels: dict[int, float] = dataclasses.field(default_factory=dict)
     fans: dict[int, float] = dataclasses.field(default_factory=dict)
+    unknown: frozenset[int] = frozenset()
 
 
 def positions(shape: Sequence[int]) -> list[bool]:
@@ -188,6 +190,10 @@ class Numbers:
             # The maximum is taken for independent of the entry: keep exp() finite.
             least = float(xs[0].values.max()) - _OVERFLOW
             xs = [xs[0], xs[1].mapped(lambda table: np.maximum(table, least))]
+        if name in ("add", "add_any", "sub"):
+            total = normal_sum(xs, -1.0 if name == "sub" else 1.0)
+            if total is not None:
+                return total
         return self.book.combined(_function(equation, name, xs), xs)
 
 

@@ -25,6 +25,7 @@ from jaxinit.trace.moments.graph import (
     Work,
     derived,
     given,
+    is_zero,
     parameter,
 )
 from jaxinit.trace.moments.moves import MOVES
@@ -50,12 +51,14 @@ class Meet(NamedTuple):
     """One product with a weight.
 
     Attributes:
-        terms: How many terms an output sums.
+        terms: How many terms an output sums, on average.
+        fan: How many it sums where nothing is cut off by padding.
         square: The mean square of what enters.
         notes: What that leaves out.
     """
 
     terms: float
+    fan: float
     square: float
     notes: Notes
 
@@ -108,7 +111,7 @@ class Reading(Interpreter[Node]):
         if inner is not None:
             return self.run(inner, values)
         if weights and not moves:
-            return [parameter(weights, aval) for aval in avals]
+            return [self._of_parameters(name, values, weights, aval) for aval in avals]
         if name in PRODUCTS and (place := _weight_place(values)) is not None:
             return [self._product(equation, values, place)]
         if name == "reduce_sum" and weights:
@@ -120,8 +123,24 @@ class Reading(Interpreter[Node]):
         if name in _TERMS:
             linear = all(node.weights for node in values if node.moves)
         for node in nodes if linear else ():
-            node.weights = weights
+            node.weights = weights - self.conventions.unknown
         return nodes
+
+    def parameter(self, weights: frozenset[int], aval: Any) -> Node:
+        """Return a node of what parameters alone make."""
+        lost = sorted(weights & self.conventions.unknown)
+        text = "{}, whose use is unknown, counts as standard normal"
+        notes = (Note(text.format(self.names[i])) for i in lost if i < len(self.names))
+        return parameter(weights, aval, frozenset(notes))
+
+    def _of_parameters(
+        self, name: str, nodes: Sequence[Node], weights: frozenset[int], aval: Any
+    ) -> Node:
+        """Return what parameters alone make: parameters again, or 0 where they meet 0."""
+        meets_zero = any(not node.weights and is_zero(node) for node in nodes[:2])
+        if meets_zero and (name in PRODUCTS or name == "mul"):
+            return given(scalar(0.0, tuple(aval.shape)), aval)
+        return self.parameter(weights, aval)
 
     def _worked(self, equation: Any, values: Sequence[Node]) -> list[Node]:
         """Return the nodes of an operation that has a rule, or of unit sources."""
@@ -138,6 +157,7 @@ class Reading(Interpreter[Node]):
         """Return the result of an operation without a rule: a new unit source."""
         if kind(aval.dtype) == "f" and not self.conventions.refuse:
             return self.drawn(unit(tuple(aval.shape)), aval, frozenset({unit_note(why)}))
+        why = "a complex array" if kind(aval.dtype) == "c" else why
         return self.drawn(Unknown(why, integers=kind(aval.dtype) in "iu"), aval)
 
     def _product(self, equation: Any, nodes: Sequence[Node], place: int) -> Node:
@@ -181,15 +201,15 @@ class Reading(Interpreter[Node]):
         if rules.refuse and not math.isfinite(square):
             return self.drawn(Unknown("an input that is not finite"), aval)
         variance = self._variance(weight.weights, square, fan)
-        meet = Meet(terms, square if math.isfinite(square) else 0.0, notes)
+        meet = Meet(terms, fan, square if math.isfinite(square) else 0.0, notes)
         for leaf in weight.weights:
             self.meets.setdefault(leaf, []).append(meet)
         if kind(aval.dtype) == "c":
             return self.drawn(Unknown("a complex array"), aval)
         handed = frozenset(n for n in notes if n.text.startswith(_FOLLOWS))
-        if notes and not handed and first < len(self.names):
-            text = f"{_FOLLOWS} {self.names[first]}, whose gain is approximate"
-            handed = frozenset({Note(text)})
+        what = "use is unknown" if first in rules.unknown else "gain is approximate"
+        if (notes or first in rules.unknown) and not handed and first < len(self.names):
+            handed = frozenset({Note(f"{_FOLLOWS} {self.names[first]}, whose {what}")})
         return self.drawn(gaussian(aval.shape, 0.0, variance, kinds), aval, handed)
 
     def _variance(self, weights: frozenset[int], square: float, fan: float) -> float:
@@ -328,14 +348,6 @@ def _dot_positions(
         own = [d for d in range(len(shapes[side])) if d not in gone]
         found += [kinds[d] if side == place else rest for d in own]
     return found
-
-
-def read_meets(
-    program: Any, nodes: Sequence[Node], reading: Reading
-) -> dict[int, list[Meet]]:
-    """Run a program on nodes, and return what met each weight."""
-    reading.run(program, nodes)
-    return reading.meets
 
 
 def level_of(meets: Sequence[Meet]) -> float:

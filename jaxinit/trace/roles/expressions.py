@@ -109,6 +109,12 @@ def _in_order(expression: Expression) -> list[Expression]:
     return order
 
 
+def numbers_in(expression: Expression) -> list[float]:
+    """Return the real numbers that the expression is made of."""
+    numbers = [n.number for n in _in_order(expression) if n.operation == "number"]
+    return [float(x) for x in numbers if isinstance(x, (int, float))]
+
+
 def contains(expression: Expression, names: tuple[str, ...]) -> bool:
     """Whether one of the operations occurs."""
     return any(node.operation in names for node in _in_order(expression))
