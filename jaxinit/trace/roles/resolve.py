@@ -37,6 +37,10 @@ def resolve(leaf: Leaf, records: Sequence[Record]) -> ParamUse:
     if not records:
         reason = "no output depends on it"
         return ParamUse(leaf.path, leaf.shape, leaf.dtype, "unused", reason=reason)
+    if any(record.met_data for record in records):
+        records = [record for record in records if record.met_data]
+    elif all(record.role == "unknown" for record in records):
+        records = records[:1]
     groups: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_kind(leaf, record), []).append(record)
@@ -77,7 +81,7 @@ def _use(leaf: Leaf, records: Sequence[Record]) -> ParamUse:
     if first.view is None or first.role == "unknown":
         return base
     if first.role in ("bias", "scale"):
-        return _neutral(base, first.view)
+        return _neutral(base, first.view, first.notes)
     letters = _letters(leaf, first)
     layout = None
     if all(len(letter) == 1 for letter in letters.values()):
@@ -113,7 +117,8 @@ def linear_factor(through: Expression) -> float | None:
     return factor
 
 
-def _neutral(use: ParamUse, view: View) -> ParamUse:
+def _neutral(use: ParamUse, view: View, notes: Sequence[str]) -> ParamUse:
+    use = dataclasses.replace(use, notes=tuple(notes))
     target = 0.0 if use.role == "bias" else 1.0
     values = on_host(view.through, np.array([0.0, 1.0]))
     order = (0, 1) if use.role == "bias" else (1, 0)
