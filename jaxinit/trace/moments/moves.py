@@ -272,19 +272,28 @@ def _same(_: Book, xs: Sequence[Spread], _params: Any, _outs: Any) -> list[Sprea
     return list(xs)
 
 
-SCATTERS = ("scatter", "scatter-add", "scatter_add")
+_SUMS = ("scatter-add", "scatter_add")
+SCATTERS = ("scatter", *_SUMS)
 
 
-def _scatter(book: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+def _placed(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
     x, more = xs
-    shape = outs[0].shape
-    book.remarks.append("scattered entries keep their own scale")
-    same = len(more.shape) == len(shape)
-    kinds = more.positions() if same else [d < len(shape) - 1 for d in range(len(shape))]
-    if not x.places:
-        return [fresh(more, shape, kinds)]
     share = min(1.0, more.size / max(1, x.size))
-    return [mixture([(1 - share, x), (share, more)], shape, x.positions())]
+    kinds = x.positions() if x.places else _guessed(more, outs[0].shape)
+    return [mixture([(1 - share, x), (share, more)], outs[0].shape, kinds)]
+
+
+def _scattered(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    x, more = xs
+    book.remarks.append("scattered entries keep their own scale")
+    if not x.places:
+        return [fresh(more, outs[0].shape, _guessed(more, outs[0].shape))]
+    return _placed(book, xs, params, outs)
+
+
+def _guessed(x: Spread, shape: Sequence[int]) -> Sequence[bool]:
+    same = len(x.shape) == len(shape)
+    return x.positions() if same else [d < len(shape) - 1 for d in range(len(shape))]
 
 
 MOVES: dict[str, Rule] = {
@@ -306,7 +315,8 @@ MOVES: dict[str, Rule] = {
     "reshape": reshape,
     "reshard": _same,
     "rev": _rev,
-    **dict.fromkeys(SCATTERS, _scatter),
+    "scatter": _placed,
+    **dict.fromkeys(_SUMS, _scattered),
     "sharding_constraint": _same,
     "slice": _slice,
     "sort": _sort,
