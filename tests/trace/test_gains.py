@@ -247,7 +247,7 @@ def test_a_function_that_is_almost_a_relu_has_its_own_name_and_gain():
     inside = 0.5 * (math.erf(0.53 / 2**0.5) - math.erf(0.47 / 2**0.5))
     lost = inside * 0.5**2  # z is about 0.5 in there
     assert use.gain == pytest.approx((0.5 - lost + 9 * inside) ** -0.5, rel=0.1)
-    assert use.gain < 1.4
+    assert (use.gain or 9) < 1.4
 
 
 def test_what_is_not_followed_is_a_unit_source_and_changes_nothing_after_it():

@@ -213,8 +213,8 @@ class Book:
 
 def normal_sum(xs: Sequence[Spread], sign: float) -> Spread | None:
     """Return the sum of two independent normal arrays, or None if they are not that."""
-    found = [_normal_moments(x) for x in xs]
-    if found[0] is None or found[1] is None or set(xs[0].places) & set(xs[1].places):
+    one, two = (_normal_moments(x) for x in xs)
+    if one is None or two is None or set(xs[0].places) & set(xs[1].places):
         return None
     shape = np.broadcast_shapes(*(x.shape for x in xs))
     lead = [(None,) * (len(shape) - len(x.shape)) for x in xs]
@@ -223,9 +223,8 @@ def normal_sum(xs: Sequence[Spread], sign: float) -> Spread | None:
         for more, x in zip(lead, xs, strict=True)
         for place in x.places.values()
     ]
-    (mean, std), (other, more) = found
     z, weights = normal_nodes()
-    values = mean + sign * other + math.hypot(std, more) * z
+    values = one[0] + sign * two[0] + math.hypot(one[1], two[1]) * z
     return Spread(shape, {Axis(weights): fresh_place(shape, places)}, values)
 
 
