@@ -3,6 +3,7 @@
 import math
 from typing import cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, check_number, value_error
 from jaxinit._layout import Fans
 from jaxinit._types import Initializer
@@ -19,6 +20,7 @@ from jaxinit.presets.common import (
 from jaxinit.trace.use import ParamUse, Uses
 
 
+@boundary
 def rezero(*, scalars: str) -> list[Rule]:
     r"""Return ReZero's rule: :math:`x + \alpha f(x)` with :math:`\alpha = 0`.
 
@@ -41,6 +43,7 @@ def rezero(*, scalars: str) -> list[Rule]:
     return [(scalars, ZEROS)]
 
 
+@boundary
 def skipinit(*, scalars: str) -> list[Rule]:
     """Return SkipInit's rule: the scalar at the end of each branch is 0.
 
@@ -66,6 +69,7 @@ def skipinit(*, scalars: str) -> list[Rule]:
     return [(scalars, ZEROS)]
 
 
+@boundary
 def zero_gamma(*, scales: str) -> list[Rule]:
     """Return the rule of ResNets whose blocks start as the identity.
 
@@ -87,6 +91,7 @@ def zero_gamma(*, scales: str) -> list[Rule]:
     return [(scales, ZEROS)]
 
 
+@boundary
 def layer_scale(
     *, scales: str, value: float | None = None, depth: int | None = None
 ) -> list[Rule]:
@@ -126,6 +131,7 @@ def layer_scale(
     return [(scales, fixed(found))]
 
 
+@boundary
 def dit(
     uses: Uses,
     *,

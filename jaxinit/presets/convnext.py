@@ -3,6 +3,7 @@
 import functools
 from typing import cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
 from jaxinit.initializers.plain import truncated_normal
@@ -10,6 +11,7 @@ from jaxinit.models.plan import Rule
 from jaxinit.presets.common import check_globs, fixed, neutral_vectors
 
 
+@boundary
 def convnext(
     *,
     layer_scale: str | None,

@@ -4,6 +4,7 @@ import functools
 import math
 from typing import NamedTuple, cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, check_number
 from jaxinit._types import Initializer
 from jaxinit.initializers.lecun import lecun_normal
@@ -28,6 +29,7 @@ class DeepNorm(NamedTuple):
     decoder_beta: float
 
 
+@boundary
 def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
     r"""Return DeepNorm's constants for N encoder and M decoder layers.
 
@@ -66,6 +68,7 @@ def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
     return DeepNorm(*alone[0], *alone[1])
 
 
+@boundary
 def deepnorm(*, beta: float, scaled: str) -> list[Rule]:
     r"""Return DeepNorm's rules for one stack.
 
@@ -98,6 +101,7 @@ def deepnorm(*, beta: float, scaled: str) -> list[Rule]:
     ]
 
 
+@boundary
 def fixup(
     *, num_branches: int, layers_per_branch: int, inner: str, last: str, classifier: str
 ) -> list[Rule]:
@@ -142,6 +146,7 @@ def fixup(
     ]
 
 
+@boundary
 def t_fixup(
     *,
     num_layers: int,

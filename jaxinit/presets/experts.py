@@ -3,6 +3,7 @@
 import functools
 from typing import cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
 from jaxinit.initializers.scaled import variance_scaling
@@ -11,6 +12,7 @@ from jaxinit.presets.common import check_globs, check_uses, exactly, gaussian, m
 from jaxinit.trace.use import ParamUse, Uses
 
 
+@boundary
 def moe(
     uses: Uses,
     *,

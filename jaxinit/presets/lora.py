@@ -4,6 +4,7 @@ import functools
 import math
 from typing import Literal, cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_number, value_error
 from jaxinit._types import Initializer
 from jaxinit.initializers.kaiming import kaiming_uniform
@@ -13,6 +14,7 @@ from jaxinit.presets.common import ZEROS, check_globs, gaussian
 LoraVariant = Literal["kaiming", "gaussian"]
 
 
+@boundary
 def lora(
     *,
     a: str,
@@ -77,6 +79,7 @@ def lora(
     return rules
 
 
+@boundary
 def lora_scaling(alpha: float, rank: int, *, rank_stabilized: bool = False) -> float:
     r"""Return the factor s on the product of LoRA's matrices.
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_number, value_error
 from jaxinit._distribution import Distribution
 from jaxinit._layout import WINDOW
@@ -77,6 +78,7 @@ class LogCount:
         return Distribution(f"log(1..{shape[-1]})", is_fixed=True)
 
 
+@boundary
 def mamba(
     uses: Uses,
     *,

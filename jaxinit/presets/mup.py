@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, value_error
 from jaxinit._paths import path_text
 from jaxinit.models.plan import Rule
@@ -39,6 +40,7 @@ class MuP(NamedTuple):
     sgd: dict[str, float]
     output: dict[str, float]
 
+    @boundary
     def scale_updates(self, optimizer: Optimizer) -> Transformation:
         """Return the learning rates as an optax transformation, to be put last in a chain.
 
@@ -100,6 +102,7 @@ def _scaled(
     return jax.tree_util.tree_map_with_path(scale, updates), state
 
 
+@boundary
 def mup(
     uses: Uses, base: Uses, *, zero_readout: bool = False, table_std: float = 1.0
 ) -> MuP:

@@ -4,6 +4,7 @@ import functools
 import math
 from typing import cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
 from jaxinit.initializers.orthogonal import orthogonal
@@ -11,6 +12,7 @@ from jaxinit.models.plan import Rule
 from jaxinit.presets.common import check_globs, fixed, neutral_vectors
 
 
+@boundary
 def orthogonal_rl(
     *,
     policy: str,

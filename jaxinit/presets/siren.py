@@ -2,6 +2,7 @@
 
 import math
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
 from jaxinit.models.plan import Rule
@@ -9,6 +10,7 @@ from jaxinit.presets.common import bounded, by_role, fan_in, gaussian
 from jaxinit.trace.use import ParamUse, Uses
 
 
+@boundary
 def siren(uses: Uses, *, omega: float = 30.0) -> list[Rule]:
     r"""Return SIREN's rules: :math:`y = \sin(\omega (W x + b))`.
 

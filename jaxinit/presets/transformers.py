@@ -5,6 +5,7 @@ from typing import Literal, cast
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_number
 from jaxinit._types import DTypeLike, Initializer, Key, Shape
 from jaxinit.initializers.lecun import lecun_truncated_normal
@@ -22,6 +23,7 @@ from jaxinit.presets.common import (
 )
 
 
+@boundary
 def gpt2(*, num_layers: int, residual: str, std: float = 0.02) -> list[Rule]:
     r"""Return GPT-2's rules: a fixed std, smaller where branches join the stream.
 
@@ -65,6 +67,7 @@ def gpt2(*, num_layers: int, residual: str, std: float = 0.02) -> list[Rule]:
     ]
 
 
+@boundary
 def t5(
     *,
     d_model: int,
@@ -134,6 +137,7 @@ def t5(
 VitVariant = Literal["jax", "timm", "moco"]
 
 
+@boundary
 def vit(
     *,
     variant: VitVariant,
