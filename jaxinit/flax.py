@@ -17,9 +17,11 @@ import jax
 
 from jaxinit._checks import check_key, type_error
 from jaxinit._types import Key
-from jaxinit.models.initialize import OutShardings, initialize
+from jaxinit.models.initialize import initialize
 from jaxinit.models.materialize import materialize
-from jaxinit.models.plan import Plan, Rule
+from jaxinit.models.placement import OutShardings
+from jaxinit.models.plan import Plan
+from jaxinit.models.rules import Rule
 
 
 def reinitialize(

@@ -16,7 +16,8 @@ from jaxinit.initializers.xavier import (
     xavier_truncated_normal,
     xavier_uniform,
 )
-from jaxinit.models.plan import Plan, Rule, check_rules, make_plan
+from jaxinit.models.plan import Plan, make_plan
+from jaxinit.models.rules import Rule, check_rules
 from jaxinit.models.wrappers import InParts
 from jaxinit.trace.entry import trace_params
 from jaxinit.trace.use import ParamUse
