@@ -26,14 +26,15 @@ def upper_limit(atoms: Atoms, rate: float) -> float:
     centre = float(values @ weights)
     y = values - centre
     top = int(np.argmax(y))
+    below = values - values[top]
     scale, variance = float(y[top]), float(weights @ (y * y))
     if variance == 0 or scale <= 0 or rate >= -math.log(weights[top]):
         return centre + max(scale, 0.0)
     low, high, t = 0.0, math.inf, math.sqrt(2 * rate / variance)
-    slope = 0.0
+    tilted = weights
     for _ in range(300):
-        cumulant, slope, curvature = _cumulants(y, weights, t)
-        excess = t * slope - cumulant - rate
+        excess, tilted, curvature = _excess(y, below, weights, t)
+        excess -= rate
         if abs(excess) <= 1e-10 * rate or t * scale > 1e30 or high - low <= 1e-13 * t:
             break
         low, high = (t, high) if excess < 0 else (low, t)
@@ -43,7 +44,8 @@ def upper_limit(atoms: Atoms, rate: float) -> float:
             t = 4 * low if high == math.inf else (low + high) / 2
             if low > 0 and high < math.inf:
                 t = math.sqrt(low * high)
-    return centre + slope
+    # Not centre plus a shift: near an end of the values nothing would be left of the sum.
+    return float(tilted @ values) if t * scale >= 1 else centre + float(tilted @ y)
 
 
 def lower_limit(atoms: Atoms, rate: float) -> float:
@@ -89,20 +91,29 @@ def quadrature(radius: float) -> Atoms:
     return radius * x, radius * step * slope
 
 
-def _cumulants(y: np.ndarray, weights: np.ndarray, t: float) -> tuple[float, float, float]:
-    """Return K(t), K'(t) and K''(t) for values of mean zero."""
+def _excess(
+    y: np.ndarray, below: np.ndarray, weights: np.ndarray, t: float
+) -> tuple[float, np.ndarray, float]:
+    """Return t K'(t) - K(t), the tilted probabilities, and K''(t).
+
+    Args:
+        y: The values less their mean.
+        below: The values less the largest of them.
+        weights: Their probabilities.
+        t: The tilt.
+    """
     exponent = t * y
     if np.max(np.abs(exponent)) < 1:  # keeps the digits of a small K
         grown = np.expm1(exponent)
-        total = 1 + float(weights @ grown)
-        cumulant = math.log1p(float(weights @ (grown - exponent)))
         tilted = weights * (1 + grown)
-        slope = float(weights @ (grown * y)) / total
-    else:
-        peak = float(np.max(exponent))
-        tilted = weights * np.exp(exponent - peak)
+        tilted /= np.sum(tilted)
+        cumulant = math.log1p(float(weights @ (grown - exponent)))
+        distance = y
+    else:  # keeps the digits of a mean close to the largest value
+        tilted = weights * np.exp(t * below)
         total = float(np.sum(tilted))
-        cumulant = peak + math.log(total)
-        slope = float(tilted @ y) / total
-    curvature = float(tilted @ (y - slope) ** 2) / total
-    return cumulant, slope, curvature
+        tilted /= total
+        cumulant, distance = math.log(total), below
+    slope = float(tilted @ distance)
+    curvature = float(tilted @ (distance - slope) ** 2)
+    return t * slope - cumulant, tilted, curvature

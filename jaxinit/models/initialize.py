@@ -11,8 +11,10 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxinit._checks import check_choice, is_traced, type_error, value_error
+from jaxinit._distribution import unwrapped
 from jaxinit._paths import PyTree, flatten, is_array
 from jaxinit._types import Initializer, Key
+from jaxinit.initializers.named import is_ours
 from jaxinit.models.checkpoint import MISMATCHES, Mismatch, grown, restored_leaves
 from jaxinit.models.compiling import (
     Call,
@@ -21,7 +23,6 @@ from jaxinit.models.compiling import (
     placed_program,
     run_calls,
 )
-from jaxinit.models.distributions import is_ours, unwrapped
 from jaxinit.models.keys import leaf_keys
 from jaxinit.models.placement import (
     OutShardings,

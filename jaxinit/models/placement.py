@@ -85,8 +85,9 @@ def _is_placement(value: object) -> bool:
 
 def _are_rules(value: object) -> bool:
     """Whether this is a list of pairs, not a tree of shardings."""
-    pairs = isinstance(value, (list, tuple)) and bool(value)
-    return pairs and all(
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return all(
         isinstance(pair, tuple) and len(pair) == 2 and not _is_tree(pair[0])
         for pair in value
     )

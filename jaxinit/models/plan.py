@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from jaxinit._checks import value_error
+from jaxinit._distribution import (
+    Distribution,
+    descriptor_of,
+    distribution_of,
+    lacks_layout,
+)
 from jaxinit._layout import Fans, Layout
 from jaxinit._paths import PyTree, flatten, has_values, is_array
 from jaxinit._table import table
 from jaxinit._types import Initializer
-from jaxinit.models.distributions import Distribution, distribution_of, takes_layout
 from jaxinit.models.rules import CheckedRule, Keep, Rule, assign, check_rules, keep
 from jaxinit.trace.use import ParamUse, Uses, layout_text
 
@@ -180,7 +185,7 @@ def make_plan(
             continue
         shape, rule = tuple(leaf.shape), found[i]
         if rule is not None:
-            initializer, distribution = _bound(rule.value, shape, use)
+            initializer, distribution = _bound(rule.value, shape, leaf.dtype, use)
             row = Row(path, shape, leaf.dtype, initializer, distribution, rule.text, use)
             rows.append(row)
             continue
@@ -191,7 +196,9 @@ def make_plan(
             )
             continue
         initializer, distribution_text, text = choice
-        distribution = distribution_of(initializer, shape)._replace(text=distribution_text)
+        distribution = distribution_of(initializer, shape, leaf.dtype)._replace(
+            text=distribution_text
+        )
         rows.append(Row(path, shape, leaf.dtype, initializer, distribution, text, use))
     if missed:
         rule = "every leaf needs a rule"
@@ -203,27 +210,33 @@ def make_plan(
 
 
 def _bound(
-    initializer: Initializer | Keep, shape: tuple[int, ...], use: ParamUse | None
+    initializer: Initializer | Keep,
+    shape: tuple[int, ...],
+    dtype: Any,
+    use: ParamUse | None,
 ) -> tuple[Initializer | Keep, Distribution]:
     """Return the initializer with the traced layout, and its distribution."""
     if isinstance(initializer, Keep):
         return initializer, Distribution("keep")
-    distribution = _distribution_if_known(initializer, shape)
-    if use is not None and use.role == "weight" and takes_layout(initializer):
-        name = getattr(initializer, "__name__", "")
-        traced = use.layout if "orthogonal" in name else use.fans
+    distribution = _distribution_if_known(initializer, shape, dtype)
+    if use is not None and use.role == "weight" and lacks_layout(initializer):
+        descriptor = descriptor_of(initializer)
+        by_fans = descriptor is not None and descriptor.layout == "fans"
+        traced = use.fans if by_fans else use.layout
         if traced is not None:
             told = functools.partial(initializer, layout=traced)  # pyright: ignore[reportCallIssue]
-            distribution = distribution_of(told, shape)._replace(text=distribution.text)
+            distribution = distribution_of(told, shape, dtype)._replace(
+                text=distribution.text
+            )
             return cast("Initializer", told), distribution
     return initializer, distribution
 
 
 def _distribution_if_known(
-    initializer: Initializer, shape: tuple[int, ...]
+    initializer: Initializer, shape: tuple[int, ...], dtype: Any
 ) -> Distribution:
     try:
-        return distribution_of(initializer, shape)
+        return distribution_of(initializer, shape, dtype)
     except ValueError:  # the shape does not suit it: drawing says so, with the path
         return Distribution(getattr(initializer, "__name__", repr(initializer)))
 

@@ -21,31 +21,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit._checks import check_choice, check_number, check_rank, value_error
+from jaxinit._checks import check_number, check_rank, value_error
 from jaxinit._types import DTypeLike, Shape
-from jaxinit.replay import _torch_special, _torch_stream, torch_layers
+from jaxinit.replay import _torch_scales, _torch_special, _torch_stream, torch_layers
 from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
+from jaxinit.replay._torch_scales import kaiming_std, xavier_std
 
 Stream = _torch_stream.Stream
 build = torch_layers.build
+calculate_gain = _torch_scales.calculate_gain
 
 _DTYPES = "float64", "float32", "bfloat16", "float16"
-_LINEAR = (
-    "linear",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-    "sigmoid",
-)
-# torch/nn/init.py, calculate_gain; leaky_relu is computed from its slope.
-_GAINS = dict.fromkeys(_LINEAR, 1.0) | {
-    "tanh": 5.0 / 3,
-    "relu": math.sqrt(2.0),
-    "selu": 3.0 / 4,
-}
 
 
 def manual_seed(seed: Seed) -> Stream:
@@ -140,35 +126,6 @@ def normal(
     return _torch_stream.normal(stream, lengths, mean, std, kind)
 
 
-def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """Return PyTorch's gain for a nonlinearity, as a Python float.
-
-    Args:
-        nonlinearity: A name that ``torch.nn.init.calculate_gain`` knows.
-        param: The negative slope of ``leaky_relu``; None means 0.01.
-
-    Returns:
-        The gain.
-    """
-    where = "torch_cpu.calculate_gain"
-    check_choice(where, "nonlinearity", nonlinearity, (*_GAINS, "leaky_relu"))
-    if nonlinearity != "leaky_relu":
-        return _GAINS[nonlinearity]
-    slope = 0.01 if param is None else check_static(where, "param", param)
-    return math.sqrt(2.0 / (1 + slope**2))
-
-
-def _fans(where: str, shape: Shape) -> tuple[int, int]:
-    """Return PyTorch's fan_in and fan_out of an ``(out, in, *window)`` shape."""
-    lengths = tuple(shape)
-    check_rank(where, lengths, 2, "For a bias use uniform or normal with its bounds.")
-    if 0 in lengths:
-        rule = "shape must have no axis of length 0"
-        value_error(where, rule, f"shape={lengths}", "PyTorch fails there, too.")
-    window = math.prod(lengths[2:])
-    return lengths[1] * window, lengths[0] * window
-
-
 def xavier_uniform(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -185,10 +142,8 @@ def xavier_uniform(
     """
     where = "torch_cpu.xavier_uniform"
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    fan_in, fan_out = _fans(where, lengths)
     gain = check_static(where, "gain", gain, least=0.0)
-    std = gain * math.sqrt(2.0 / float(fan_in + fan_out))
-    bound = math.sqrt(3.0) * std
+    bound = math.sqrt(3.0) * xavier_std(where, lengths, gain)
     return uniform(stream, lengths, -bound, bound, dtype)
 
 
@@ -208,19 +163,9 @@ def xavier_normal(
     """
     where = "torch_cpu.xavier_normal"
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    fan_in, fan_out = _fans(where, lengths)
     gain = check_static(where, "gain", gain, least=0.0)
-    std = gain * math.sqrt(2.0 / float(fan_in + fan_out))
+    std = xavier_std(where, lengths, gain)
     return normal(stream, lengths, 0.0, std, dtype)
-
-
-def _kaiming_std(where: str, shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
-    fans = _fans(where, shape)
-    check_choice(where, "mode", mode, ("fan_in", "fan_out"))
-    check_choice(where, "nonlinearity", nonlinearity, (*_GAINS, "leaky_relu"))
-    slope = check_static(where, "a", a)
-    gain = calculate_gain(nonlinearity, slope)
-    return gain / math.sqrt(fans[mode == "fan_out"])
 
 
 def kaiming_uniform(
@@ -246,7 +191,7 @@ def kaiming_uniform(
     """
     where = "torch_cpu.kaiming_uniform"
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    bound = math.sqrt(3.0) * _kaiming_std(where, lengths, a, mode, nonlinearity)
+    bound = math.sqrt(3.0) * kaiming_std(where, lengths, a, mode, nonlinearity)
     return uniform(stream, lengths, -bound, bound, dtype)
 
 
@@ -273,7 +218,7 @@ def kaiming_normal(
     """
     where = "torch_cpu.kaiming_normal"
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    std = _kaiming_std(where, lengths, a, mode, nonlinearity)
+    std = kaiming_std(where, lengths, a, mode, nonlinearity)
     return normal(stream, lengths, 0.0, std, dtype)
 
 

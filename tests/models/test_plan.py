@@ -228,7 +228,7 @@ def test_custom_initializers_are_never_stale(is_placed):
     held, array = Stateful(1.0), np.ones((4,), np.float32)
 
     def from_array(key, shape, dtype=None, *, values):
-        return jnp.asarray(values, dtype)
+        return jnp.array(values, dtype)
 
     rules = [
         ("a", held),
