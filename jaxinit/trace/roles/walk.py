@@ -55,6 +55,7 @@ _SAME = frozenset({
     "reshard",
     "sharding_constraint",
 })
+_ACROSS = {"psum": "reduce_sum", "pmax": "reduce_max", "pmin": "reduce_min"}
 _MOVED_SIGNAL = frozenset({"all_gather", "dynamic_update_slice", "pad", "sort"})
 
 
@@ -129,6 +130,10 @@ class Walker:
             return _split(self, values[0], equation.params)
         if name == "unstack":
             return _unstacked(self, values[0], equation)
+        axes = equation.params.get("axes", ())
+        if name in _ACROSS and len(values) == 1 and all(type(a) is int for a in axes):
+            shape = equation.outvars[0].aval.shape  # vmap has made a plain axis of it
+            return [products.reduce(self, _ACROSS[name], values, axes, shape)]
         if name in _SAME and len(equation.outvars) == len(values):
             return values
         fixed = all(isinstance(value, Constant) for value in values)
