@@ -9,7 +9,7 @@ from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.lecun import lecun_normal
 from jaxinit.initializers.xavier import xavier_normal
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import BIASES, SCALES, gaussian
 
 _ZEROS = cast("Initializer", zeros)
@@ -129,7 +129,7 @@ def fixup(
 
 
 def t_fixup(
-    num_layers: int, width: int, *, encoder: str, decoder: str, tables: str
+    num_layers: int, width: int, *, encoder: str | None, decoder: str | None, tables: str
 ) -> list[Rule]:
     r"""Return T-Fixup's rules for a transformer without norms and warm-up.
 
@@ -137,9 +137,9 @@ def t_fixup(
         num_layers: N, layers of the encoder and of the decoder.
         width: d, the size of the model.
         encoder: Glob of the encoder's value, output and feed-forward kernels: Xavier times
-            :math:`0.67 N^{-1/4}`.
+            :math:`0.67 N^{-1/4}`. None for a model without one.
         decoder: Glob of the decoder's, all of its attentions': Xavier times
-            :math:`(9N)^{-1/4}`.
+            :math:`(9N)^{-1/4}`. None for a model without one.
         tables: Glob of the embeddings: :math:`N(0, d^{-1})` times :math:`(9N)^{-1/4}`.
 
     Returns:
@@ -156,10 +156,14 @@ def t_fixup(
     layers = check_int("t_fixup", "num_layers", num_layers, least=1)
     check_int("t_fixup", "width", width, least=1)
     low, high = 0.67 * layers**-0.25, (9 * layers) ** -0.25
+    stacks: list[Rule] = [
+        (match, cast("Initializer", functools.partial(xavier_normal, gain=gain)))
+        for match, gain in ((encoder, low), (decoder, high))
+        if match is not None
+    ]
     return [
         (BIASES, _ZEROS),
         (tables, gaussian(width**-0.5 * high)),
-        (encoder, cast("Initializer", functools.partial(xavier_normal, gain=low))),
-        (decoder, cast("Initializer", functools.partial(xavier_normal, gain=high))),
+        *stacks,
         ("**", cast("Initializer", xavier_normal)),
     ]

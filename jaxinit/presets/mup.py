@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from jaxinit._checks import value_error
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import by_role, exactly, gaussian
 from jaxinit.trace.use import ParamUse, Uses
 

@@ -8,7 +8,7 @@ from jaxinit._checks import check_number
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import zeros
 from jaxinit.initializers.orthogonal import orthogonal
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import BIASES, bounded, by_role, fan_in, gaussian
 from jaxinit.trace.use import ParamUse, Uses
 

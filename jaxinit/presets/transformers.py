@@ -11,7 +11,7 @@ from jaxinit._types import DTypeLike, Initializer, Key, Shape
 from jaxinit.initializers.constant import constant, ones, zeros
 from jaxinit.initializers.lecun import lecun_truncated_normal
 from jaxinit.initializers.xavier import xavier_uniform
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule, optional
 from jaxinit.presets.common import BIASES, SCALES, bounded, gaussian
 
 _ZEROS = cast("Initializer", zeros)
@@ -93,7 +93,7 @@ def t5(
         (wi, gaussian(factor * d_model**-0.5)),
         (wo, gaussian(factor * d_ff**-0.5)),
         (relative_bias, gaussian(factor * d_model**-0.5)),
-        ("**/{scale,weight}", one),
+        (optional("**/{scale,weight}"), one),
         ("**", gaussian(factor)),
     ]
 
@@ -149,7 +149,7 @@ def vit(
     lecun = cast("Initializer", lecun_truncated_normal)
     return [
         *common,
-        (f"{head.rpartition('/')[0]}/{{bias,b}}", bias),
+        (optional(f"{head.rpartition('/')[0]}/{{bias,b}}"), bias),
         (head, _ZEROS),
         (patch, lecun),
         (mlp, gaussian(1e-6)),
