@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, is_traced, type_error, value_error
 from jaxinit._distribution import unwrapped
 from jaxinit._paths import PyTree, flatten, is_array
@@ -35,6 +36,7 @@ from jaxinit.models.plan import Plan, Row, make_plan
 from jaxinit.models.rules import Keep, Rule, check_rules
 
 
+@boundary
 def initialize(
     key: Key,
     params: PyTree,

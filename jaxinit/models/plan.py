@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit._distribution import (
     Distribution,
@@ -108,6 +109,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (*cells, row.distribution.text, std, row.rule)
 
 
+@boundary
 def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> Plan:
     """Say what :func:`jaxinit.initialize` would do with every leaf of a tree.
 

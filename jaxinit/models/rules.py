@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import listed, type_error, value_error
 from jaxinit._globs import compile_glob
 from jaxinit._paths import matches
@@ -69,6 +70,7 @@ class CheckedRule(Generic[Value]):
         return self.match in ("**", "*", "**/*")
 
 
+@boundary
 def optional(match: str | Predicate) -> OptionalMatch:
     """Mark the match of a rule as one that may match no leaf.
 
