@@ -109,3 +109,10 @@ def draw(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         before = raw[-2] if states > 1 else window
         last = jnp.concatenate([before[rest:], last[:rest]])
     return last, raw.reshape(-1)[:count]
+
+
+def skip(window: jax.Array, count: int) -> jax.Array:
+    """Return the window after ``count`` words that nobody needs."""
+    states, rest = divmod(count, LENGTH)
+    window = jax.lax.fori_loop(0, states, lambda _, w: twist(w), window)
+    return draw(window, rest)[0]
