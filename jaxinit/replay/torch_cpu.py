@@ -92,7 +92,7 @@ def uniform(
     if high < low:
         rule = "high must be at least low"
         value_error(where, rule, f"low={low:g}, high={high:g}", "Swap the two.")
-    return _torch_stream.uniform(stream, lengths, low, high, kind)
+    return _torch_stream.uniform(stream, lengths, (low, high), kind)
 
 
 def normal(
@@ -123,7 +123,7 @@ def normal(
     lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
     mean = check_static(where, "mean", mean)
     std = check_static(where, "std", std, least=0.0)
-    return _torch_stream.normal(stream, lengths, mean, std, kind)
+    return _torch_stream.normal(stream, lengths, (mean, std), kind)
 
 
 def xavier_uniform(
@@ -269,7 +269,9 @@ def trunc_normal(
         rule = "the bounds must hold more than 0.3 of the normal law"
         got = f"a share of {share:.3g}"
         value_error(where, rule, got, "PyTorch's numbers cannot be replayed there.")
-    return _torch_special.trunc_normal(stream, lengths, (mean, std, low, high), kind)
+    small = _torch_stream.is_small((mean, std), kind)
+    law = np.array([mean, std]), np.array([low, high])
+    return _torch_special.trunc_normal(stream, *law, lengths, kind, small)
 
 
 def _share(mean: float, std: float, low: float, high: float) -> float:
@@ -307,7 +309,7 @@ def orthogonal(
     gain = check_static(where, "gain", gain)
     if 0 in lengths:
         return stream, jnp.zeros(lengths, kind)
-    return _torch_special.orthogonal(stream, lengths, gain, kind)
+    return _torch_special.orthogonal(stream, np.float64(gain), lengths, kind)
 
 
 def sparse(
@@ -341,4 +343,5 @@ def sparse(
     share = float(check_number(where, "sparsity", sparsity, least=0.0, most=1.0))
     std = check_static(where, "std", std, least=0.0)
     zeros = math.ceil(share * lengths[0])
-    return _torch_special.sparse(stream, lengths, zeros, std, kind)
+    law, small = np.array([0.0, std]), _torch_stream.is_small((0.0, std), kind)
+    return _torch_special.sparse(stream, law, lengths, zeros, kind, small)
