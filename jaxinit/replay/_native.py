@@ -20,7 +20,7 @@ def _platform() -> str:
 
 
 def native(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a draw so that it computes with JAX's 64-bit types.
+    """Return the draw, a decorator: it computes with JAX's 64-bit types.
 
     The function takes and returns arrays of 32 bits and fewer, or float64 if 64-bit mode
     is on. It is exact on CPU, where the logarithm, sine and cosine of doubles are the C

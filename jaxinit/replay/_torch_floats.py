@@ -79,10 +79,10 @@ def box_muller(
 
     def work(words: jax.Array) -> tuple[jax.Array, jax.Array]:
         log = _cephes.log(np.float32(1) - unit_float32(words[:, :_HALF]))
-        radius = jnp.sqrt(log * np.float32(-2)).astype(jnp.float64)
-        angle = np.float64(np.float32(_TWO_PI)) * unit_float32(words[:, _HALF:])
-        pair = _cephes.circle(angle.astype(jnp.float32))
-        one, two = ((radius * x).astype(jnp.float32).astype(jnp.float64) for x in pair)
+        radius = jnp.sqrt(log * np.float32(-2))
+        angle = unit_float32(words[:, _HALF:]) * np.float32(_TWO_PI)
+        pair = _cephes.circle(angle)
+        one, two = ((radius * x).astype(jnp.float64) for x in pair)
         return tuple(narrow(fma_single(x, std, mean), dtype, small) for x in (one, two))
 
     return jnp.concatenate(map_rows(work, words.reshape(-1, BLOCK)), axis=1).reshape(-1)

@@ -130,6 +130,9 @@ def normal(
     """Draw ``torch.empty(shape).normal_(mean, std)``.
 
     Tensors that are not contiguous are ``serial``, as all below 16 values are.
+
+    Returns:
+        The stream after the draw, and the tensor.
     """
     small = is_small(moments, dtype)
     return normal_of(stream, np.array(moments), shape, dtype, small, serial)
@@ -145,7 +148,7 @@ def normal_of(
     small: bool,
     serial: bool,
 ) -> tuple[Stream, jax.Array]:
-    """Draw normals of traced mean and std."""
+    """Draw normals whose mean and std are traced."""
     size = math.prod(shape)
     if size == 0:
         return stream, jnp.zeros(shape, dtype)

@@ -232,10 +232,10 @@ def _normal_blocks(seed: jax.Array, index: jax.Array) -> tuple[jax.Array, ...]:
 
     def work(words: jax.Array, turn: jax.Array) -> tuple[jax.Array, jax.Array]:
         u = jnp.maximum(_unit(words), np.float32(1.0e-7))
-        radius = jnp.sqrt(np.float32(-2) * log(u)).astype(jnp.float64)
+        radius = jnp.sqrt(np.float32(-2) * log(u))
         angle = 2 * np.pi * _unit(turn).astype(jnp.float64)
         pair = circle(angle.astype(jnp.float32))
-        return tuple((x * radius).astype(jnp.float32) for x in pair)
+        return tuple(x * radius for x in pair)
 
     return *map_rows(work, b[0], b[1]), *map_rows(work, b[2], b[3])
 

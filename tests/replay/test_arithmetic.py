@@ -106,7 +106,7 @@ def test_subnormal_floats_are_made():
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_narrow_floats_are_rounded_twice_as_in_c(dtype):
-    x = np.concatenate([doubles(2000, 5), doubles(500, 6) * 2.0**-20])
+    x = np.concatenate([doubles(2000, 5) * 2.0**-16, doubles(500, 6) * 2.0**-36])
     single = x.astype(np.float32)
 
     @native

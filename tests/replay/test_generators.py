@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxinit.replay import _mt19937, _pcg64
-from jaxinit.replay._philox import philox
 from jaxinit.replay._native import native
+from jaxinit.replay._philox import philox
 
 EDGES = (1, 17, 0, 623, 624, 625, 1249)
 
