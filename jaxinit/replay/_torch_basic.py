@@ -43,10 +43,10 @@ Sizes = int | tuple[int, ...]
 def _fan_in_uniform(layer: Any, outputs: int, bias: bool) -> None:
     """Draw weight and bias of linear layers and convolutions."""
     init.kaiming_uniform_(layer.weight, math.sqrt(5))
-    layer.bias = Parameter(outputs) if bias else None
+    layer.bias = None
     if bias:
         bound = 1 / math.sqrt(math.prod(layer.weight.shape[1:]))
-        init.uniform_(layer.bias, -bound, bound)
+        layer.bias = Parameter(outputs, lambda p: p.uniform_(-bound, bound))
 
 
 class Linear(Layer):

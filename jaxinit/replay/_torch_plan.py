@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxinit.replay import _mt19937, _torch_special, _torch_stream
 from jaxinit.replay._arguments import check_size
-from jaxinit.replay._exact import narrow
+from jaxinit.replay._exact import narrow, product
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import BLOCK
 from jaxinit.replay._torch_record import DRAWS, UPDATES, Tensor, View, Write
@@ -139,6 +139,7 @@ def _draw_all(
     """Return the stream after all draws, and the values of those that are live."""
     drawn: dict[int, jax.Array] = {}
     pending: list[_Draw] = []
+    kept = 0
     for write in writes:
         if write.kind not in DRAWS:
             continue
@@ -146,29 +147,32 @@ def _draw_all(
         draw = _static(write, write.order in live, dtype)
         if draw is None:
             stream = _flush(stream, pending, drawn, dtype)
-            pending = []
+            pending, kept = [], 0
             stream, drawn[write.order] = _one(stream, write, dtype)
             continue
-        if sum(d.words for d in pending if d.live) + draw.words > _MOST_WORDS:
+        words = draw.words if draw.live else 0
+        if kept + words > _MOST_WORDS:
             stream = _flush(stream, pending, drawn, dtype)
-            pending = []
+            pending, kept = [], 0
         pending.append(draw)
+        kept += words
     return _flush(stream, pending, drawn, dtype), drawn
 
 
 def _one(stream: Stream, write: Write, dtype: Dtype) -> tuple[Stream, jax.Array]:
     """Draw what stands alone: short normals, and what is more than a draw and a scale."""
     numbers, shape = write.numbers, write.shape
-    small = _torch_stream.is_small(numbers[:2], dtype)
-    if write.kind == "trunc_normal":
-        moments, bounds = np.array(numbers[:2]), np.array(numbers[2:])
-        return _torch_special.trunc_normal(stream, moments, bounds, shape, dtype, small)
-    if write.kind == "sparse":
-        zeros, moments = math.ceil(numbers[0] * shape[0]), np.array((0.0, numbers[1]))
-        return _torch_special.sparse(stream, moments, shape, zeros, dtype, small)
     if write.kind == "orthogonal":
         return _torch_special.orthogonal(stream, np.float64(numbers[0]), shape, dtype)
-    return _torch_stream.normal(stream, shape, (numbers[0], numbers[1]), dtype)
+    pair = (0.0, numbers[1]) if write.kind == "sparse" else (numbers[0], numbers[1])
+    if write.kind == "normal":
+        return _torch_stream.normal(stream, shape, pair, dtype)
+    small, moments = _torch_stream.is_small(pair, dtype), np.array(pair)
+    if write.kind == "sparse":
+        zeros = math.ceil(numbers[0] * shape[0])
+        return _torch_special.sparse(stream, moments, shape, zeros, dtype, small)
+    bounds = np.array(numbers[2:])
+    return _torch_special.trunc_normal(stream, moments, bounds, shape, dtype, small)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +198,7 @@ def _flush(
         return stream
     each = 2 if dtype == np.float64 else 1
     runs, kept = [0], 0
-    rows: list[list[tuple[int, float, float]]] = [[] for _ in _GROUPS]
+    rows: list[list[tuple[float, ...]]] = [[] for _ in _GROUPS]
     values, orders = [], []
     for draw in draws:
         keep = draw.live or draw.words < _mt19937.LENGTH
@@ -252,7 +256,7 @@ def _program(
         return values if kind == "uniform" else _inverse(values, numbers[2:], dtype)
 
     groups = [
-        jax.lax.map(functools.partial(row, *kind), table) if len(table[0]) else None
+        jax.lax.map(functools.partial(row, *kind), table) if len(table[0]) else words
         for kind, table in zip(_GROUPS, tables, strict=True)
     ]
     results = []
@@ -273,19 +277,17 @@ def _put(
 ) -> None:
     """Do one write on the values."""
     key = id(write.tensor)
-    old = values.get(key)
-    part, places = write.part, None
-    if part is not None:
-        flat = jnp.asarray(old).reshape(-1)
-        if part.contiguous:
-            places = slice(part.start, part.start + math.prod(part.shape))
-        else:
-            places = part.places().reshape(-1)
-        old = flat[places].reshape(part.shape)
-    new = _value(write, drawn, old, values, dtype)
-    if part is not None:
-        new = flat.at[places].set(jnp.asarray(new).reshape(-1)).reshape(write.tensor.shape)
-    values[key] = new
+    part, old = write.part, values.get(key)
+    if part is None:
+        values[key] = _value(write, drawn, old, values, dtype)
+        return
+    places: Any = slice(part.start, part.start + math.prod(part.shape))
+    if not part.contiguous:
+        places = part.places().reshape(-1)
+    flat = jnp.asarray(old).reshape(-1)
+    new = _value(write, drawn, flat[places].reshape(part.shape), values, dtype)
+    flat = flat.at[places].set(jnp.asarray(new).reshape(-1))
+    values[key] = flat.reshape(write.tensor.shape)
 
 
 def _value(
@@ -315,22 +317,26 @@ def _inverse(unit: jax.Array, numbers: jax.Array, dtype: Dtype) -> jax.Array:
     """Return truncated normals of uniform numbers on (-1, 1), step by step as PyTorch."""
     mean, std, low, high = numbers
     values = narrow(jax.lax.erf_inv(unit.astype(jnp.float64)), dtype)
-    for step in (jnp.multiply, std * math.sqrt(2.0)), (jnp.add, mean):
-        values = _stepped(values, *step, dtype)
+    values = _stepped(values, std * math.sqrt(2.0), "scale", dtype)
+    values = _stepped(values, mean, "add", dtype)
     return jnp.clip(values, low.astype(dtype), high.astype(dtype))
 
 
-def _stepped(values: jax.Array, step: Any, number: jax.Array, dtype: Dtype) -> jax.Array:
-    """Return one operation with a number, rounded once from an exact double."""
+_STEPS = {"scale": product, "divide": jnp.divide, "add": jnp.add}
+
+
+def _stepped(old: jax.Array, number: jax.Array, kind: str, dtype: Dtype) -> jax.Array:
+    """Return one operation with a number, rounded once from double precision."""
     wide = np.float64 if dtype == np.float64 else np.float32
     other = number.astype(wide).astype(jnp.float64)
-    return narrow(step(values.astype(jnp.float64), other), dtype)
-
-
-_STEPS = {"scale": jnp.multiply, "divide": jnp.divide, "add": jnp.add}
+    result = _STEPS[kind](old.astype(jnp.float64), other)
+    if dtype != np.float64:
+        # By bits, not by conversion: LLVM makes a fused operation of two converted ones.
+        result = jax.lax.reduce_precision(result, 8, 23)
+    return narrow(result, dtype)
 
 
 @native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _updated(old: jax.Array, number: jax.Array, kind: str, dtype: Dtype) -> jax.Array:
-    return _stepped(old, _STEPS[kind], number, dtype)
+    return _stepped(old, number, kind, dtype)
