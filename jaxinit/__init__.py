@@ -1,5 +1,6 @@
 """Weight initializers for JAX: exact in every dtype, fast, the same on every mesh."""
 
+from jaxinit._fused import fused_key as fused_key
 from jaxinit._gains import calculate_gain as calculate_gain
 from jaxinit._layout import Fans as Fans
 from jaxinit._layout import Layout as Layout

@@ -89,11 +89,21 @@ def narrow(x: jax.Array, dtype: np.dtype, small: bool = False) -> jax.Array:
         single = jnp.where(jnp.abs(x) < 2.0**-126, tiny, single)
     if dtype == np.float32:
         return single
-    if dtype == np.float16:
-        least = jax.lax.reduce_precision(single, 5, 10)
-        unit = np.float32(2.0**24)
-        tiny = jnp.round(single * unit) * np.float32(2.0**-24)
-        return jnp.where(jnp.abs(single) < np.float32(2.0**-14), tiny, least).astype(dtype)
     bits = jax.lax.bitcast_convert_type(single, jnp.uint32)
-    bits = bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))
+    if dtype == np.float16:  # without float16 arithmetic, which some machines lack
+        size = bits & np.uint32(0x7FFFFFFF)
+        least = size + np.uint32(0xFFF) + (size >> 13 & np.uint32(1)) >> 13
+        least = jnp.minimum(least - np.uint32(112 << 10), np.uint32(0x7C00))
+        tiny = jnp.rint(jnp.abs(single) * np.float32(2.0**24)).astype(jnp.uint32)
+        least = jnp.where(size < np.uint32(113 << 23), tiny, least)
+        bits = least << 16 | bits & np.uint32(1 << 31)
+    else:
+        bits = bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))
     return jax.lax.bitcast_convert_type((bits >> 16).astype(jnp.uint16), dtype)
+
+
+def equal(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Return where floats are equal, by their bits: XLA takes subnormal ones for zero."""
+    unsigned = {2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}[x.dtype.itemsize]
+    a, b = (jax.lax.bitcast_convert_type(v, unsigned) for v in (x, y))
+    return (a == b) | ((a | b) << 1 == 0)

@@ -41,10 +41,10 @@ _OFFSET = np.uint32(0x3F330000)
 # Arm Optimized Routines, sincosf_data.c.
 _TWO_OVER_PI = _HEX("0x1.45f306dc9c883p+23") * 2.0**-24
 _HALF_PI = _HEX("0x1.921fb54442d18p+0")
-_COS = "-0x1.ffffffd0c621cp-2 0x1.55553e1068f19p-5 -0x1.6c087e89a359dp-10"
-_COS = [_HEX(x) for x in [*_COS.split(), "0x1.99343027bf8c3p-16"]]
-_SIN = "-0x1.555545995a603p-3 0x1.1107605230bc4p-7 -0x1.994eb3774cf24p-13"
-_SIN = [_HEX(x) for x in _SIN.split()]
+_COS = [_HEX(x) for x in ("-0x1.ffffffd0c621cp-2", "0x1.55553e1068f19p-5")]
+_COS += [_HEX(x) for x in ("-0x1.6c087e89a359dp-10", "0x1.99343027bf8c3p-16")]
+_SIN = [_HEX(x) for x in ("-0x1.555545995a603p-3", "0x1.1107605230bc4p-7")]
+_SIN.append(_HEX("-0x1.994eb3774cf24p-13"))
 
 
 def log(x: jax.Array) -> jax.Array:

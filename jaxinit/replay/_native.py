@@ -13,7 +13,7 @@ from jaxinit._checks import is_traced, value_error
 
 def _platform() -> str:
     """Return the platform on which JAX would run now."""
-    device = jax.config.jax_default_device
+    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
     if device is None:
         return jax.default_backend()
     return device if isinstance(device, str) else device.platform

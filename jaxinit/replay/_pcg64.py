@@ -116,7 +116,8 @@ def start(words: jax.Array) -> tuple[jax.Array, jax.Array]:
     order = np.array([2, 3, 0, 1])
     state, stream = _wide(words[order]), _wide(words[order + 4])
     increment = stream[0] << 1 | stream[1] >> 63, stream[1] << 1 | np.uint64(1)
-    factor = tuple(x[0] for x in _constant([_MULTIPLIER]))
+    high, low = _constant([_MULTIPLIER])
+    factor = high[0], low[0]
     state = _add(_multiply(_add(state, increment), factor), increment)
     return _limbs(state), _limbs(increment)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxinit.replay import _cephes
 from jaxinit.replay._chunks import map_rows
-from jaxinit.replay._exact import fma, fma_single, narrow
+from jaxinit.replay._exact import equal, fma, fma_single, narrow
 
 BLOCK = 16
 """Values that are made together; smaller tensors go another way."""
@@ -57,15 +57,12 @@ def affine(
     width = high - low
     if dtype == np.float64:
         values = fma(unit, width, low)
-        return jnp.where(values == high, low, values)
-    if not small:
-        width = width.astype(jnp.float32).astype(jnp.float64)
-    values = narrow(fma_single(unit, width, low), dtype, small)
+    else:
+        if not small:
+            width = width.astype(jnp.float32).astype(jnp.float64)
+        values = narrow(fma_single(unit, width, low), dtype, small)
     bottom, top = narrow(low, dtype, small), narrow(high, dtype, small)
-    bits = jnp.uint32 if dtype == np.float32 else jnp.uint16
-    # Subnormal floats are compared by their bits, as XLA takes them for zero.
-    pair = [jax.lax.bitcast_convert_type(x, bits) if small else x for x in (values, top)]
-    return jnp.where(pair[0] == pair[1], bottom, values)
+    return jnp.where(equal(values, top), bottom, values)
 
 
 def box_muller(
@@ -77,7 +74,7 @@ def box_muller(
     results are the cosines. The logarithm is of 1 - u, which is never 0.
     """
 
-    def work(words: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def work(words: jax.Array) -> tuple[jax.Array, ...]:
         log = _cephes.log(np.float32(1) - unit_float32(words[:, :_HALF]))
         radius = jnp.sqrt(log * np.float32(-2))
         angle = unit_float32(words[:, _HALF:]) * np.float32(_TWO_PI)
@@ -91,7 +88,7 @@ def box_muller(
 def box_muller_wide(words: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     """Return float64 normals from whole blocks of 16 pairs of words."""
 
-    def work(words: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def work(words: jax.Array) -> tuple[jax.Array, ...]:
         unit = unit_float64(words[..., 0], words[..., 1])
         radius = jnp.sqrt(jnp.log(1 - unit[:, :_HALF]) * -2.0)
         angle = unit[:, _HALF:] * _TWO_PI

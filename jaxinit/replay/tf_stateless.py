@@ -230,7 +230,7 @@ def _normal_blocks(seed: jax.Array, index: jax.Array) -> tuple[jax.Array, ...]:
     """Return the four standard normals of each block."""
     b = map_rows(lambda index: _blocks(seed, index), index)
 
-    def work(words: jax.Array, turn: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def work(words: jax.Array, turn: jax.Array) -> tuple[jax.Array, ...]:
         u = jnp.maximum(_unit(words), np.float32(1.0e-7))
         radius = jnp.sqrt(np.float32(-2) * log(u))
         angle = 2 * np.pi * _unit(turn).astype(jnp.float64)

@@ -107,17 +107,16 @@ def test_pcg64_words(count):
     assert known[0] == 0x60D24054E17A0698
 
     @native
-    def draw(count, *state):
-        if not state:
-            entropy = jnp.asarray([0xDEADBEAF], dtype=jnp.uint32)
-            state = _pcg64.start(_pcg64.seed_sequence(entropy))
-        states, output = _pcg64.draw(*state, count)
+    def draw(count, state, step):
+        states, output = _pcg64.draw(state, step, count)
         halves = (output >> 32).astype(jnp.uint32), output.astype(jnp.uint32)
-        return (_pcg64.limbs_at(states, count), state[1]), _joined(*halves)
+        return _pcg64.limbs_at(states, count), _joined(*halves)
 
-    state, output = draw(count)
+    entropy = jnp.asarray([0xDEADBEAF], dtype=jnp.uint32)
+    state, step = native(_pcg64.start)(_pcg64.seed_sequence(entropy))
+    state, output = draw(count, state, step)
     np.testing.assert_array_equal(output, known[:count])
-    np.testing.assert_array_equal(draw(2, *state)[1], known[count:])
+    np.testing.assert_array_equal(draw(2, state, step)[1], known[count:])
 
 
 def _joined(high, low):

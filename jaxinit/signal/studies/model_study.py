@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxinit._checks import check_choice, check_int, value_error
 from jaxinit._paths import PyTree
-from jaxinit.models.auto import SCHEMES, Scheme
+from jaxinit.models.auto import SCHEMES
 from jaxinit.models.initialize import initialize
 from jaxinit.signal.studies.digest import digest_of
 from jaxinit.signal.studies.measures import log10_rms, moments_of
@@ -32,7 +32,7 @@ def study_model(
     apply_fn: Callable[..., Any],
     params: PyTree,
     *inputs: PyTree,
-    init: Scheme = "kaiming_normal",
+    init: str = "kaiming_normal",
     seeds: int = 32,
     seed: int = 0,
     name: str = "model",
@@ -141,7 +141,7 @@ def prepare(
     apply_fn: Callable[..., Any],
     params: PyTree,
     inputs: tuple[PyTree, ...],
-    init: Scheme,
+    init: str,
     *,
     seeds: int,
     seed: int,

@@ -200,6 +200,11 @@ def contains(expression: Expression, names: tuple[str, ...]) -> bool:
     return any(node.operation in names for node in _in_order(expression))
 
 
+def contains_only(expression: Expression, names: frozenset[str]) -> bool:
+    """Whether no other operation occurs."""
+    return all(node.operation in names for node in _in_order(expression))
+
+
 def is_same(one: Expression, other: Expression) -> bool:
     """Whether two expressions are the same operations on the same numbers."""
     if one is other:

@@ -41,6 +41,10 @@ def resolve(leaf: Leaf, records: Sequence[Record]) -> ParamUse:
     if not records:
         reason = "no output depends on it"
         return ParamUse(leaf.path, leaf.shape, leaf.dtype, "unused", reason=reason)
+    if any(record.met_data for record in records):
+        records = [record for record in records if record.met_data]
+    elif all(record.role == "unknown" for record in records):
+        records = records[:1]
     groups: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_kind(leaf, record), []).append(record)
@@ -81,7 +85,7 @@ def _use(leaf: Leaf, records: Sequence[Record]) -> ParamUse:
     if first.view is None or first.role == "unknown":
         return base
     if first.role in ("bias", "scale"):
-        return _neutral(base, first.view)
+        return _neutral(base, first.view, first.notes)
     letters = _letters(leaf, first)
     layout = None
     if all(len(letter) == 1 for letter in letters.values()):
@@ -117,7 +121,8 @@ def linear_factor(through: Expression) -> float | None:
     return factor
 
 
-def _neutral(use: ParamUse, view: View) -> ParamUse:
+def _neutral(use: ParamUse, view: View, notes: Sequence[str]) -> ParamUse:
+    use = dataclasses.replace(use, notes=tuple(notes))
     target = 0.0 if use.role == "bias" else 1.0
     values = on_host(view.through, np.array([0.0, 1.0]))
     order = (0, 1) if use.role == "bias" else (1, 0)
@@ -224,7 +229,9 @@ def _with_source(use: ParamUse, records: Sequence[Record], first: Record) -> Par
     notes += sorted(source.notes)
     if source.statistic:
         notes.append("fed by a sum, mean or extreme, whose scale is not known")
-    if source.base.kind not in _NORMAL and not name.endswith(_HOMOGENEOUS):
+    if source.base.kind.startswith("unknown"):
+        notes.append("what feeds it is not followed; it is taken for standard normal")
+    elif source.base.kind not in _NORMAL and not name.endswith(_HOMOGENEOUS):
         notes.append(f"the gain takes the {source.base.kind} for standard normal")
     others = {_origin(r.source) for r in records if isinstance(r.source, Signal)} - {after}
     if others:
