@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "jaxinit"
 FLOORS = {
     "_types": 0,
     "_checks": 1,
+    "_boundary": 1,
     "_layout": 2,
     "_activations": 2,
     "_gaussian": 2,
@@ -42,6 +43,8 @@ FLOORS = {
 }
 WALLS = {("signal", "replay")}
 WITHIN = {
+    "_checks": 0,
+    "_boundary": 1,
     "_samples": 0,
     "_draw": 1,
     "_activations": 0,

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, type_error
 from jaxinit._distribution import descriptor_of, distribution_of, unwrapped
 from jaxinit._paths import PyTree
@@ -29,6 +30,7 @@ Choice = tuple[Initializer, str, str] | str
 """An initializer, the text of its distribution and of the rule; or why there is none."""
 
 
+@boundary
 def auto(
     apply_fn: Callable[..., Any],
     params: PyTree,

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._distribution import (
     Distribution,
@@ -126,6 +127,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (*cells, row.distribution.text, std, row.rule)
 
 
+@boundary
 def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> Plan:
     """Say what :func:`jaxinit.initialize` would do with every leaf of a tree.
 

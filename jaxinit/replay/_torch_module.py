@@ -6,6 +6,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error
 from jaxinit.replay._torch_record import Parameter, Tensor
 
@@ -32,6 +33,11 @@ class Module:
     _parameters: dict[str, Any]
     _buffers: dict[str, Any]
     _modules: dict[str, Any]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__module__.startswith("jaxinit.replay."):
+            boundary(cls, f"torch_layers.{cls.__name__}")
 
     def __new__(cls, *_args: Any, **_options: Any) -> Self:
         """Prepare the tables, as ``super().__init__()`` does in PyTorch."""

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _pcg64
@@ -42,6 +43,7 @@ class Stream:
     spare: jax.Array | None = None
 
 
+@boundary
 def default_rng(seed: Seed) -> Stream:
     """Return the stream of ``np.random.default_rng(seed)``.
 
@@ -78,6 +80,7 @@ def _start(entropy: jax.Array) -> Stream:
     return Stream(*_pcg64.start(_pcg64.seed_sequence(entropy)))
 
 
+@boundary
 def random(
     stream: Stream, shape: Shape, dtype: DTypeLike = "float64"
 ) -> tuple[Stream, jax.Array]:
@@ -103,6 +106,7 @@ def random(
     return _uniform(stream, np.array([0.0, 1.0]), lengths, kind)
 
 
+@boundary
 def uniform(
     stream: Stream,
     shape: Shape,

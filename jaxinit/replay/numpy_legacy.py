@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
@@ -38,6 +39,7 @@ from jaxinit.replay._stream import Stream
 _DTYPES = "float32", "float64"
 
 
+@boundary
 def seed(seed: Seed | Sequence[int]) -> Stream:
     """Return the stream as it stands after ``np.random.seed(seed)``.
 
@@ -75,6 +77,7 @@ _from_seed = jax.jit(_mt19937.window_from_seed)
 _from_array = jax.jit(_mt19937.window_from_array)
 
 
+@boundary
 def rand(
     stream: Stream, shape: Shape, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -92,6 +95,7 @@ def rand(
     return uniform(stream, shape, dtype=dtype)
 
 
+@boundary
 def uniform(
     stream: Stream,
     shape: Shape,
@@ -125,6 +129,7 @@ def uniform(
     return Stream(window, stream.spare), values
 
 
+@boundary
 def randn(
     stream: Stream, shape: Shape, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -142,6 +147,7 @@ def randn(
     return normal(stream, shape, dtype=dtype)
 
 
+@boundary
 def normal(
     stream: Stream,
     shape: Shape,

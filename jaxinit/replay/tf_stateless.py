@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import type_error, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay._arguments import check_draw, check_seed, check_static
@@ -33,6 +34,7 @@ SeedPair = Sequence[int] | jax.Array
 """Two ints, or an integer array of shape ``(2,)``, which may be traced."""
 
 
+@boundary
 def stateless_uniform(
     shape: Shape,
     seed: SeedPair,
@@ -76,6 +78,7 @@ def stateless_uniform(
     return _drawn(where, _uniform, seed, (width, wide[0]), lengths)
 
 
+@boundary
 def stateless_normal(
     shape: Shape,
     seed: SeedPair,
@@ -103,6 +106,7 @@ def stateless_normal(
     return _gaussian(where, _normal, shape, seed, mean, stddev, dtype)
 
 
+@boundary
 def stateless_truncated_normal(
     shape: Shape,
     seed: SeedPair,

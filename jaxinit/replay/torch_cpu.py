@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number, check_rank, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _torch_scales, _torch_special, _torch_stream, torch_layers
@@ -34,6 +35,7 @@ calculate_gain = _torch_scales.calculate_gain
 _DTYPES = "float64", "float32", "bfloat16", "float16"
 
 
+@boundary
 def manual_seed(seed: Seed) -> Stream:
     """Return the stream as it stands after ``torch.manual_seed(seed)``.
 
@@ -62,6 +64,7 @@ def manual_seed(seed: Seed) -> Stream:
     return _torch_stream.start(jnp.asarray(number))
 
 
+@boundary
 def uniform(
     stream: Stream,
     shape: Shape,
@@ -95,6 +98,7 @@ def uniform(
     return _torch_stream.uniform(stream, lengths, (low, high), kind)
 
 
+@boundary
 def normal(
     stream: Stream,
     shape: Shape,
@@ -126,6 +130,7 @@ def normal(
     return _torch_stream.normal(stream, lengths, (mean, std), kind)
 
 
+@boundary
 def xavier_uniform(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -147,6 +152,7 @@ def xavier_uniform(
     return uniform(stream, lengths, -bound, bound, dtype)
 
 
+@boundary
 def xavier_normal(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -168,6 +174,7 @@ def xavier_normal(
     return normal(stream, lengths, 0.0, std, dtype)
 
 
+@boundary
 def kaiming_uniform(
     stream: Stream,
     shape: Shape,
@@ -195,6 +202,7 @@ def kaiming_uniform(
     return uniform(stream, lengths, -bound, bound, dtype)
 
 
+@boundary
 def kaiming_normal(
     stream: Stream,
     shape: Shape,
@@ -222,6 +230,7 @@ def kaiming_normal(
     return normal(stream, lengths, 0.0, std, dtype)
 
 
+@boundary
 def trunc_normal(
     stream: Stream,
     shape: Shape,
@@ -281,6 +290,7 @@ def _share(mean: float, std: float, low: float, high: float) -> float:
     return below(high) - below(low)
 
 
+@boundary
 def orthogonal(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -312,6 +322,7 @@ def orthogonal(
     return _torch_special.orthogonal(stream, np.float64(gain), lengths, kind)
 
 
+@boundary
 def sparse(
     stream: Stream,
     shape: Shape,

@@ -6,6 +6,7 @@ returns the tensor. `torch_cpu` has the same initializers as draws from a stream
 
 import math
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, check_number, check_rank, value_error
 from jaxinit.replay._torch_record import Tensor
 from jaxinit.replay._torch_scales import calculate_gain as _gain
@@ -14,6 +15,7 @@ from jaxinit.replay._torch_scales import kaiming_std, xavier_std
 calculate_gain = _gain
 
 
+@boundary
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Note ``torch.nn.init.uniform_``."""
     if b < a:
@@ -22,12 +24,14 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     return tensor.write("uniform", a, b)
 
 
+@boundary
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Note ``torch.nn.init.normal_``."""
     check_number("init.normal_", "std", std, least=0.0)
     return tensor.write("normal", mean, std)
 
 
+@boundary
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Tensor:
@@ -35,6 +39,7 @@ def trunc_normal_(
     return tensor.write("trunc_normal", mean, std, a, b)
 
 
+@boundary
 def trunc_normal_inverse_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Tensor:
@@ -42,21 +47,25 @@ def trunc_normal_inverse_(
     return tensor.write("trunc_normal_inverse", mean, std, a, b)
 
 
+@boundary
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Note ``torch.nn.init.constant_``."""
     return tensor.fill_(val)
 
 
+@boundary
 def ones_(tensor: Tensor) -> Tensor:
     """Note ``torch.nn.init.ones_``."""
     return tensor.fill_(1.0)
 
 
+@boundary
 def zeros_(tensor: Tensor) -> Tensor:
     """Note ``torch.nn.init.zeros_``."""
     return tensor.fill_(0.0)
 
 
+@boundary
 def eye_(tensor: Tensor) -> Tensor:
     """Note ``torch.nn.init.eye_``.
 
@@ -76,6 +85,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return tensor
 
 
+@boundary
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """Note ``torch.nn.init.dirac_``.
 
@@ -101,17 +111,20 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return tensor
 
 
+@boundary
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Note ``torch.nn.init.xavier_uniform_``."""
     bound = math.sqrt(3.0) * xavier_std("init.xavier_uniform_", tensor.shape, gain)
     return uniform_(tensor, -bound, bound)
 
 
+@boundary
 def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Note ``torch.nn.init.xavier_normal_``."""
     return normal_(tensor, 0.0, xavier_std("init.xavier_normal_", tensor.shape, gain))
 
 
+@boundary
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0.0,
@@ -124,6 +137,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound)
 
 
+@boundary
 def kaiming_normal_(
     tensor: Tensor,
     a: float = 0.0,
@@ -135,12 +149,14 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, kaiming_std(where, tensor.shape, a, mode, nonlinearity))
 
 
+@boundary
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Note ``torch.nn.init.orthogonal_``."""
     check_rank("init.orthogonal_", tensor.shape, 2, "Flatten fewer axes.")
     return tensor.write("orthogonal", gain)
 
 
+@boundary
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
     """Note ``torch.nn.init.sparse_``."""
     check_number("init.sparse_", "sparsity", sparsity, least=0.0, most=1.0)

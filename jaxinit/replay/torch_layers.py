@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_dtype, type_error, value_error
 from jaxinit._types import DTypeLike
 from jaxinit.replay import _torch_record, torch_init
@@ -25,7 +26,7 @@ from jaxinit.replay._torch_recurrent import *  # noqa: F403
 from jaxinit.replay._torch_stream import Stream
 
 init = torch_init
-Parameter = _torch_record.Parameter
+Parameter = boundary(_torch_record.Parameter, "torch_layers.Parameter")
 
 Model = Any
 """A function that makes a model; a module; or lists and dicts of modules, in which None
@@ -107,6 +108,7 @@ def _history(tensors: list[Tensor]) -> list[Write]:
     return writes
 
 
+@boundary
 def build(
     stream: Stream, model: Model, dtype: DTypeLike | None = None
 ) -> tuple[Stream, dict[str, jax.Array]]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import (
     check_choice,
     check_dtype,
@@ -37,6 +38,7 @@ from jaxinit.trace.probes.scaling import (
 from jaxinit.trace.use import Uses
 
 
+@boundary
 def autoinit(
     apply_fn: Callable[..., Any],
     params: Any,

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import type_error
 from jaxinit._paths import PyTree, flatten
 from jaxinit.trace.roles.atoms import whole
@@ -28,6 +29,7 @@ def is_array(leaf: object) -> bool:
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
 
 
+@boundary
 def trace_params(apply_fn: Callable[..., Any], params: PyTree, *inputs: PyTree) -> Uses:
     """Read from the computation how a model uses each of its parameters.
 

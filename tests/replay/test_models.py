@@ -376,13 +376,13 @@ def test_models_of_more_words_than_are_made_at_a_time(monkeypatch):
         (
             lambda: nn.Linear(3, 4, dtype="float16"),
             TypeError,
-            "Linear: all tensors of a model have one dtype, which build takes; got "
+            "torch_layers.Linear: all tensors of a model have one dtype, which build takes; got "
             "dtype='float16'. Give dtype to build instead.",
         ),
         (
             lambda: nn.LSTM(3, 4, proj_size=4),
             ValueError,
-            "LSTM: proj_size must be smaller than hidden_size; got proj_size=4, "
+            "torch_layers.LSTM: proj_size must be smaller than hidden_size; got proj_size=4, "
             "hidden_size=4. Give 0 for no projection.",
         ),
         (
@@ -401,7 +401,7 @@ def test_models_of_more_words_than_are_made_at_a_time(monkeypatch):
         (
             lambda: nn.Sequential(nn.Linear(2, 2), "relu"),
             TypeError,
-            "Sequential: it must hold modules; got 'relu'. Use None for a ReLU.",
+            "torch_layers.Sequential: it must hold modules; got 'relu'. Use None for a ReLU.",
         ),
     ],
 )

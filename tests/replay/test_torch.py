@@ -238,31 +238,31 @@ START = torch_cpu.manual_seed(0)
         (
             lambda: nn.Conv2d(4, 6, 3, groups=4),
             ValueError,
-            "Conv2d: groups must divide in_channels and out_channels; got groups=4 with"
+            "torch_layers.Conv2d: groups must divide in_channels and out_channels; got groups=4 with"
             " 4 and 6. Choose a common divisor.",
         ),
         (
             lambda: nn.Conv2d(4, 6, (3, 3, 3)),
             ValueError,
-            "Conv2d: kernel_size must be an int or 2 ints; got kernel_size=(3, 3, 3). "
+            "torch_layers.Conv2d: kernel_size must be an int or 2 ints; got kernel_size=(3, 3, 3). "
             "Give one length for each axis.",
         ),
         (
             lambda: nn.Linear(0, 3),
             ValueError,
-            "Linear: in_features must be an int, at least 1; got in_features=0. Give 1 "
+            "torch_layers.Linear: in_features must be an int, at least 1; got in_features=0. Give 1 "
             "or more.",
         ),
         (
             lambda: nn.Embedding(3, 2, padding_idx=3),
             ValueError,
-            "Embedding: padding_idx must be the number of a row; got padding_idx=3 with"
+            "torch_layers.Embedding: padding_idx must be the number of a row; got padding_idx=3 with"
             " 3 rows. Give None for no such row.",
         ),
         (
             lambda: nn.MultiheadAttention(5, 2),
             ValueError,
-            "MultiheadAttention: num_heads must divide embed_dim; got embed_dim=5, "
+            "torch_layers.MultiheadAttention: num_heads must divide embed_dim; got embed_dim=5, "
             "num_heads=2. Choose a divisor.",
         ),
         (
