@@ -22,6 +22,7 @@ FLOORS = {
     "_paths": 2,
     "_table": 1,
     "_jaxpr": 2,
+    "_primitives": 2,
     "_gains": 3,
     "_distribution": 3,
     "_samples": 3,
