@@ -23,6 +23,7 @@ FLOORS = {
     "_fused_program": 4,
     "_table": 1,
     "_jaxpr": 2,
+    "_primitives": 2,
     "_gains": 3,
     "_distribution": 3,
     "_samples": 3,
