@@ -16,7 +16,7 @@ from tests.adapters import has_std, spec
 KEY = jax.random.key(0)
 RULES = [
     ("**/bias", jaxinit.zeros),
-    ("**/scale", jaxinit.ones),
+    (jaxinit.optional("**/scale"), jaxinit.ones),
     ("**/kernel", jaxinit.lecun_normal),
 ]
 

@@ -7,7 +7,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, check_number, value_error
 from jaxinit._layout import Fans
 from jaxinit._types import Initializer
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import (
     ZEROS,
     bound_xavier,

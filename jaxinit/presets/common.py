@@ -5,19 +5,21 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from jaxinit._checks import type_error, value_error
+from jaxinit._globs import compile_glob
 from jaxinit._layout import Fans
-from jaxinit._paths import matches, pattern
+from jaxinit._paths import matches
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import constant, ones, zeros
 from jaxinit.initializers.plain import normal, truncated_normal, uniform
 from jaxinit.initializers.xavier import xavier_uniform
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import OptionalMatch, Rule, optional
 from jaxinit.trace.use import ParamUse, Uses
 
 ZEROS = cast("Initializer", zeros)
 ONES = cast("Initializer", ones)
-BIASES: Rule = ("**/{bias,b,offset,beta}", ZEROS)
-SCALES: Rule = ("**/{scale,gamma}", ONES)
+# A model may lack biases or norms, and the rules of a preset may stand behind others.
+BIASES: Rule = (optional("**/{bias,b,offset,beta}"), ZEROS)
+SCALES: Rule = (optional("**/{scale,gamma}"), ONES)
 
 
 def neutral_vectors() -> list[Rule]:
@@ -63,7 +65,7 @@ def check_globs(where: str, **globs: object) -> None:
         if not isinstance(glob, str):
             advice = 'Give a path, or a pattern such as "**/out/kernel".'
             type_error(where, f"{name} must be a glob", f"{name}={glob!r}", advice)
-        pattern(where, glob)
+        compile_glob(where, glob)
 
 
 def matched(where: str, name: str, glob: str, uses: Uses) -> dict[str, ParamUse]:
@@ -85,14 +87,14 @@ def bound_xavier(fans: Fans) -> Initializer:
     return cast("Initializer", functools.partial(xavier_uniform, layout=fans))
 
 
-def exactly(path: str, name: str) -> Callable[[str, Any], bool]:
+def exactly(path: str, name: str) -> OptionalMatch:
     """Return a match for one path, shown under a name."""
 
     def match(other: str, _: Any) -> bool:
         return other == path
 
     match.__name__ = name
-    return match
+    return optional(match)
 
 
 def parent(path: str) -> str:

@@ -9,7 +9,7 @@ from jaxinit._checks import check_int, check_number
 from jaxinit._types import Initializer
 from jaxinit.initializers.lecun import lecun_normal
 from jaxinit.initializers.xavier import xavier_normal
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import BIASES, ZEROS, check_globs, gaussian, neutral_vectors
 
 

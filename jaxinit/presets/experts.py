@@ -7,7 +7,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
 from jaxinit.initializers.scaled import variance_scaling
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import check_globs, check_uses, exactly, gaussian, matched
 from jaxinit.trace.use import ParamUse, Uses
 

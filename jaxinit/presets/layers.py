@@ -14,7 +14,7 @@ from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.lecun import lecun_truncated_normal
 from jaxinit.initializers.xavier import xavier_uniform
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import (
     bounded,
     by_role,

@@ -8,7 +8,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_number, value_error
 from jaxinit._types import Initializer
 from jaxinit.initializers.kaiming import kaiming_uniform
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import ZEROS, check_globs, gaussian
 
 LoraVariant = Literal["kaiming", "gaussian"]

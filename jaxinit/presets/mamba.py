@@ -14,7 +14,7 @@ from jaxinit._distribution import Distribution
 from jaxinit._layout import WINDOW
 from jaxinit._types import DTypeLike, Initializer, Key, Shape
 from jaxinit.initializers.plain import uniform
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import (
     ONES,
     ZEROS,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, value_error
 from jaxinit._paths import path_text
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import by_role, check_uses, exactly, gaussian
 from jaxinit.trace.use import ParamUse, Uses
 

@@ -8,7 +8,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
 from jaxinit.initializers.orthogonal import orthogonal
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import check_globs, fixed, neutral_vectors
 
 

@@ -5,7 +5,7 @@ import math
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import bounded, by_role, fan_in, gaussian
 from jaxinit.trace.use import ParamUse, Uses
 

@@ -10,7 +10,7 @@ from jaxinit._checks import check_choice, check_int, check_number
 from jaxinit._types import DTypeLike, Initializer, Key, Shape
 from jaxinit.initializers.lecun import lecun_truncated_normal
 from jaxinit.initializers.xavier import xavier_uniform
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule, optional
 from jaxinit.presets.common import (
     BIASES,
     SCALES,
@@ -129,7 +129,7 @@ def t5(
         (wi, gaussian(factor * d_model**-0.5)),
         (wo, gaussian(factor * d_ff**-0.5)),
         (relative_bias, gaussian(factor * d_model**-0.5)),
-        ("**/{scale,weight}", fixed(factor)),
+        (optional("**/{scale,weight}"), fixed(factor)),
         ("**", gaussian(factor)),
     ]
 
@@ -193,7 +193,7 @@ def vit(
     lecun = cast("Initializer", lecun_truncated_normal)
     return [
         *common,
-        (f"{head.rpartition('/')[0]}/{{bias,b}}", fixed(head_bias)),
+        (optional(f"{head.rpartition('/')[0]}/{{bias,b}}"), fixed(head_bias)),
         (head, ZEROS),
         (patch, lecun),
         (mlp, gaussian(1e-6)),
