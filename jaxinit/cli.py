@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 import jax
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit.models.command import audit_command
 from jaxinit.models.load import load_model
 from jaxinit.signal.recommend import recommend
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.name, help=command.help, description=command.help
         )
         command.add_options(options)
-        options.set_defaults(run=command.run)
+        options.set_defaults(run=boundary(command.run, command.name))
     arguments = parser.parse_args(argv)
     try:
         return arguments.run(arguments)

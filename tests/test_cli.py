@@ -132,7 +132,7 @@ def test_rich_tables(capsys):
 REFUSALS = [
     (("study", "--depth", "many"), "argument --depth: invalid int value: 'many'"),
     (("study", "--activation", "tan"), "Did you mean 'tanh'?"),
-    (("study", "--activation", "tanh", "--init", "xavir"), "scheme: init must be one of"),
+    (("study", "--activation", "tanh", "--init", "xavir"), "study: init must be one of"),
     (("study", "--seeds", "0"), "study: seeds must be an int, at least 1"),
     (("study", "--depth", "0"), "depth must be an int, at least 1"),
     (("study", "--dtype", "int8"), "study: dtype must be one of"),

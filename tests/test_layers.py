@@ -12,15 +12,18 @@ PACKAGE = Path(__file__).parent.parent / "jaxinit"
 FLOORS = {
     "_types": 0,
     "_checks": 1,
+    "_boundary": 1,
     "_layout": 2,
     "_activations": 2,
     "_gaussian": 2,
     "_bits": 2,
+    "_globs": 2,
+    "_paths": 3,
     "_fused": 3,
     "_fused_program": 4,
-    "_paths": 2,
     "_table": 1,
     "_jaxpr": 2,
+    "_primitives": 2,
     "_gains": 3,
     "_distribution": 3,
     "_samples": 3,
@@ -42,6 +45,8 @@ FLOORS = {
 }
 WALLS = {("signal", "replay")}
 WITHIN = {
+    "_checks": 0,
+    "_boundary": 1,
     "_samples": 0,
     "_draw": 1,
     "_activations": 0,

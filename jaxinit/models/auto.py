@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, type_error
 from jaxinit._distribution import descriptor_of, distribution_of, unwrapped
 from jaxinit._paths import PyTree
@@ -11,7 +12,8 @@ from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.named import BY_NAME
 from jaxinit.initializers.plain import normal
-from jaxinit.models.plan import Plan, Rule, check_rules, make_plan
+from jaxinit.models.plan import Plan, make_plan
+from jaxinit.models.rules import Rule, check_rules
 from jaxinit.models.wrappers import InParts
 from jaxinit.trace.entry import trace_params
 from jaxinit.trace.use import ParamUse
@@ -29,6 +31,7 @@ Choice = tuple[Initializer, str, str] | str
 """An initializer, the text of its distribution and of the rule; or why there is none."""
 
 
+@boundary
 def auto(
     apply_fn: Callable[..., Any],
     params: PyTree,

@@ -7,11 +7,12 @@ from typing import Any, cast
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.plain import normal, truncated_normal, uniform
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import OptionalMatch, Rule, optional
 from jaxinit.trace.use import ParamUse, Uses
 
-BIASES = "**/{bias,b,offset,beta}"
-SCALES = "**/{scale,gamma}"
+# A model may lack biases or norms, and the rules of a preset may stand behind others.
+BIASES = optional("**/{bias,b,offset,beta}")
+SCALES = optional("**/{scale,gamma}")
 
 
 def bounded(limit: float) -> Initializer:
@@ -30,14 +31,14 @@ def cut_gaussian(std: float) -> Initializer:
     return cast("Initializer", functools.partial(truncated_normal, **options))
 
 
-def exactly(path: str, name: str) -> Callable[[str, Any], bool]:
+def exactly(path: str, name: str) -> OptionalMatch:
     """Return a match for one path, shown under a name."""
 
     def match(other: str, _: Any) -> bool:
         return other == path
 
     match.__name__ = name
-    return match
+    return optional(match)
 
 
 def parent(path: str) -> str:

@@ -4,12 +4,13 @@ import functools
 import math
 from typing import NamedTuple, cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.lecun import lecun_normal
 from jaxinit.initializers.xavier import xavier_normal
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.presets.common import BIASES, SCALES, gaussian
 
 _ZEROS = cast("Initializer", zeros)
@@ -32,6 +33,7 @@ class DeepNorm(NamedTuple):
     decoder_beta: float
 
 
+@boundary
 def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
     r"""Return DeepNorm's constants for N encoder and M decoder layers.
 
@@ -70,6 +72,7 @@ def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
     return DeepNorm(*alone[0], *alone[1])
 
 
+@boundary
 def deepnorm(beta: float, *, scaled: str) -> list[Rule]:
     r"""Return DeepNorm's rules for one stack.
 
@@ -90,6 +93,7 @@ def deepnorm(beta: float, *, scaled: str) -> list[Rule]:
     ]
 
 
+@boundary
 def fixup(
     num_branches: int, layers_per_branch: int, *, inner: str, last: str, classifier: str
 ) -> list[Rule]:
@@ -128,8 +132,9 @@ def fixup(
     ]
 
 
+@boundary
 def t_fixup(
-    num_layers: int, width: int, *, encoder: str, decoder: str, tables: str
+    num_layers: int, width: int, *, encoder: str | None, decoder: str | None, tables: str
 ) -> list[Rule]:
     r"""Return T-Fixup's rules for a transformer without norms and warm-up.
 
@@ -137,9 +142,9 @@ def t_fixup(
         num_layers: N, layers of the encoder and of the decoder.
         width: d, the size of the model.
         encoder: Glob of the encoder's value, output and feed-forward kernels: Xavier times
-            :math:`0.67 N^{-1/4}`.
+            :math:`0.67 N^{-1/4}`. None for a model without one.
         decoder: Glob of the decoder's, all of its attentions': Xavier times
-            :math:`(9N)^{-1/4}`.
+            :math:`(9N)^{-1/4}`. None for a model without one.
         tables: Glob of the embeddings: :math:`N(0, d^{-1})` times :math:`(9N)^{-1/4}`.
 
     Returns:
@@ -156,10 +161,14 @@ def t_fixup(
     layers = check_int("t_fixup", "num_layers", num_layers, least=1)
     check_int("t_fixup", "width", width, least=1)
     low, high = 0.67 * layers**-0.25, (9 * layers) ** -0.25
+    stacks: list[Rule] = [
+        (match, cast("Initializer", functools.partial(xavier_normal, gain=gain)))
+        for match, gain in ((encoder, low), (decoder, high))
+        if match is not None
+    ]
     return [
         (BIASES, _ZEROS),
         (tables, gaussian(width**-0.5 * high)),
-        (encoder, cast("Initializer", functools.partial(xavier_normal, gain=low))),
-        (decoder, cast("Initializer", functools.partial(xavier_normal, gain=high))),
+        *stacks,
         ("**", cast("Initializer", xavier_normal)),
     ]

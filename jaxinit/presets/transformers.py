@@ -6,18 +6,20 @@ from typing import Literal, cast
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int
 from jaxinit._types import DTypeLike, Initializer, Key, Shape
 from jaxinit.initializers.constant import constant, ones, zeros
 from jaxinit.initializers.lecun import lecun_truncated_normal
 from jaxinit.initializers.xavier import xavier_uniform
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule, optional
 from jaxinit.presets.common import BIASES, SCALES, bounded, gaussian
 
 _ZEROS = cast("Initializer", zeros)
 _ONES = cast("Initializer", ones)
 
 
+@boundary
 def gpt2(num_layers: int, *, residual: str, std: float = 0.02) -> list[Rule]:
     r"""Return GPT-2's rules: a fixed std, smaller where branches join the stream.
 
@@ -49,6 +51,7 @@ def gpt2(num_layers: int, *, residual: str, std: float = 0.02) -> list[Rule]:
     ]
 
 
+@boundary
 def t5(
     d_model: int,
     d_kv: int,
@@ -93,7 +96,7 @@ def t5(
         (wi, gaussian(factor * d_model**-0.5)),
         (wo, gaussian(factor * d_ff**-0.5)),
         (relative_bias, gaussian(factor * d_model**-0.5)),
-        ("**/{scale,weight}", one),
+        (optional("**/{scale,weight}"), one),
         ("**", gaussian(factor)),
     ]
 
@@ -101,6 +104,7 @@ def t5(
 VitVariant = Literal["jax", "timm", "moco"]
 
 
+@boundary
 def vit(
     variant: VitVariant,
     *,
@@ -149,7 +153,7 @@ def vit(
     lecun = cast("Initializer", lecun_truncated_normal)
     return [
         *common,
-        (f"{head.rpartition('/')[0]}/{{bias,b}}", bias),
+        (optional(f"{head.rpartition('/')[0]}/{{bias,b}}"), bias),
         (head, _ZEROS),
         (patch, lecun),
         (mlp, gaussian(1e-6)),

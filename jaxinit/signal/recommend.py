@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int
 from jaxinit._gains import calculate_gain
 from jaxinit.signal.studies.prediction import predict
@@ -54,6 +55,7 @@ class Recommendation(NamedTuple):
     """Python that draws the first weight, the others, and the biases."""
 
 
+@boundary
 def recommend(
     activation: Nonlinearity, depth: int = 100, *, width: int = 512
 ) -> Recommendation:

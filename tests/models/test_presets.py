@@ -285,7 +285,7 @@ def test_deepnorm_fixup_and_t_fixup_on_a_model():
     assert made["c_proj_3/kernel"].std == 0
     assert made["head/kernel"].std == 0
     made = plan(
-        params, depth.t_fixup(4, 64, encoder="x", decoder="c_*/kernel", tables="w?e/*")
+        params, depth.t_fixup(4, 64, encoder=None, decoder="c_*/kernel", tables="w?e/*")
     )
     assert made["c_fc_0/kernel"].std == pytest.approx(36**-0.25 * xavier)
     assert made["wte/embedding"].std == pytest.approx(36**-0.25 / 8)

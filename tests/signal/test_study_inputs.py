@@ -54,13 +54,13 @@ REFUSALS = [
     (
         lambda: study("tanh", "xavier"),
         ValueError,
-        f"scheme: init must be one of {', '.join(SCHEME_NAMES)}; got init='xavier'. "
+        f"study: init must be one of {', '.join(SCHEME_NAMES)}; got init='xavier'. "
         "Did you mean 'xavier_normal'?",
     ),
     (
         lambda: study("tanh", "xavier_norml"),
         ValueError,
-        f"scheme: init must be one of {', '.join(SCHEME_NAMES)}; got init='xavier_norml'. "
+        f"study: init must be one of {', '.join(SCHEME_NAMES)}; got init='xavier_norml'. "
         "Did you mean 'xavier_normal'?",
     ),
     (

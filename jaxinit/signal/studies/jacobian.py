@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int
 from jaxinit._types import Initializer
 from jaxinit.signal.studies.network import Kind, Network, draw_seeds, layer
@@ -14,6 +15,7 @@ from jaxinit.signal.studies.schemes import Scheme, scheme
 from jaxinit.signal.theory.maps import Nonlinearity, as_function
 
 
+@boundary
 def jacobian_singular_values(
     activation: Nonlinearity = "tanh",
     init: str | Scheme | Initializer = "orthogonal",

@@ -11,6 +11,7 @@ import jax.extend.core as jex
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, value_error
 from jaxinit._paths import PyTree
 from jaxinit.models.auto import SCHEMES
@@ -28,6 +29,7 @@ _QUANTITIES = ("log10_grad", "log10_std", "mean")
 """What is measured of a model, in this order."""
 
 
+@boundary
 def study_model(
     apply_fn: Callable[..., Any],
     params: PyTree,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._types import Initializer
 from jaxinit.signal.studies.network import Kind
 from jaxinit.signal.studies.result import Band, Prediction
@@ -56,6 +57,7 @@ class _At(NamedTuple):
     moments: Moments
 
 
+@boundary
 def predict(
     activation: Nonlinearity = "tanh",
     init: str | Scheme | Initializer = "xavier_uniform",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, value_error
 
 FORMAT = 1
@@ -96,6 +97,7 @@ class Result:
         return dataclasses.replace(self, values=both)
 
 
+@boundary
 def to_json(results: list[Result]) -> str:
     """Return the results as JSON text; infinities and NaN are words in it."""
 
@@ -118,6 +120,7 @@ def to_json(results: list[Result]) -> str:
     })
 
 
+@boundary
 def from_json(text: str) -> list[Result]:
     """Return the results of a text that :func:`to_json` made.
 

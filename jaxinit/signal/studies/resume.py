@@ -5,6 +5,7 @@ import pathlib
 import time
 from collections.abc import Callable, Sequence
 
+from jaxinit._boundary import boundary
 from jaxinit.signal.studies.batched_runs import run
 from jaxinit.signal.studies.model_study import ModelStudy
 from jaxinit.signal.studies.result import Result, load, to_json
@@ -20,6 +21,7 @@ _PAUSE = 5.0  # seconds between writes of a running study, or
 _PATIENCE = 20  # as many times as long as a write takes, if that is more
 
 
+@boundary
 def run_studies(
     studies: Sequence[Study],
     path: pathlib.Path | None = None,

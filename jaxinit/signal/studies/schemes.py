@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 import jax
 import jax.numpy as jnp
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, type_error, value_error
 from jaxinit._distribution import bound_options, descriptor_of, distribution_of
 from jaxinit._gains import Criterion, calculate_gain
@@ -58,6 +59,7 @@ SCHEME_NAMES = tuple(
 """Names of schemes; after a colon some take numbers, as in ``normal:1.3,0.2``."""
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Scheme:
     """An initialization of a deep network of equal layers.
@@ -85,6 +87,7 @@ class Scheme:
         return [first] + [gain] * (depth - 1)
 
 
+@boundary
 def scheme(spec: str | Scheme | Initializer, activation: Nonlinearity) -> Scheme:
     """Return the scheme that a text, a function or a scheme means.
 

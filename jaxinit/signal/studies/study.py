@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_dtype, check_int, check_number, value_error
 from jaxinit._types import Initializer
 from jaxinit.signal.studies.batched_runs import Job, run
@@ -13,6 +14,7 @@ from jaxinit.signal.studies.schemes import DISTRIBUTIONS, Scheme, scheme
 from jaxinit.signal.theory.maps import Nonlinearity, as_function
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Study:
     """What a study measures: a deep network at initialization over many seeds.
@@ -51,6 +53,7 @@ class Study:
     size: int = 8
 
 
+@boundary
 def study(
     activation: Nonlinearity = "tanh",
     init: str | Scheme | Initializer = "xavier_uniform",
