@@ -16,7 +16,7 @@ from tests.adapters import has_std, spec
 KEY = jax.random.key(0)
 RULES = [
     ("**/bias", jaxinit.zeros),
-    ("**/scale", jaxinit.ones),
+    (jaxinit.optional("**/scale"), jaxinit.ones),
     ("**/kernel", jaxinit.lecun_normal),
 ]
 
@@ -210,6 +210,6 @@ def test_linen_errors():
     with pytest.raises(TypeError) as error:
         forward(3)
     assert str(error.value) == (
-        "forward: module must be an NNX module; got int. "
+        "flax.forward: module must be an NNX module; got int. "
         "Give an nnx.Module that is built, or abstract."
     )

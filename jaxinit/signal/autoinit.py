@@ -24,7 +24,7 @@ from jaxinit._paths import flatten
 from jaxinit._types import Key, Scalar
 from jaxinit.models.keys import leaf_keys
 from jaxinit.trace.entry import trace_params
-from jaxinit.trace.moments.walk import track_scales
+from jaxinit.trace.moments.gains import track_scales
 from jaxinit.trace.probes.products import bind, fan_in
 from jaxinit.trace.probes.scaling import (
     Rule,

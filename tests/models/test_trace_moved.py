@@ -50,7 +50,7 @@ def test_what_is_not_followed_is_noted_without_a_nonlinearity_too():
 
     uses = trace_params(apply, {"w": spec(5, 5), "v": spec(5, 3)}, spec(5, 5))
     assert uses["v"].notes == (
-        "what feeds it is not followed; it is taken for standard normal",
+        "the operation pure_callback is not followed and counts as standard normal",
     )
 
 

@@ -69,7 +69,10 @@ def test_slope_of_a_learned_activation():
     uses = trace_params(apply, params, spec(2, 3))
     assert uses["slope"].role == "unknown"
     assert uses["slope"].reason == "shapes the activation, whose gain depends on its value"
-    assert uses["v"].gain is None
+    # E f(z)^2 = (1 + E slope^2) / 2 for a slope of variance 1
+    assert uses["v"].gain == pytest.approx(1.0)
+    text = "slope, whose use is unknown, counts as standard normal"
+    assert uses["v"].notes == (text,)
     assert uses["v"].nonlinearity == "learned"
 
 

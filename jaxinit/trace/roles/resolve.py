@@ -1,22 +1,18 @@
 """From the uses that were recorded to what is said of each parameter."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from jaxinit._layout import Fans, Layout
 from jaxinit.trace.roles.expressions import VALUE, Expression, on_host
-from jaxinit.trace.roles.naming import name_and_gain
+from jaxinit.trace.roles.naming import name_of
 from jaxinit.trace.roles.values import Constant, Record, Signal, View
 from jaxinit.trace.use import ParamUse
 
 _NEAR = 0.01
 """How near to 0 or 1 a parameter must bring a shift or a factor to be called neutral."""
-
-_NORMAL = frozenset({"input", "weight", "normalisation", "embedding"})
-_HOMOGENEOUS = ("linear", "relu", "leaky_relu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,9 +171,8 @@ def _with_fans(
             notes.append(
                 f"parts of unequal sizes {splits}; fan_out is that of one or of all"
             )
-    fans = Fans(max(1, inputs * window), max(1, outputs * window / first.groups))
-    if fans.fan_out == int(fans.fan_out):
-        fans = Fans(fans.fan_in, int(fans.fan_out))
+    summed, reached = inputs * window / first.thinning, outputs * window / first.groups
+    fans = Fans(*(max(1, int(n) if n == int(n) else n) for n in (summed, reached)))
     return dataclasses.replace(use, fans=fans, splits=splits, notes=tuple(notes))
 
 
@@ -212,37 +207,22 @@ def _output_parts(record: Record) -> tuple[int, tuple[int, ...]] | None:
 
 
 def _with_source(use: ParamUse, records: Sequence[Record], first: Record) -> ParamUse:
+    """Say what feeds a weight; how large that is is another question."""
     source = first.source
     notes = list(use.notes)
     if not isinstance(source, Signal):
         after = "constant" if isinstance(source, Constant) else None
-        return dataclasses.replace(use, after=after, nonlinearity="linear", gain=1.0)
+        return dataclasses.replace(use, after=after, nonlinearity="linear")
     expression = VALUE if source.statistic else source.expression
     after = _origin(source)
-    if source.learned:
-        notes.append("the activation has parameters of its own, so it has no fixed gain")
-        name, gain = "learned", None
-    else:
-        name, gain = name_and_gain(expression)
-        if gain is None:
-            notes.append("the expression before it has no finite gain")
-    notes += sorted(source.notes)
-    if source.statistic:
-        notes.append("fed by a sum, mean or extreme, whose scale is not known")
-    if source.base.kind.startswith("unknown"):
-        notes.append("what feeds it is not followed; it is taken for standard normal")
-    elif source.base.kind not in _NORMAL and not name.endswith(_HOMOGENEOUS):
-        notes.append(f"the gain takes the {source.base.kind} for standard normal")
+    name = "learned" if source.learned else name_of(expression)
     others = {_origin(r.source) for r in records if isinstance(r.source, Signal)} - {after}
     if others:
         notes.append("fed also by " + ", ".join(sorted(others)[:3]))
-    if gain is not None and not math.isfinite(gain):
-        gain = None
     return dataclasses.replace(
         use,
         after=after,
         nonlinearity=name,
-        gain=gain,
         activation=None if source.learned else expression,
         notes=tuple(notes),
     )
