@@ -16,7 +16,7 @@ from jaxinit._bits import is_threefry_implementation
 from jaxinit._jaxpr import Piece
 from jaxinit.models.keys import threefry_block
 
-_MOST_FILLED = 1 << 20
+MOST_FILLED = 1 << 20
 """Constant arrays up to this size are filled on the host, with nothing to compile."""
 
 
@@ -96,7 +96,7 @@ def constant_of(piece: Piece) -> np.ndarray | None:
         return None
     (step,) = piece.steps
     (aval,), (kind, value) = step.avals, step.inputs[0]
-    if kind != "value" or np.ndim(value) or aval.size > _MOST_FILLED:
+    if kind != "value" or np.ndim(value) or aval.size > MOST_FILLED:
         return None
     return np.full(aval.shape, value, aval.dtype)
 
