@@ -3,6 +3,7 @@
 from jaxinit import _interrupt as _interrupt
 
 # isort: split
+from jaxinit._fused import fused_key as fused_key
 from jaxinit._gains import calculate_gain as calculate_gain
 from jaxinit._layout import Fans as Fans
 from jaxinit._layout import Layout as Layout

@@ -21,6 +21,12 @@ from jaxinit._types import Key
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
+THREEFRY = "threefry2x32"
+"""The name of JAX's own implementation."""
+
+FUSED_TAG = "fused_fry"
+"""What stands for the implementation of fused keys."""
+
 _Pair = tuple[jax.Array, jax.Array]
 
 
@@ -41,21 +47,51 @@ def _rotate_left(x: Any, distance: int) -> Any:
     return (x << np.uint32(distance)) | (x >> np.uint32(32 - distance))
 
 
-def linear_index(shape: Sequence[int], coordinates: Sequence[jax.Array]) -> _Pair:
+def stream_index(shape: Sequence[int]) -> _Pair:
+    """Return the high and low word of the row-major index of every element.
+
+    They broadcast to the shape; the high word is a constant up to 2^32 elements.
+    """
+    high, low = linear_index(shape, [_along(shape, axis) for axis in range(len(shape))])
+    return (guarded(high) if math.prod(shape) > 2**32 else high), guarded(low)
+
+
+def guarded(index: jax.Array) -> jax.Array:
+    """Return the index as it is, so that LLVM does not follow it.
+
+    LLVM's vectorizer, as JAX 0.12 has it, follows every path from a loop's index through
+    additions and shifts to a call such as tanh, of which threefry has 2^20 and more. It
+    stops at a minimum, and at nothing that it can prove to be idle.
+    """
+    return lax.min(index, lax.optimization_barrier(jnp.uint32(0xFFFFFFFF)))
+
+
+def _along(shape: Sequence[int], axis: int) -> _Pair:
+    """Return the coordinate on an axis as two words."""
+    if shape[axis] <= 2**32:
+        return jnp.uint32(0), lax.broadcasted_iota(jnp.uint32, shape, axis)
+    with jax.enable_x64(True):
+        whole = lax.broadcasted_iota(jnp.uint64, shape, axis)
+        return (whole >> np.uint64(32)).astype(jnp.uint32), whole.astype(jnp.uint32)
+
+
+def linear_index(shape: Sequence[int], coordinates: Sequence[_Pair]) -> _Pair:
     """Return the high and low word of the row-major index of each coordinate.
 
-    The coordinates are ``uint32`` arrays, one an axis, that broadcast together.
+    The coordinates are two ``uint32`` arrays an axis, that broadcast together.
     """
     high = low = jnp.uint32(0)
     wide = math.prod(shape) > 2**32
     stride = 1
-    for length, along in reversed(list(zip(shape, coordinates, strict=True))):
+    for length, (above, along) in reversed(list(zip(shape, coordinates, strict=True))):
         if length > 1:
             step = along if stride == 1 else along * jnp.uint32(stride % 2**32)
             total = low + step
             if wide:
                 carry = (total < step).astype(jnp.uint32)
                 high = high + _high_product(along, stride) + carry
+            if length > 2**32:
+                high = high + above * jnp.uint32(stride % 2**32)
             low = total
         stride *= length
     return high, low
@@ -75,7 +111,7 @@ def _high_product(x: jax.Array, factor: int) -> jax.Array:
 
 def is_threefry(key: Key) -> bool:
     """Whether the words of this typed key are made by our own expression."""
-    return str(jax.random.key_impl(key)) in {"threefry2x32", "fry"}
+    return str(jax.random.key_impl(key)) in {THREEFRY, "fry", FUSED_TAG}
 
 
 def key_words(key: Key) -> _Pair:
@@ -89,12 +125,12 @@ def subkey_words(key: _Pair, number: int) -> _Pair:
     return threefry_2x32(key, (jnp.uint32(0), jnp.uint32(number)))
 
 
-def index_words(key: _Pair, high: jax.Array, low: jax.Array, bits: int) -> jax.Array:
-    """Return the random word, of 32 or 64 bits, at each index of the stream of a key."""
+def index_bits(key: _Pair, high: jax.Array, low: jax.Array, bits: int) -> jax.Array:
+    """Return the random bits, 8 to 64 of them, at each index of the stream of a key."""
     first, second = threefry_2x32(key, (high, low))
-    if bits == 32:
-        return first ^ second
-    return (first.astype(jnp.uint64) << jnp.uint64(32)) | second.astype(jnp.uint64)
+    if bits == 64:
+        return (first.astype(jnp.uint64) << jnp.uint64(32)) | second.astype(jnp.uint64)
+    return (first ^ second).astype({8: jnp.uint8, 16: jnp.uint16, 32: jnp.uint32}[bits])
 
 
 def random_bits(
@@ -118,12 +154,5 @@ def random_bits(
         return [jax.random.bits(k, shape, dtype) for k in keys]
     root = key_words(key)
     roots = [root] if streams == 1 else [subkey_words(root, i) for i in range(streams)]
-    coordinates = [
-        lax.broadcasted_iota(jnp.uint32, shape, axis) for axis in range(len(shape))
-    ]
-    high, low = linear_index(shape, coordinates)
-    # Changes no value. LLVM's vectorizer, as JAX 0.12 has it, follows every path from the
-    # loop's index through additions and shifts to a call such as tanh, of which there are
-    # 2^20 and more; it stops at a minimum, and at nothing that it can prove to be idle.
-    low = lax.min(low, lax.optimization_barrier(jnp.uint32(0xFFFFFFFF)))
-    return [jnp.broadcast_to(index_words(r, high, low, bits), shape) for r in roots]
+    index = stream_index(shape)
+    return [jnp.broadcast_to(index_bits(r, *index, bits), shape) for r in roots]

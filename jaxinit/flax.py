@@ -1,110 +1,263 @@
-"""Flax: linen variables and NNX modules.
+"""Flax: NNX modules and linen variables drawn anew, and models as pure functions."""
 
-Linen's ``init`` and ``apply`` are pure functions of trees, so everything in ``jaxinit``
-takes them as they are. What is here is for NNX, whose modules are objects.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 try:
-    from flax import nnx
+    from flax import linen, nnx
+    from flax.core import DenyList
 except ModuleNotFoundError as error:  # say what to install, not only what is missing
     text = "jaxinit.flax needs flax: pip install flax"
     raise ModuleNotFoundError(text, name="flax") from error
 
 import jax
+import jax.numpy as jnp
 
-from jaxinit._checks import check_key, type_error
+from jaxinit._boundary import boundary
+from jaxinit._checks import check_key, listed, type_error, value_error
+from jaxinit._layout import Layout
+from jaxinit._paths import flatten
 from jaxinit._types import Key
-from jaxinit.models.initialize import OutShardings, initialize
+from jaxinit.models.by_layer import (
+    Layer,
+    Rules,
+    Weight,
+    neutral_state,
+    product,
+    redraw,
+    window,
+)
+from jaxinit.models.einsum import einsum_axes
+from jaxinit.models.initialize import OutShardings
+from jaxinit.models.keys import path_key
 from jaxinit.models.materialize import materialize
-from jaxinit.models.plan import Plan, Rule
+from jaxinit.trace.use import Uses
 
 
+@boundary
 def reinitialize(
     key: Key,
-    module: nnx.Module,
-    rules: Sequence[Rule] | Plan,
+    model: Any,
+    rules: Rules,
     *,
+    uses: Uses | None = None,
     out_shardings: OutShardings = None,
-) -> None:
-    """Draw the parameters of an NNX module anew, in place.
+) -> Any:
+    """Draw the parameters of a model anew: an NNX module in place, linen variables as new.
 
-    Only ``nnx.Param`` variables are touched. Paths are the attribute names:
-    ``blocks/0/linear/kernel``.
+    Paths are the names of attributes or submodules: ``blocks/0/linear/kernel``. Of an NNX
+    module the layouts of ``Linear``, ``LinearGeneral``, ``Conv``, ``ConvTranspose``,
+    ``Einsum`` and all that is made of them are known, also when stacked by ``nnx.vmap``.
+    Linen's variables do not show them: pass ``uses`` for weights of three axes or more.
 
     Args:
         key: One typed key, or a legacy ``uint32`` key.
-        module: The module; its parameters may be abstract (``nnx.eval_shape``).
-        rules: As in :func:`jaxinit.initialize`.
+        model: An NNX module, whose ``nnx.Param`` variables are drawn; it may be abstract
+            (``nnx.eval_shape``), and then gets keys for its ``Rngs``, too, and running
+            means of 0 and variances of 1. Or linen's variables: those of the collection
+            ``"params"`` are drawn, boxes such as ``nn.Partitioned`` stay.
+        rules: Pairs (match, initializer) as for :func:`jaxinit.plan`; a plan; or, for
+            NNX, by layer type: ``{nnx.Linear: {"kernel": initializer}}``, which keeps all
+            else.
+        uses: What :func:`jaxinit.trace_params` found, for layouts.
         out_shardings: As in :func:`jaxinit.initialize`.
 
+    Returns:
+        The NNX module itself, changed; or new linen variables.
+
     Raises:
-        ValueError: As :func:`jaxinit.initialize`.
-        TypeError: ``module`` is no NNX module, or as :func:`jaxinit.initialize`.
+        ValueError: As :func:`jaxinit.initialize`; or a rule matches only variables that are
+            no parameters; or a weight of three axes or more has no layout.
+        TypeError: ``model`` is neither, or as :func:`jaxinit.initialize`.
 
     Example:
         >>> from flax import nnx
         >>> import jax
         >>> import jaxinit
         >>> from jaxinit.flax import reinitialize
-        >>> module = nnx.Linear(256, 128, rngs=nnx.Rngs(0))
+        >>> module = nnx.eval_shape(lambda: nnx.Linear(256, 128, rngs=nnx.Rngs(0)))
         >>> rules = [("bias", jaxinit.zeros), ("kernel", jaxinit.kaiming_normal)]
-        >>> reinitialize(jax.random.key(1), module, rules)
+        >>> module = reinitialize(jax.random.key(1), module, rules)
         >>> round(float(module.kernel[...].std()) * 128**0.5, 1)
         1.0
     """
-    _check_module("reinitialize", module)
-    state = nnx.state(module, nnx.Param)
-    nnx.update(module, initialize(key, state, rules, out_shardings=out_shardings))
+    options: Any = {"uses": uses, "out_shardings": out_shardings}
+    if isinstance(model, nnx.Module):
+        return _reinitialize_nnx(key, model, rules, options)
+    if not isinstance(model, Mapping):
+        rule = "model must be an NNX module, or linen's variables"
+        advice = "For a linen module, pass what its init gave."
+        type_error("reinitialize", rule, f"{type(model).__name__}", advice)
+    if not isinstance(model.get("params"), Mapping):
+        return redraw(key, model, rules, [], **options)
+    rest = {name: tree for name, tree in model.items() if name != "params"}
+    paths = flatten("reinitialize", rest)[0]
+    others = {path.partition("/")[2]: path.partition("/")[0] for path in paths}
+    new = redraw(key, model["params"], rules, [], others=others, **options)
+    return type(model)({**model, "params": new})  # pyright: ignore[reportCallIssue]
 
 
-def forward(module: nnx.Module) -> tuple[Callable[..., Any], Any]:
-    r"""Return ``(apply_fn, params)``, for ``trace_params``, ``auto`` and ``audit``.
+def _reinitialize_nnx(key: Key, module: Any, rules: Rules, options: Any) -> Any:
+    _, params, rest = nnx.split(module, nnx.Param, ...)
+    variables = jax.tree.leaves(rest, is_leaf=lambda node: isinstance(node, nnx.Variable))
+    paths, leaves, _ = flatten("reinitialize", rest)
+    kinds = [type(variable).__name__ for variable in variables]
+    others = dict(zip(paths, kinds, strict=True)) if len(paths) == len(kinds) else {}
+    _check_known(dict(zip(paths, leaves, strict=True)))
+    example = '{nnx.Linear: {"kernel": initializer}}'
+    layers = list(_layers(module))
+    new = redraw(key, params, rules, layers, others=others, example=example, **options)
+    nnx.update(module, new, _with_values(key, rest))
+    return module
+
+
+def _check_known(leaves: Mapping[str, Any]) -> None:
+    """Refuse abstract state that has no neutral value, such as a cache's integers."""
+    shapes = {p: x for p, x in leaves.items() if isinstance(x, jax.ShapeDtypeStruct)}
+    names = ("mean", "var", "count", "key")
+    unknown = [p for p in shapes if p.rpartition("/")[2] not in names]
+    if unknown:
+        rule = "variables that are no parameters must have values"
+        advice = "Build the module with nnx.jit, or set them first."
+        value_error("reinitialize", rule, f"only shapes for {listed(unknown)}", advice)
+
+
+def _with_values(key: Key, rest: Any) -> Any:
+    """Return the state of an abstract module with keys of its own and neutral averages."""
+    typed = check_key("reinitialize", key)
+    paths, leaves, structure = flatten("reinitialize", rest)
+
+    def value(path: str, leaf: Any) -> Any:
+        is_shape = isinstance(leaf, jax.ShapeDtypeStruct)
+        if is_shape and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jnp.broadcast_to(path_key(typed, path), leaf.shape)
+        return leaf
+
+    made = [value(path, leaf) for path, leaf in zip(paths, leaves, strict=True)]
+    return neutral_state(jax.tree.unflatten(structure, made))
+
+
+def _layers(module: Any) -> Iterator[Layer]:
+    for path, node in nnx.iter_graph(module):
+        if isinstance(node, nnx.Module):
+            here = "/".join(map(str, path))
+            prefix = f"{here}/" if here else ""
+            params = {k: v for k, v in vars(node).items() if isinstance(v, nnx.Param)}
+            fields = {name: prefix + name for name in params}
+            yield Layer(here, node, fields, _weights(node))
+
+
+def _weights(layer: Any) -> dict[str, Weight]:
+    """Return what the type of a layer says of its kernel."""
+    if isinstance(layer, nnx.Linear):
+        own, axes = (layer.in_features, layer.out_features), "IO"
+    elif isinstance(layer, nnx.LinearGeneral):
+        sizes = (layer.batch_axis.values(), layer.in_features, layer.out_features)
+        own = tuple(n for part in sizes for n in part)
+        axes = "".join(a * len(part) for a, part in zip("BIO", sizes, strict=True))
+    elif isinstance(layer, nnx.Conv):
+        own, axes = layer.kernel_shape, window(len(layer.kernel_size)) + "IO"
+        layout = _stacked(layer.kernel, own, axes)
+        groups = layer.feature_group_count
+        return {"kernel": Weight(Layout(layout.axes, groups=groups))}
+    elif isinstance(layer, nnx.ConvTranspose):
+        rank = len(layer.kernel_size)
+        own = layer.kernel_shape
+        axes = window(rank) + ("OI" if layer.transpose_kernel else "IO")
+        strides = 1 if layer.strides is None else product(layer.strides, rank)
+        return {"kernel": Weight(_stacked(layer.kernel, own, axes), strides)}
+    elif isinstance(layer, nnx.Einsum):
+        found = einsum_axes(layer.einsum_str, 1)
+        if found is None:
+            return {}
+        own, axes = layer.kernel_shape, found
+    else:
+        return {}
+    return {"kernel": Weight(_stacked(layer.kernel, own, axes))}
+
+
+def _stacked(kernel: Any, own: Sequence[int], axes: str) -> Layout:
+    """Return the layout of a kernel to which ``nnx.vmap`` may have added axes."""
+    shape = tuple(kernel.shape)
+    extra = len(shape) - len(own)
+    fits = [i for i in range(len(own) + 1) if shape[:i] + shape[i + extra :] == tuple(own)]
+    at = fits[0] if fits else 0
+    return Layout(axes[:at] + "B" * extra + axes[at:])
+
+
+@boundary
+def forward(model: Any, *inputs: Any, **options: Any) -> tuple[Callable[..., Any], Any]:
+    r"""Return ``(apply_fn, params)``, for ``trace_params``, ``auto`` and ``lsuv``.
 
     Args:
-        module: An NNX module that can be called; may be abstract.
+        model: An NNX module that can be called, which may be abstract, or a linen module.
+        *inputs: For a linen module, its inputs, as arrays or shapes; NNX needs none.
+        **options: Keyword arguments of the call, such as ``train=False``; those that
+            ``apply_fn`` is given go before.
 
     Returns:
-        A pure function of (state of the parameters, \\*inputs), and that state.
+        A pure function of (params, \\*inputs), and the params: the ``nnx.Param`` variables'
+        state, or the shapes of linen's collection ``"params"``. Linen's function takes
+        whole variables, too. Random numbers come from fixed keys; state that changes, such
+        as running averages, starts at the module's (linen: means 0, variances 1), and the
+        new one is dropped.
 
     Raises:
-        TypeError: ``module`` is no NNX module.
+        ValueError: A linen module without inputs.
+        TypeError: ``model`` is neither.
 
     Example:
-        >>> from flax import nnx
+        >>> from flax import linen, nnx
         >>> import jax
         >>> import jaxinit
         >>> from jaxinit.flax import forward
         >>> module = nnx.eval_shape(lambda: nnx.Linear(256, 128, rngs=nnx.Rngs(0)))
-        >>> apply_fn, params = forward(module)
         >>> x = jax.ShapeDtypeStruct((2, 256), "float32")
-        >>> uses = jaxinit.trace_params(apply_fn, params, x)
+        >>> uses = jaxinit.trace_params(*forward(module), x)
+        >>> uses["kernel"].fans
+        Fans(fan_in=256, fan_out=128)
+        >>> uses = jaxinit.trace_params(*forward(linen.Dense(128), x), x)
         >>> uses["kernel"].fans
         Fans(fan_in=256, fan_out=128)
     """
-    _check_module("forward", module)
-    graph, params, rest = nnx.split(module, nnx.Param, ...)
-    rest = jax.tree.map(_zeros_if_abstract, rest)
+    if isinstance(model, linen.Module):
+        return _forward_linen(model, inputs, options)
+    _check_module("forward", model)
+    graph, params, rest = nnx.split(model, nnx.Param, ...)
+    rest = neutral_state(rest)
 
-    def apply_fn(params: Any, *inputs: Any) -> Any:
+    def apply_fn(params: Any, *inputs: Any, **more: Any) -> Any:
         # Fresh variables, which the module may change while it is traced.
         others = jax.tree.map(lambda leaf: leaf, rest)
-        return nnx.merge(graph, params, others)(*inputs)  # pyright: ignore[reportCallIssue]
+        call: Any = nnx.merge(graph, params, others)
+        return call(*inputs, **options | more)
 
     return apply_fn, params
 
 
-def _zeros_if_abstract(leaf: Any) -> Any:
-    """Return something to compute with: counters and dropout keys need no values."""
-    if not isinstance(leaf, jax.ShapeDtypeStruct):
-        return leaf
-    if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.key(0)
-    return jax.numpy.zeros(leaf.shape, leaf.dtype)
+def _forward_linen(
+    model: linen.Module, inputs: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[Callable[..., Any], Any]:
+    if not inputs:
+        rule = "a linen module needs its inputs to know its parameters"
+        advice = "Write forward(model, x), where x may be a jax.ShapeDtypeStruct."
+        value_error("forward", rule, "none", advice)
+    key = jax.random.key(0)
+    shapes = jax.eval_shape(lambda *x: model.init(key, *x, **options), *inputs)
+    rest = neutral_state({name: tree for name, tree in shapes.items() if name != "params"})
+
+    def apply_fn(params: Any, *x: Any, **more: Any) -> Any:
+        is_whole = isinstance(params, Mapping) and isinstance(params.get("params"), Mapping)
+        variables = {**rest, **(params if is_whole else {"params": params})}
+        rngs = {"params": key}  # which linen takes for every name that is not there
+        return model.apply(
+            variables, *x, rngs=rngs, mutable=DenyList("params"), **options | more
+        )[0]
+
+    return apply_fn, shapes.get("params", {})
 
 
+@boundary
 def materialize_nnx(
     build: Callable[[nnx.Rngs], nnx.Module],
     key: Key,
@@ -151,5 +304,5 @@ def materialize_nnx(
 def _check_module(where: str, module: object) -> None:
     if not isinstance(module, nnx.Module):
         rule = "module must be an NNX module"
-        advice = "For linen, pass its variables to jaxinit.initialize."
+        advice = "Give an nnx.Module that is built, or abstract."
         type_error(where, rule, f"{type(module).__name__}", advice)

@@ -171,7 +171,7 @@ def test_progress_without_a_terminal(tmp_path, capsys, monkeypatch):
 REFUSALS = [
     (("study", "--depth", "many"), "argument --depth: invalid int value: 'many'"),
     (("study", "--activation", "tan"), "Did you mean 'tanh'?"),
-    (("study", "--activation", "tanh", "--init", "xavir"), "scheme: init must be one of"),
+    (("study", "--activation", "tanh", "--init", "xavir"), "study: init must be one of"),
     (("study", "--seeds", "0"), "study: seeds must be an int, at least 1"),
     (("study", "--depth", "0"), "depth must be an int, at least 1"),
     (("study", "--dtype", "int8"), "study: dtype must be one of"),
@@ -181,8 +181,12 @@ REFUSALS = [
     (("study", "--out", "a.png", "--format", "pdf"), "--format must be the end of --out"),
     (("study", "--format", "gif"), "study: --format must be one of png, pdf, svg"),
     (("study", "--depth", "1000000000"), "one seed of a study must fit in 8 GiB"),
-    (("study", "--seeds", str(10**20)), "the results of a study must fit in 8 GiB"),
+    (("study", "--seeds", str(10**15)), "the results of a study must fit in 8 GiB"),
     (("study", "--seed", str(2**64)), "seed must be an int from 0 to 2**64 - 1"),
+    (
+        ("study", "--seeds", str(10**20)),
+        "study: seeds must be an int, at least 1 and below 2**63",
+    ),
     (("study", "--seed", "-1"), "seed must be an int from 0 to 2**64 - 1"),
     (("study", "--init", "normal:1e300"), "at most 1e+30"),
     (("study", "--rules", "a:b"), "does not take all options; got --rules"),

@@ -121,16 +121,18 @@ REFUSALS = {
         "study: --model does not take all options; got --depth --branch-scale. Leave it out."
     ),
     ("--init", "xavir"): (
-        "study: init must be one of kaiming_normal, kaiming_uniform, "
-        "kaiming_truncated_normal, xavier_normal, xavier_uniform, "
-        "xavier_truncated_normal, lecun_normal, lecun_uniform, lecun_truncated_normal, "
-        "orthogonal; got init='xavir'. Choose one of these."
+        "study: init must be one of delta_orthogonal, glorot_normal, "
+        "glorot_truncated_normal, glorot_uniform, he_normal, he_truncated_normal, "
+        "he_uniform, kaiming_normal, kaiming_truncated_normal, kaiming_uniform, "
+        "lecun_normal, lecun_truncated_normal, lecun_uniform, orthogonal, "
+        "variance_scaling, xavier_normal, xavier_truncated_normal, xavier_uniform; got init='xavir'. Choose one of these."
     ),
     ("--compare", "kaiming_normal,orthogonel"): (
-        "study: init must be one of kaiming_normal, kaiming_uniform, "
-        "kaiming_truncated_normal, xavier_normal, xavier_uniform, "
-        "xavier_truncated_normal, lecun_normal, lecun_uniform, lecun_truncated_normal, "
-        "orthogonal; got init='orthogonel'. Did you mean 'orthogonal'?"
+        "study: init must be one of delta_orthogonal, glorot_normal, "
+        "glorot_truncated_normal, glorot_uniform, he_normal, he_truncated_normal, "
+        "he_uniform, kaiming_normal, kaiming_truncated_normal, kaiming_uniform, "
+        "lecun_normal, lecun_truncated_normal, lecun_uniform, orthogonal, "
+        "variance_scaling, xavier_normal, xavier_truncated_normal, xavier_uniform; got init='orthogonel'. Did you mean 'orthogonal'?"
     ),
     (
         "--seeds",

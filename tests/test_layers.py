@@ -14,14 +14,19 @@ FLOORS = {
     "_version": 0,
     "_interrupt": 0,
     "_checks": 1,
+    "_boundary": 1,
     "_layout": 2,
     "_activations": 2,
     "_gaussian": 2,
     "_bits": 2,
+    "_fused": 3,
+    "_fused_program": 4,
     "_paths": 2,
     "_table": 1,
     "_jaxpr": 2,
+    "_primitives": 2,
     "_gains": 3,
+    "_distribution": 3,
     "_samples": 3,
     "_draw": 3,
     "initializers": 4,
@@ -41,6 +46,8 @@ FLOORS = {
 }
 WALLS = {("signal", "replay")}
 WITHIN = {
+    "_checks": 0,
+    "_boundary": 1,
     "_samples": 0,
     "_draw": 1,
     "_activations": 0,

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxinit import _checks
+from jaxinit._boundary import boundary
 from jaxinit.asserts._arrays import check_array, form, of_distribution
 from jaxinit.asserts._distributions import Distribution, check_alpha
 from jaxinit.asserts._matrices import Orthogonal, gram
@@ -16,6 +17,7 @@ Expectation = Distribution | Orthogonal | jax.ShapeDtypeStruct | None
 """What a leaf must be; None leaves it unchecked."""
 
 
+@boundary
 def assert_tree(
     tree: Any,
     expected: Any | Callable[[str, Any], Expectation],

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from jaxinit._boundary import boundary
 from jaxinit._version import __version__
 from jaxinit.cli.advice import AUDIT, RECOMMEND
 from jaxinit.cli.commands import Command
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
             command.name, help=command.help, description=command.help
         )
         command.add_options(options)
-        options.set_defaults(run=command.run)
+        options.set_defaults(run=boundary(command.run, command.name))
     return parser
 
 

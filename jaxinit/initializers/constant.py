@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from jaxinit._checks import (
     type_error,
     value_error,
 )
+from jaxinit._distribution import Descriptor, Moments, described, fixed_moments
 from jaxinit._draw import placed
 from jaxinit._layout import Layout, resolve_layout, single_axis
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
@@ -77,6 +79,11 @@ def _fill(pattern: Pattern, value: jax.Array) -> jax.Array:
     return placed(values, pattern.sharding)(value)
 
 
+def _constant_moments(_shape: Shape, _complex: bool, *, value: Any = 0.0) -> Moments:
+    return fixed_moments(value)
+
+
+@described(Descriptor(_constant_moments, is_fixed=True))
 def zeros(
     key: Key | None,
     shape: Shape,
@@ -111,6 +118,7 @@ def zeros(
     return _constant("zeros", key, shape, dtype, 0.0, out_sharding)
 
 
+@described(Descriptor(functools.partial(_constant_moments, value=1.0), is_fixed=True))
 def ones(
     key: Key | None,
     shape: Shape,
@@ -145,6 +153,7 @@ def ones(
     return _constant("ones", key, shape, dtype, 1.0, out_sharding)
 
 
+@described(Descriptor(_constant_moments, is_fixed=True))
 def constant(
     key: Key | None,
     shape: Shape,
@@ -181,6 +190,14 @@ def constant(
     return _constant("constant", key, shape, dtype, value, out_sharding)
 
 
+def _identity_moments(shape: Shape, _complex: bool, *, gain: Any, layout: Any) -> Moments:
+    axes = "B" * (len(shape) - 2) + "IO"
+    roles = resolve_layout("identity", tuple(shape), layout or Layout(axes))
+    pair = [shape[a] for a in roles.positions("IO")]
+    return fixed_moments(gain, min(pair) / max(1, math.prod(pair)))
+
+
+@described(Descriptor(_identity_moments, gain="gain", layout="axes", is_fixed=True))
 def identity(
     key: Key | None,
     shape: Shape,
@@ -241,6 +258,15 @@ def identity(
     return _filled(pattern, _rounded(where, "gain", number, result))
 
 
+def _dirac_moments(shape: Shape, _complex: bool, *, groups: Any, layout: Any) -> Moments:
+    roles = resolve_layout("dirac", tuple(shape), layout)
+    inputs, outputs = (math.prod(shape[a] for a in roles.positions(x)) for x in "IO")
+    count = max(int(groups), roles.groups)
+    held = min(inputs, outputs // count) * count
+    return fixed_moments(1.0, held / max(1, math.prod(shape)))
+
+
+@described(Descriptor(_dirac_moments, layout="axes", is_fixed=True))
 def dirac(
     key: Key | None,
     shape: Shape,

@@ -2,17 +2,53 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxinit._checks import check_number, is_traced
+from jaxinit._distribution import Descriptor, Moments, described
+from jaxinit._draw import Distribution
 from jaxinit._gains import calculate_gain
 from jaxinit._layout import Fans, Layout
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
-from jaxinit.initializers.scaled import Mode, draw_scaled
+from jaxinit.initializers.scaled import Mode, draw_scaled, moments_by_fan
 
 
+def _gain(
+    where: str,
+    nonlinearity: str | Callable[[jax.Array], jax.Array],
+    a: Scalar,
+    gain: Scalar | None,
+) -> float | jax.Array:
+    if gain is not None:
+        return check_number(where, "gain", gain, least=0)
+    slope = check_number(where, "a", a)
+    if callable(nonlinearity) or nonlinearity != "leaky_relu":
+        return calculate_gain(nonlinearity)
+    root = jnp.sqrt if is_traced(slope) else math.sqrt
+    return root(2 / (1 + slope * slope))
+
+
+def _descriptor(distribution: Distribution) -> Descriptor:
+    def moments(
+        shape: Shape,
+        is_complex: bool,
+        *,
+        a: Any,
+        mode: Mode,
+        nonlinearity: Any,
+        gain: Any,
+        layout: Any,
+    ) -> Moments:
+        factor = float(_gain("moments", nonlinearity, a, gain))
+        return moments_by_fan(shape, is_complex, distribution, factor, mode, layout)
+
+    return Descriptor(moments, gain="gain", layout="fans", activation="nonlinearity")
+
+
+@described(_descriptor("uniform"))
 def kaiming_uniform(
     key: Key,
     shape: Shape,
@@ -21,6 +57,7 @@ def kaiming_uniform(
     a: Scalar = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
+    gain: Scalar | None = None,
     layout: str | Layout | Fans | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
@@ -40,6 +77,8 @@ def kaiming_uniform(
             ``"fan_avg"``, ``"fan_geo_avg"``.
         nonlinearity: What stands before this layer: a name known to ``calculate_gain``, or
             a function, whose gain is computed.
+        gain: The gain itself, at least 0, in place of ``nonlinearity`` and ``a``; None for
+            theirs. May be traced.
         layout: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
@@ -66,12 +105,13 @@ def kaiming_uniform(
         (True, 0.058)
     """
     where = "kaiming_uniform"
-    gain = _kaiming_gain(where, nonlinearity, a)
+    factor = _gain(where, nonlinearity, a, gain)
     return draw_scaled(
-        where, "uniform", key, shape, dtype, gain, mode, layout, out_sharding
+        where, "uniform", key, shape, dtype, factor, mode, layout, out_sharding
     )
 
 
+@described(_descriptor("normal"))
 def kaiming_normal(
     key: Key,
     shape: Shape,
@@ -80,6 +120,7 @@ def kaiming_normal(
     a: Scalar = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
+    gain: Scalar | None = None,
     layout: str | Layout | Fans | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
@@ -96,6 +137,7 @@ def kaiming_normal(
         a: As in ``kaiming_uniform``.
         mode: As in ``kaiming_uniform``.
         nonlinearity: As in ``kaiming_uniform``.
+        gain: As in ``kaiming_uniform``.
         layout: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
@@ -123,10 +165,13 @@ def kaiming_normal(
         ('bfloat16', 0.059)
     """
     where = "kaiming_normal"
-    gain = _kaiming_gain(where, nonlinearity, a)
-    return draw_scaled(where, "normal", key, shape, dtype, gain, mode, layout, out_sharding)
+    factor = _gain(where, nonlinearity, a, gain)
+    return draw_scaled(
+        where, "normal", key, shape, dtype, factor, mode, layout, out_sharding
+    )
 
 
+@described(_descriptor("truncated_normal"))
 def kaiming_truncated_normal(
     key: Key,
     shape: Shape,
@@ -135,6 +180,7 @@ def kaiming_truncated_normal(
     a: Scalar = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
+    gain: Scalar | None = None,
     layout: str | Layout | Fans | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
@@ -152,6 +198,7 @@ def kaiming_truncated_normal(
         a: As in ``kaiming_uniform``.
         mode: As in ``kaiming_uniform``.
         nonlinearity: As in ``kaiming_uniform``.
+        gain: As in ``kaiming_uniform``.
         layout: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
@@ -177,10 +224,10 @@ def kaiming_truncated_normal(
         (0.05, True)
     """
     where = "kaiming_truncated_normal"
-    gain = _kaiming_gain(where, nonlinearity, a)
+    factor = _gain(where, nonlinearity, a, gain)
     distribution = "truncated_normal"
     return draw_scaled(
-        where, distribution, key, shape, dtype, gain, mode, layout, out_sharding
+        where, distribution, key, shape, dtype, factor, mode, layout, out_sharding
     )
 
 
@@ -188,13 +235,3 @@ def kaiming_truncated_normal(
 he_uniform = kaiming_uniform
 he_normal = kaiming_normal
 he_truncated_normal = kaiming_truncated_normal
-
-
-def _kaiming_gain(
-    where: str, nonlinearity: str | Callable[[jax.Array], jax.Array], a: Scalar
-) -> float | jax.Array:
-    slope = check_number(where, "a", a)
-    if nonlinearity != "leaky_relu":
-        return calculate_gain(nonlinearity)
-    root = jnp.sqrt if is_traced(slope) else math.sqrt
-    return root(2 / (1 + slope * slope))

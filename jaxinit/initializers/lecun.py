@@ -3,11 +3,13 @@
 import jax
 
 from jaxinit._checks import check_number
+from jaxinit._distribution import described
 from jaxinit._layout import Fans, Layout
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
-from jaxinit.initializers.scaled import draw_scaled
+from jaxinit.initializers.scaled import by_gain, draw_scaled
 
 
+@described(by_gain("uniform", "fan_in", is_linear=True))
 def lecun_uniform(
     key: Key,
     shape: Shape,
@@ -58,6 +60,7 @@ def lecun_uniform(
     )
 
 
+@described(by_gain("normal", "fan_in", is_linear=True))
 def lecun_normal(
     key: Key,
     shape: Shape,
@@ -108,6 +111,7 @@ def lecun_normal(
     )
 
 
+@described(by_gain("truncated_normal", "fan_in", is_linear=True))
 def lecun_truncated_normal(
     key: Key,
     shape: Shape,

@@ -2,66 +2,45 @@
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, type_error
-from jaxinit.initializers.constant import constant, dirac, identity, ones, zeros
-from jaxinit.initializers.kaiming import (
-    kaiming_normal,
-    kaiming_truncated_normal,
-    kaiming_uniform,
-)
-from jaxinit.initializers.lecun import lecun_normal, lecun_truncated_normal, lecun_uniform
-from jaxinit.initializers.orthogonal import delta_orthogonal, orthogonal
-from jaxinit.initializers.plain import normal, truncated_normal, uniform
-from jaxinit.initializers.scaled import variance_scaling
-from jaxinit.initializers.sparse import sparse
-from jaxinit.initializers.xavier import (
-    xavier_normal,
-    xavier_truncated_normal,
-    xavier_uniform,
+from jaxinit._distribution import bound_options, descriptor_of, unwrapped
+from jaxinit.initializers import (
+    constant,
+    kaiming,
+    lecun,
+    orthogonal,
+    plain,
+    scaled,
+    sparse,
+    xavier,
 )
 
-ALIASES = {
-    "glorot_normal": "xavier_normal",
-    "glorot_truncated_normal": "xavier_truncated_normal",
-    "glorot_uniform": "xavier_uniform",
-    "he_normal": "kaiming_normal",
-    "he_truncated_normal": "kaiming_truncated_normal",
-    "he_uniform": "kaiming_uniform",
+_FAMILIES = (constant, kaiming, lecun, orthogonal, plain, scaled, sparse, xavier)
+_FOUND = (item for family in _FAMILIES for item in vars(family).items())
+BY_NAME: dict[str, Callable[..., jax.Array]] = {
+    name: value
+    for name, value in sorted(_FOUND, key=operator.itemgetter(0))
+    if inspect.isfunction(value) and descriptor_of(value) is not None
 }
+"""Every initializer by each of its names."""
+
+ALIASES = {name: f.__name__ for name, f in BY_NAME.items() if f.__name__ != name}
 """Second names, and the functions that they are."""
 
-_FUNCTIONS: tuple[Callable[..., jax.Array], ...] = (
-    constant,
-    delta_orthogonal,
-    dirac,
-    identity,
-    kaiming_normal,
-    kaiming_truncated_normal,
-    kaiming_uniform,
-    lecun_normal,
-    lecun_truncated_normal,
-    lecun_uniform,
-    normal,
-    ones,
-    orthogonal,
-    sparse,
-    truncated_normal,
-    uniform,
-    variance_scaling,
-    xavier_normal,
-    xavier_truncated_normal,
-    xavier_uniform,
-    zeros,
-)
-BY_NAME = {f.__name__: f for f in _FUNCTIONS}
-BY_NAME |= {alias: BY_NAME[name] for alias, name in ALIASES.items()}
+
+def is_ours(initializer: Callable[..., Any]) -> bool:
+    """Whether it is one of these functions itself, perhaps with options bound."""
+    return unwrapped(initializer)[0] in BY_NAME.values()
 
 
+@boundary
 def get(name: str | Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """Return the initializer of that name.
 
@@ -88,6 +67,7 @@ def get(name: str | Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     return BY_NAME[check_choice("get", "name", name, BY_NAME)]
 
 
+@boundary
 def from_config(config: Mapping[str, Any]) -> Callable[..., jax.Array]:
     """Return the initializer that a mapping describes, with its options bound.
 
@@ -117,20 +97,5 @@ def from_config(config: Mapping[str, Any]) -> Callable[..., jax.Array]:
         type_error(where, "config must be a mapping with a name", repr(config), advice)
     options = {key: value for key, value in config.items() if key != "name"}
     function = BY_NAME[check_choice(where, "name", config["name"], BY_NAME)]
-    parameters = list(inspect.signature(function).parameters.values())[3:]
-    known = [p.name for p in parameters]
-    for option in options:
-        check_choice(where, "option", option, known)
-    for p in parameters:
-        if p.default is p.empty:
-            check_present(where, function.__name__, p.name, options)
+    bound_options(where, function, options)
     return functools.partial(function, **options) if options else function
-
-
-def check_present(
-    where: str, function: str, option: str, options: Mapping[str, Any]
-) -> None:
-    """Refuse options without the one that the function needs."""
-    if option not in options:
-        rule = f"{function} needs the option {option}"
-        type_error(where, rule, f"options {sorted(options)}", f'Add "{option}".')

@@ -26,6 +26,7 @@ from jaxinit._checks import (
     mesh_context,
     value_error,
 )
+from jaxinit._distribution import Descriptor, Moments, described
 from jaxinit._draw import placed, range_of, word_bits
 from jaxinit._layout import Layout, resolve_layout, single_axis
 from jaxinit._samples import complex_normal, normal
@@ -55,6 +56,36 @@ class Frames:
     centre: tuple[tuple[int, int], ...] = ()
 
 
+def _moments(
+    shape: Shape,
+    is_complex: bool,
+    *,
+    gain: Any,
+    layout: Any,
+    share: float = 1.0,
+    name: str = "orthogonal",
+) -> Moments:
+    """Return the moments of Haar matrices that fill a share of the entries."""
+    roles = resolve_layout(name, tuple(shape), layout)
+    inner = "IDHW" if share == 1 else "I"
+    rows = math.prod(shape[a] for a in roles.positions(inner))
+    columns = math.prod(shape[a] for a in roles.positions("O"))
+    size, limit = max(rows, columns, 1), float(gain)
+    # E |u|^4 of an entry of a Haar matrix: 3 / (n (n + 2)), unitary 2 / (n (n + 1)).
+    kurtosis = 2 * size / (size + 1) if is_complex else 3 * size / (size + 2)
+    std = limit * math.sqrt(share / size)
+    return Moments(std, 0.0, kurtosis / share if std else None, -limit, limit, name)
+
+
+def _delta_moments(shape: Shape, is_complex: bool, *, gain: Any, layout: Any) -> Moments:
+    name = "delta_orthogonal"
+    roles = resolve_layout(name, tuple(shape), layout)
+    window = max(1, math.prod(shape[a] for a in roles.positions("DHW")))
+    share = 1 / window
+    return _moments(shape, is_complex, gain=gain, layout=layout, share=share, name=name)
+
+
+@described(Descriptor(_moments, gain="gain", layout="axes"))
 def orthogonal(
     key: Key,
     shape: Shape,
@@ -126,6 +157,7 @@ def orthogonal(
     return _draw_frames(where, key, frames, gain)
 
 
+@described(Descriptor(_delta_moments, gain="gain", layout="axes"))
 def delta_orthogonal(
     key: Key,
     shape: Shape,

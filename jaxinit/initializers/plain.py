@@ -1,6 +1,7 @@
 """Uniform, normal and truncated normal distributions with stated parameters."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +16,25 @@ from jaxinit._checks import (
     is_traced,
     value_error,
 )
+from jaxinit._distribution import (
+    Descriptor,
+    Moments,
+    described,
+    scaled_moments,
+    standard_moments,
+    truncated_normal_moments,
+    uniform_moments,
+)
 from jaxinit._draw import UNIFORM_LIMIT, Distribution, Draw, check_scale, execute
 from jaxinit._samples import TRUNCATED_STD, Interval
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 
 
+def _uniform_moments(_shape: Shape, _complex: bool, *, low: Any, high: Any) -> Moments:
+    return uniform_moments(low, high)
+
+
+@described(Descriptor(_uniform_moments))
 def uniform(
     key: Key,
     shape: Shape,
@@ -82,6 +97,12 @@ def uniform(
     return execute(draw, check_key(where, key), centre, half, limits=limits)
 
 
+def _normal_moments(_shape: Shape, is_complex: bool, *, mean: Any, std: Any) -> Moments:
+    standard = standard_moments("normal", is_complex=is_complex)
+    return scaled_moments(standard, float(std), float(mean))
+
+
+@described(Descriptor(_normal_moments))
 def normal(
     key: Key,
     shape: Shape,
@@ -132,6 +153,13 @@ def normal(
     return execute(draw, check_key(where, key), shift, scale)
 
 
+def _truncated_moments(
+    _shape: Shape, _complex: bool, *, mean: Any, std: Any, low: Any, high: Any
+) -> Moments:
+    return truncated_normal_moments(*map(float, (mean, std, low, high)))
+
+
+@described(Descriptor(_truncated_moments))
 def truncated_normal(
     key: Key,
     shape: Shape,

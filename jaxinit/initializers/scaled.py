@@ -1,7 +1,7 @@
 """Distributions whose variance follows from the fans: Xavier, Kaiming, LeCun."""
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,13 @@ from jaxinit._checks import (
     check_out_sharding,
     check_shape,
     is_traced,
+)
+from jaxinit._distribution import (
+    Descriptor,
+    Moments,
+    described,
+    scaled_moments,
+    standard_moments,
 )
 from jaxinit._draw import (
     DISTRIBUTIONS,
@@ -41,6 +48,38 @@ def fan_of(where: str, fans: Fans, mode: Mode) -> float:
     }[mode]
 
 
+def moments_by_fan(
+    shape: Shape, is_complex: bool, distribution: str, gain: float, mode: Mode, layout: Any
+) -> Moments:
+    """Return the moments of what :func:`draw_scaled` draws."""
+    fans = resolve_fans("moments", tuple(shape), layout)
+    std = gain / math.sqrt(fan_of("moments", fans, mode))
+    return scaled_moments(standard_moments(distribution, is_complex=is_complex), std)
+
+
+def _moments(
+    shape: Shape,
+    is_complex: bool,
+    *,
+    scale: Any,
+    mode: Mode,
+    distribution: str,
+    layout: Any,
+) -> Moments:
+    gain = math.sqrt(scale)
+    return moments_by_fan(shape, is_complex, distribution, gain, mode, layout)
+
+
+def by_gain(distribution: Distribution, mode: Mode, *, is_linear: bool) -> Descriptor:
+    """Return the descriptor of an initializer of std ``gain / sqrt(fan)``."""
+
+    def moments(shape: Shape, is_complex: bool, *, gain: Any, layout: Any) -> Moments:
+        return moments_by_fan(shape, is_complex, distribution, float(gain), mode, layout)
+
+    return Descriptor(moments, gain="gain", layout="fans", is_linear=is_linear)
+
+
+@described(Descriptor(_moments, gain="scale", gain_power=2, layout="fans"))
 def variance_scaling(
     key: Key,
     shape: Shape,

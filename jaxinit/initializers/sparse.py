@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 from fractions import Fraction
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from jaxinit._checks import (
     mesh_context,
     type_error,
 )
+from jaxinit._distribution import Descriptor, Moments, described
 from jaxinit._draw import Draw, check_scale, placed
 from jaxinit._layout import Layout, resolve_layout
 from jaxinit._samples import normal
@@ -42,6 +44,25 @@ class SparseDraw:
     zeros: int
 
 
+def _zeros(sparsity: float, count: int) -> int:
+    """Return how many of ``count`` outputs are 0.
+
+    In exact arithmetic of the share as it is written: 0.1 of 10 is 1, not 2.
+    """
+    return math.ceil(Fraction(repr(sparsity)) * count)
+
+
+def _moments(
+    shape: Shape, _complex: bool, *, sparsity: Any, std: Any, layout: Any
+) -> Moments:
+    roles = resolve_layout("sparse", tuple(shape), layout)
+    count = math.prod(shape[a] for a in roles.positions("O"))
+    kept = 1 - _zeros(float(sparsity), count) / max(count, 1)
+    kurtosis = 3 / kept if kept else None
+    return Moments(float(std) * math.sqrt(kept), 0.0, kurtosis)
+
+
+@described(Descriptor(_moments, layout="axes"))
 def sparse(
     key: Key,
     shape: Shape,
@@ -105,9 +126,7 @@ def sparse(
     outputs = roles.positions("O")
     order = tuple(a for a in range(len(lengths)) if a not in outputs) + outputs
     count = math.prod(lengths[a] for a in outputs)
-    # In exact arithmetic of the share as it is written: 0.1 of 10 is 1, not 2.
-    zeros = math.ceil(Fraction(repr(share)) * count)
-    plan = SparseDraw(draw, order, len(outputs), zeros)
+    plan = SparseDraw(draw, order, len(outputs), _zeros(share, count))
     with mesh_context(sharding):
         return _program(plan, check_key(where, key), scale)
 

@@ -3,12 +3,14 @@
 import jax
 
 from jaxinit._checks import check_number
+from jaxinit._distribution import described
 from jaxinit._draw import Distribution
 from jaxinit._layout import Fans, Layout
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
-from jaxinit.initializers.scaled import draw_scaled
+from jaxinit.initializers.scaled import by_gain, draw_scaled
 
 
+@described(by_gain("uniform", "fan_avg", is_linear=False))
 def xavier_uniform(
     key: Key,
     shape: Shape,
@@ -61,6 +63,7 @@ def xavier_uniform(
     )
 
 
+@described(by_gain("normal", "fan_avg", is_linear=False))
 def xavier_normal(
     key: Key,
     shape: Shape,
@@ -110,6 +113,7 @@ def xavier_normal(
     return _xavier("xavier_normal", "normal", key, shape, dtype, gain, layout, out_sharding)
 
 
+@described(by_gain("truncated_normal", "fan_avg", is_linear=False))
 def xavier_truncated_normal(
     key: Key,
     shape: Shape,

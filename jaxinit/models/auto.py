@@ -2,62 +2,40 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, type_error
+from jaxinit._distribution import descriptor_of, distribution_of, unwrapped
 from jaxinit._paths import PyTree
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
-from jaxinit.initializers.lecun import lecun_normal, lecun_truncated_normal, lecun_uniform
-from jaxinit.initializers.orthogonal import orthogonal
+from jaxinit.initializers.named import BY_NAME
 from jaxinit.initializers.plain import normal
-from jaxinit.initializers.xavier import (
-    xavier_normal,
-    xavier_truncated_normal,
-    xavier_uniform,
-)
 from jaxinit.models.plan import Plan, Rule, check_rules, make_plan
 from jaxinit.models.wrappers import InParts
 from jaxinit.trace.entry import trace_params
 from jaxinit.trace.use import ParamUse
 
-Scheme = Literal[
-    "kaiming_normal",
-    "kaiming_uniform",
-    "kaiming_truncated_normal",
-    "xavier_normal",
-    "xavier_uniform",
-    "xavier_truncated_normal",
-    "lecun_normal",
-    "lecun_uniform",
-    "lecun_truncated_normal",
-    "orthogonal",
-]
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+SCHEMES = tuple(
+    name
+    for name, function in BY_NAME.items()
+    if (found := descriptor_of(function)) is not None and found.gain and not found.is_fixed
+)
+"""Every initializer whose scale a gain decides, by each of its names."""
 
-# Kaiming's distribution with a computed gain is LeCun's distribution times that gain.
-_BY_GAIN: dict[str, Callable[..., Any]] = {
-    "kaiming_normal": lecun_normal,
-    "kaiming_uniform": lecun_uniform,
-    "kaiming_truncated_normal": lecun_truncated_normal,
-    "xavier_normal": xavier_normal,
-    "xavier_uniform": xavier_uniform,
-    "xavier_truncated_normal": xavier_truncated_normal,
-    "lecun_normal": lecun_normal,
-    "lecun_uniform": lecun_uniform,
-    "lecun_truncated_normal": lecun_truncated_normal,
-}
 _POSITION_STD = 0.02  # BERT, GPT-2 and ViT alike
 
 Choice = tuple[Initializer, str, str] | str
 """An initializer, the text of its distribution and of the rule; or why there is none."""
 
 
+@boundary
 def auto(
     apply_fn: Callable[..., Any],
     params: PyTree,
     *inputs: PyTree,
-    scheme: Scheme | Callable[[ParamUse], Initializer] = "kaiming_normal",
+    scheme: str | Initializer | Callable[[ParamUse], Initializer] = "kaiming_normal",
     rules: Sequence[Rule] = (),
 ) -> Plan:
     r"""Make a plan from how the forward pass uses each parameter.
@@ -82,8 +60,10 @@ def auto(
         apply_fn: As in :func:`jaxinit.trace_params`.
         params: As in :func:`jaxinit.trace_params`.
         *inputs: As in :func:`jaxinit.trace_params`.
-        scheme: The name of a scheme for the weights; ``"orthogonal"`` takes the gain too.
-            Or a function from a :class:`jaxinit.ParamUse` to an initializer.
+        scheme: What draws the weights: an initializer whose scale a gain decides, or its
+            name: ``"he_normal"``, ``"orthogonal"``, ... It gets the layout, and the gain
+            unless that is bound. Or a function from a :class:`jaxinit.ParamUse` to an
+            initializer.
         rules: Rules as :func:`jaxinit.plan` takes them, which come first.
 
     Returns:
@@ -121,7 +101,7 @@ def auto(
     return make_plan(where, params, checked, uses, fallback)
 
 
-def _by_use(scheme: str | Callable[[ParamUse], Initializer], use: ParamUse) -> Choice:
+def _by_use(scheme: str | Callable[..., Any], use: ParamUse) -> Choice:
     if use.role == "weight":
         return _weight(scheme, use)
     if use.role in ("bias", "scale"):
@@ -142,39 +122,57 @@ def _embedding(use: ParamUse) -> Choice:
     return initializer, f"normal(std={std:.4g})", use.reason or "embedding"
 
 
-def _weight(scheme: str | Callable[[ParamUse], Initializer], use: ParamUse) -> Choice:
+def _weight(scheme: str | Callable[..., Any], use: ParamUse) -> Choice:
     between = use.after or ""
     if use.nonlinearity not in (None, "linear"):
         between = f"{use.nonlinearity} after {between}"
-    if callable(scheme):
-        initializer = scheme(use)
+    if callable(scheme) and descriptor_of(scheme) is None:
+        initializer: Any = scheme(use)
         if not callable(initializer):
             advice = "Return for example partial(jaxinit.lecun_normal, layout=use.fans)."
             got = f"{initializer!r} for {use.path}"
             type_error("auto", "scheme must return an initializer", got, advice)
-        return initializer, getattr(initializer, "__name__", "scheme"), between
-    needs_gain = not scheme.startswith("lecun")
-    if needs_gain and use.gain is None:
-        return "; ".join(use.notes) or "no gain"
-    gain = (use.gain or 1.0) if needs_gain else 1.0
-    text = f"{scheme}(gain={gain:.4g})" if needs_gain else scheme
-    if use.factor != 1:
-        text += f" / {use.factor:.4g}"
-    gain /= abs(use.factor)
-    if scheme == "orthogonal":
-        return _orthogonal(use, gain, text, between)
-    if use.fans is None:
-        return "its fans are not known"
-    initializer = functools.partial(_BY_GAIN[scheme], gain=gain, layout=use.fans)
-    return cast("Initializer", initializer), text, between
+        name = str(getattr(initializer, "__name__", "scheme"))
+        return cast("Initializer", initializer), name, between
+    chosen: Callable[..., Any] = scheme if callable(scheme) else BY_NAME[scheme]
+    return _scaled(chosen, scheme if isinstance(scheme, str) else "", use, between)
 
 
-def _orthogonal(use: ParamUse, gain: float, text: str, between: str) -> Choice:
+def _scaled(chosen: Callable[..., Any], name: str, use: ParamUse, between: str) -> Choice:
+    """Return an initializer with the gain and the layout of a weight's use."""
+    function, bound = unwrapped(chosen)
+    descriptor = descriptor_of(chosen)
+    if descriptor is None:
+        return "the scheme has no descriptor"
+    text = name or function.__name__
+    options: dict[str, Any] = {}
+    if descriptor.gain is not None and descriptor.gain not in bound:
+        gain = 1.0
+        if not descriptor.is_linear:
+            if use.gain is None:
+                return "; ".join(use.notes) or "no gain"
+            gain = use.gain
+            text += f"(gain={gain:.4g})"
+        options = descriptor.with_gain(gain / abs(use.factor))
+        if use.factor != 1:
+            text += f" / {use.factor:.4g}"
+    if descriptor.layout == "fans":
+        if use.fans is None:
+            return "its fans are not known"
+        options["layout"] = use.fans
+    elif descriptor.layout == "axes":
+        return _by_axes(functools.partial(chosen, **options), text, use, between)
+    return cast("Initializer", functools.partial(chosen, **options)), text, between
+
+
+def _by_axes(chosen: Callable[..., Any], text: str, use: ParamUse, between: str) -> Choice:
+    """Return an initializer that needs the role of every axis, part by part if fused."""
+    name = unwrapped(chosen)[0].__name__
     if use.layout is None or use.layout.groups != 1:
-        return "orthogonal needs a weight of one role an axis and no groups"
+        return f"{name} needs a weight of one role an axis and no groups"
     if not set("IDHW") & set(use.layout.axes) or "O" not in use.layout.axes:
-        return "orthogonal needs an input and an output axis"
-    initializer: Any = functools.partial(orthogonal, gain=gain, layout=use.layout)
+        return f"{name} needs an input and an output axis"
+    initializer: Any = functools.partial(chosen, layout=use.layout)
     if use.splits:
         axes = [
             i
@@ -187,4 +185,8 @@ def _orthogonal(use: ParamUse, gain: float, text: str, between: str) -> Choice:
             use.splits if use.shape[axes[0]] == sum(use.splits) else (1,) * len(use.splits)
         )
         initializer = InParts(initializer, axes[0], sizes)
+    try:
+        distribution_of(initializer, use.shape)
+    except ValueError as error:
+        return str(error)
     return initializer, text, between

@@ -7,10 +7,11 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, Sharding
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._paths import PyTree, flatten
 from jaxinit._types import Initializer, Key
-from jaxinit.models.distributions import is_ours
+from jaxinit.initializers.named import is_ours
 from jaxinit.models.keys import leaf_keys
 from jaxinit.models.plan import Keep, Plan, Row, Rule, check_rules, make_plan
 
@@ -18,6 +19,7 @@ OutShardings = Any
 """A sharding, a tree or a prefix of them, or a function (path, shape) -> sharding."""
 
 
+@boundary
 def initialize(
     key: Key,
     params: PyTree,

@@ -12,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._bits import threefry_2x32
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_key, is_traced
 from jaxinit._paths import path_hash
 from jaxinit._types import Key
 
 
+@boundary
 def path_key(key: Key, path: str) -> Key:
     """Return the key that a leaf gets from :func:`jaxinit.initialize`.
 

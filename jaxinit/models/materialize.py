@@ -12,6 +12,7 @@ from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 from jax.sharding import Sharding
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._jaxpr import (
     Piece,
@@ -30,6 +31,7 @@ _MOST_KEYS = 1 << 16
 _MOST_NUMBERS = 64
 
 
+@boundary
 def materialize(
     init_fn: Callable[..., PyTree], *args: PyTree, out_shardings: OutShardings = None
 ) -> PyTree:

@@ -7,12 +7,18 @@ from typing import Any, cast
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
+from jaxinit._distribution import (
+    Distribution,
+    descriptor_of,
+    distribution_of,
+    lacks_layout,
+)
 from jaxinit._layout import Fans, Layout
 from jaxinit._paths import PyTree, flatten, matches, pattern
 from jaxinit._table import table
 from jaxinit._types import Initializer
-from jaxinit.models.distributions import Distribution, distribution_of, takes_layout
 from jaxinit.trace.use import ParamUse, Uses, layout_text
 
 Match = str | Callable[[str, Any], bool]
@@ -121,6 +127,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (*cells, row.distribution.text, std, row.rule)
 
 
+@boundary
 def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> Plan:
     """Say what :func:`jaxinit.initialize` would do with every leaf of a tree.
 
@@ -195,7 +202,7 @@ def make_plan(
         found = _first(where, rules, path, leaf)
         if found is not None:
             text, initializer = found
-            initializer, distribution = _bound(initializer, shape, use)
+            initializer, distribution = _bound(initializer, shape, leaf.dtype, use)
             rows.append(Row(path, shape, leaf.dtype, initializer, distribution, text, use))
             continue
         choice = fallback(use) if fallback is not None and use is not None else "no rule"
@@ -205,7 +212,9 @@ def make_plan(
             )
             continue
         initializer, distribution_text, text = choice
-        distribution = distribution_of(initializer, shape)._replace(text=distribution_text)
+        distribution = distribution_of(initializer, shape, leaf.dtype)._replace(
+            text=distribution_text
+        )
         rows.append(Row(path, shape, leaf.dtype, initializer, distribution, text, use))
     if missed:
         rule = "every leaf needs a rule"
@@ -257,27 +266,33 @@ def _first(
 
 
 def _bound(
-    initializer: Initializer | Keep, shape: tuple[int, ...], use: ParamUse | None
+    initializer: Initializer | Keep,
+    shape: tuple[int, ...],
+    dtype: Any,
+    use: ParamUse | None,
 ) -> tuple[Initializer | Keep, Distribution]:
     """Return the initializer with the traced layout, and its distribution."""
     if isinstance(initializer, Keep):
         return initializer, Distribution("keep")
-    distribution = _distribution_if_known(initializer, shape)
-    if use is not None and use.role == "weight" and takes_layout(initializer):
-        name = getattr(initializer, "__name__", "")
-        traced = use.layout if "orthogonal" in name else use.fans
+    distribution = _distribution_if_known(initializer, shape, dtype)
+    if use is not None and use.role == "weight" and lacks_layout(initializer):
+        descriptor = descriptor_of(initializer)
+        by_fans = descriptor is not None and descriptor.layout == "fans"
+        traced = use.fans if by_fans else use.layout
         if traced is not None:
             told = functools.partial(initializer, layout=traced)  # pyright: ignore[reportCallIssue]
-            distribution = distribution_of(told, shape)._replace(text=distribution.text)
+            distribution = distribution_of(told, shape, dtype)._replace(
+                text=distribution.text
+            )
             return cast("Initializer", told), distribution
     return initializer, distribution
 
 
 def _distribution_if_known(
-    initializer: Initializer, shape: tuple[int, ...]
+    initializer: Initializer, shape: tuple[int, ...], dtype: Any
 ) -> Distribution:
     try:
-        return distribution_of(initializer, shape)
+        return distribution_of(initializer, shape, dtype)
     except ValueError:  # the shape does not suit it: drawing says so, with the path
         return Distribution(getattr(initializer, "__name__", repr(initializer)))
 

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error, value_error
+from jaxinit._distribution import Distribution, distribution_of
 from jaxinit._types import DTypeLike, Initializer, Key, OutSharding, Shape
-from jaxinit.models.distributions import Distribution, distribution_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +55,9 @@ class PerSlice:
             value_error(where, "there must be one scale a slice", got, "Give one a layer.")
         return self.scales
 
-    def describe(self, shape: tuple[int, ...]) -> Distribution:
+    def describe(self, shape: tuple[int, ...], dtype: Any = None) -> Distribution:
         """Return the distribution; its std is the root mean square over the slices."""
-        inner = distribution_of(self.initializer, shape)
+        inner = distribution_of(self.initializer, shape, dtype)
         scales = self._scales_for(shape)
         low, high = min(scales, default=1.0), max(scales, default=1.0)
         text = f"{inner.text} times {low:.4g}..{high:.4g}"
@@ -70,6 +71,7 @@ class PerSlice:
         return Distribution(text, inner.std * math.sqrt(square), 0.0, kurtosis)
 
 
+@boundary
 def per_slice(
     initializer: Initializer,
     scales: Sequence[float] | Callable[[int], float],
@@ -140,7 +142,7 @@ class InParts:
             parts.append(self.initializer(jax.random.fold_in(key, i), own, dtype))
         return jnp.concatenate(parts, self.axis)
 
-    def describe(self, shape: tuple[int, ...]) -> Distribution:
+    def describe(self, shape: tuple[int, ...], dtype: Any = None) -> Distribution:
         """Return the distribution of one part."""
         own = tuple(self.sizes[0] if d == self.axis else n for d, n in enumerate(shape))
-        return distribution_of(self.initializer, own)
+        return distribution_of(self.initializer, own, dtype)

@@ -4,6 +4,7 @@ import functools
 import math
 from typing import NamedTuple, cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
@@ -32,6 +33,7 @@ class DeepNorm(NamedTuple):
     decoder_beta: float
 
 
+@boundary
 def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
     r"""Return DeepNorm's constants for N encoder and M decoder layers.
 
@@ -70,6 +72,7 @@ def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
     return DeepNorm(*alone[0], *alone[1])
 
 
+@boundary
 def deepnorm(beta: float, *, scaled: str) -> list[Rule]:
     r"""Return DeepNorm's rules for one stack.
 
@@ -90,6 +93,7 @@ def deepnorm(beta: float, *, scaled: str) -> list[Rule]:
     ]
 
 
+@boundary
 def fixup(
     num_branches: int, layers_per_branch: int, *, inner: str, last: str, classifier: str
 ) -> list[Rule]:
@@ -128,6 +132,7 @@ def fixup(
     ]
 
 
+@boundary
 def t_fixup(
     num_layers: int, width: int, *, encoder: str, decoder: str, tables: str
 ) -> list[Rule]:

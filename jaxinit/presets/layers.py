@@ -8,6 +8,7 @@ torch 2.13.0, keras 3.15.1, flax 0.12.8, dm-haiku 0.0.17 and equinox 0.13.8.
 import functools
 from typing import cast
 
+from jaxinit._boundary import boundary
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.lecun import lecun_truncated_normal
@@ -17,6 +18,7 @@ from jaxinit.presets.common import bounded, by_role, cut_gaussian, fan_in, gauss
 from jaxinit.trace.use import ParamUse, Uses
 
 
+@boundary
 def pytorch(uses: Uses) -> list[Rule]:
     r"""Return rules for the defaults of PyTorch's layers.
 
@@ -56,6 +58,7 @@ def pytorch(uses: Uses) -> list[Rule]:
     )
 
 
+@boundary
 def pytorch_recurrent(glob: str, hidden_size: int) -> list[Rule]:
     r"""Return the rule for RNN, LSTM and GRU: all arrays :math:`U(\pm 1/\sqrt{hidden})`.
 
@@ -72,6 +75,7 @@ def pytorch_recurrent(glob: str, hidden_size: int) -> list[Rule]:
     return [(glob, bounded(hidden_size**-0.5))]
 
 
+@boundary
 def pytorch_attention(
     in_kernels: str, out_kernels: str, biases: str, embed_dim: int, *, packed: bool = True
 ) -> list[Rule]:
@@ -99,6 +103,7 @@ def pytorch_attention(
     ]
 
 
+@boundary
 def pytorch_bilinear(weight: str, bias: str, in1_features: int) -> list[Rule]:
     r"""Return rules for Bilinear: :math:`U(\pm 1/\sqrt{in_1})` for weight and bias.
 
@@ -114,6 +119,7 @@ def pytorch_bilinear(weight: str, bias: str, in1_features: int) -> list[Rule]:
     return [(weight, distribution), (bias, distribution)]
 
 
+@boundary
 def keras(uses: Uses) -> list[Rule]:
     r"""Return rules for the defaults of Keras' layers.
 
@@ -133,6 +139,7 @@ def keras(uses: Uses) -> list[Rule]:
     return by_role("keras", uses, weight=weight, embedding=lambda _: bounded(0.05))
 
 
+@boundary
 def flax(uses: Uses) -> list[Rule]:
     r"""Return rules for the defaults of Flax' layers, linen and NNX.
 
@@ -157,6 +164,7 @@ def flax(uses: Uses) -> list[Rule]:
     return by_role("flax", uses, weight=weight, embedding=table)
 
 
+@boundary
 def haiku(uses: Uses) -> list[Rule]:
     r"""Return rules for the defaults of Haiku's layers.
 
@@ -177,6 +185,7 @@ def haiku(uses: Uses) -> list[Rule]:
     return by_role("haiku", uses, weight=weight, embedding=lambda _: cut_gaussian(1.0))
 
 
+@boundary
 def equinox(uses: Uses) -> list[Rule]:
     r"""Return rules for the defaults of Equinox' layers.
 
@@ -192,6 +201,7 @@ def equinox(uses: Uses) -> list[Rule]:
     return pytorch(uses)
 
 
+@boundary
 def norms(scales: str, biases: str) -> list[Rule]:
     """Return rules for the norms of all these libraries: scale 1, bias 0.
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit.models.plan import Rule
 from jaxinit.presets.common import by_role, exactly, gaussian
@@ -25,6 +26,7 @@ class MuP(NamedTuple):
     output: dict[str, float]
 
 
+@boundary
 def mup(uses: Uses, base: Uses, *, zero_readout: bool = False) -> MuP:
     r"""Return muP's initialization and multipliers, relative to a base model.
 

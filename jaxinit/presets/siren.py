@@ -4,6 +4,7 @@ import functools
 import math
 from typing import cast
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import zeros
@@ -13,6 +14,7 @@ from jaxinit.presets.common import BIASES, bounded, by_role, fan_in, gaussian
 from jaxinit.trace.use import ParamUse, Uses
 
 
+@boundary
 def siren(uses: Uses, *, omega: float = 30.0) -> list[Rule]:
     r"""Return SIREN's rules: :math:`y = \sin(\omega (W x + b))`.
 
@@ -49,6 +51,7 @@ def siren(uses: Uses, *, omega: float = 30.0) -> list[Rule]:
     )
 
 
+@boundary
 def orthogonal_rl(
     *, policy: str, value: str, gain: float = math.sqrt(2), policy_gain: float = 0.01
 ) -> list[Rule]:

@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int
 from jaxinit._types import DTypeLike, Initializer, Key, Shape
 from jaxinit.initializers.constant import constant, ones, zeros
@@ -18,6 +19,7 @@ _ZEROS = cast("Initializer", zeros)
 _ONES = cast("Initializer", ones)
 
 
+@boundary
 def gpt2(num_layers: int, *, residual: str, std: float = 0.02) -> list[Rule]:
     r"""Return GPT-2's rules: a fixed std, smaller where branches join the stream.
 
@@ -49,6 +51,7 @@ def gpt2(num_layers: int, *, residual: str, std: float = 0.02) -> list[Rule]:
     ]
 
 
+@boundary
 def t5(
     d_model: int,
     d_kv: int,
@@ -101,6 +104,7 @@ def t5(
 VitVariant = Literal["jax", "timm", "moco"]
 
 
+@boundary
 def vit(
     variant: VitVariant,
     *,

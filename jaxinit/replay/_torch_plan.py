@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._checks import is_traced
 from jaxinit.replay import _mt19937, _torch_stream
+from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import BLOCK
 from jaxinit.replay._torch_stream import Stream
 
@@ -70,10 +72,11 @@ def execute(
         if draw.law == "normal" and 0 < math.prod(draw.shape) < BLOCK:
             stream = _flush(stream, pending, results, dtype)
             pending = []
-            stream, values = _torch_stream.normal(
-                stream, draw.shape, 0.0, draw.scale, dtype
-            )
-            results.append(_cleared(values, draw))
+            law = 0.0, draw.scale
+            stream, values = _torch_stream.normal(stream, draw.shape, law, dtype)
+            if draw.zero is not None:
+                values = values.at[_zeros(draw)].set(0)
+            results.append(values)
         else:
             pending.append(draw)
     return _flush(stream, pending, results, dtype), results
@@ -91,38 +94,115 @@ def _flush(
     stream: Stream, draws: list[Draw], results: list[jax.Array], dtype: np.dtype[Any]
 ) -> Stream:
     counts = [_words(d, dtype) for d in draws]
-    window, words = _take_words(stream.window, sum(counts))
-    start = 0
-    for draw, count in zip(draws, counts, strict=True):
-        unnamed = dataclasses.replace(draw, name="", place=0)
-        results.append(_tensor(words, jnp.int32(start), count, unnamed, dtype))
-        start += count
+    make = _traced if is_traced(stream.window) else _eager
+    window, tensors = make(stream.window, draws, counts, dtype)
+    results += tensors
     return dataclasses.replace(stream, window=window)
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _take_words(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    window, raw = _mt19937.draw(window, count)
-    return window, _mt19937.temper(raw)
+def _bounds(draw: Draw) -> tuple[float, float]:
+    return (-draw.scale, draw.scale) if draw.law == "uniform" else (0.0, draw.scale)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
-def _tensor(
-    words: jax.Array, start: jax.Array, count: int, draw: Draw, dtype: np.dtype[Any]
+def _fill(draw: Draw, dtype: np.dtype[Any]) -> np.ndarray:
+    return np.full(draw.shape, draw.scale if draw.law == "fill" else 0, dtype)
+
+
+def _traced(
+    window: jax.Array, draws: list[Draw], counts: list[int], dtype: np.dtype[Any]
+) -> tuple[jax.Array, list[jax.Array]]:
+    """Make the tensors inside a larger program."""
+    window, raw = _mt19937.draw(window, sum(counts))
+    words, start, tensors = _mt19937.temper(raw), 0, []
+    for draw, count in zip(draws, counts, strict=True):
+        values = jnp.asarray(_fill(draw, dtype))
+        if count:
+            part = words[start : start + count]
+            law = draw.law, _torch_stream.is_small(_bounds(draw), dtype)
+            scalars = np.array(_bounds(draw))
+            values = _values(part, scalars, math.prod(draw.shape), dtype, *law)
+            values = values.reshape(draw.shape)
+        if draw.zero is not None:
+            values = values.at[_zeros(draw)].set(0)
+        tensors.append(values)
+        start += count
+    return window, tensors
+
+
+def _eager(
+    window: jax.Array, draws: list[Draw], counts: list[int], dtype: np.dtype[Any]
+) -> tuple[jax.Array, list[jax.Array]]:
+    """Make the tensors by a few programs of fixed size, whatever their shapes are."""
+    raw = [np.asarray(window)]
+    for _ in range(0, sum(counts), _DRAWN):
+        window, part = _draw_words(window)
+        raw.append(np.asarray(part))
+    flat, start, tensors = np.concatenate(raw), _mt19937.LENGTH, []
+    for draw, count in zip(draws, counts, strict=True):
+        values = _fill(draw, dtype)
+        if count:
+            words = flat[start : start + count]
+            values = _pieces(words, draw, dtype).reshape(draw.shape)
+        if draw.zero is not None:
+            values[_zeros(draw)] = 0
+        tensors.append(jnp.asarray(values))
+        start += count
+    return jnp.asarray(flat[start - _mt19937.LENGTH : start]), tensors
+
+
+def _pieces(words: np.ndarray, draw: Draw, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return the values of one tensor from its raw words, in pieces of fixed size."""
+    size, each = math.prod(draw.shape), 2 if dtype == np.float64 else 1
+    rest = size % BLOCK if draw.law == "normal" else 0
+    if rest:
+        full = (size - rest) * each
+        words = np.concatenate([words[:full], words[-BLOCK * each :]])
+    law = draw.law, _torch_stream.is_small(_bounds(draw), dtype)
+    scalars, parts, start = np.array(_bounds(draw)), [], 0
+    while start < words.size:
+        left = words.size - start
+        length = next((n for n in _SIZES if n >= left), _SIZES[-1])
+        part = words[start : start + length]
+        padded = np.pad(part, (0, length - part.size))
+        values = _piece(padded, scalars, length // each, dtype, *law)
+        parts.append(np.asarray(values)[: part.size // each])
+        start += length
+    values = np.concatenate(parts)
+    return np.concatenate([values[: size - BLOCK], values[-BLOCK:]]) if rest else values
+
+
+_SIZES = 1 << 12, 1 << 15, 1 << 18
+_DRAWN = 128 * _mt19937.LENGTH
+_draw_words = jax.jit(lambda window: _mt19937.draw(window, _DRAWN))
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _piece(
+    raw: jax.Array,
+    scalars: jax.Array,
+    size: int,
+    dtype: np.dtype[Any],
+    law: str,
+    small: bool,
 ) -> jax.Array:
-    """Make one tensor; compiled once for all of one shape and law."""
-    if draw.law == "fill" or count == 0:
-        return jnp.full(draw.shape, draw.scale, dtype)
-    part = jax.lax.dynamic_slice(words, (start,), (count,))
-    if draw.law == "uniform":
-        values = _torch_stream.uniform_values(part, -draw.scale, draw.scale, dtype)
-    else:
-        size = math.prod(draw.shape)
-        values = _torch_stream.normal_from_words(part, size, 0.0, draw.scale, dtype)
-    return _cleared(values.reshape(draw.shape), draw)
+    return _values(_mt19937.temper(raw), scalars, size, dtype, law, small)
 
 
-def _cleared(values: jax.Array, draw: Draw) -> jax.Array:
-    if draw.zero is None:
-        return values
-    return jnp.zeros_like(values) if draw.zero == "all" else values.at[draw.zero].set(0)
+@native
+def _values(
+    words: jax.Array,
+    scalars: jax.Array,
+    size: int,
+    dtype: np.dtype[Any],
+    law: str,
+    small: bool,
+) -> jax.Array:
+    scalars = jnp.asarray(scalars)
+    if law == "uniform":
+        return _torch_stream.uniform_from_words(words, scalars, dtype, small)
+    return _torch_stream.normal_from_words(words, size, scalars, dtype, small)
+
+
+def _zeros(draw: Draw) -> Any:
+    return ... if draw.zero == "all" else draw.zero

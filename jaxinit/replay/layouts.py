@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, value_error
 from jaxinit.replay.torch_layers import (
     GRU,
@@ -54,6 +55,7 @@ _NAMES = {
 }
 
 
+@boundary
 def port(model: Model, state: Tensors, library: str) -> dict[str, Tree]:
     """Return the parameters of every layer of a model for another library.
 

@@ -21,33 +21,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit._checks import check_choice, check_number, check_rank, value_error
+from jaxinit._boundary import boundary
+from jaxinit._checks import check_number, check_rank, value_error
 from jaxinit._types import DTypeLike, Shape
-from jaxinit.replay import _torch_special, _torch_stream, torch_layers
+from jaxinit.replay import _torch_scales, _torch_special, _torch_stream, torch_layers
 from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
+from jaxinit.replay._torch_scales import kaiming_std, xavier_std
 
 Stream = _torch_stream.Stream
 build = torch_layers.build
+calculate_gain = _torch_scales.calculate_gain
 
 _DTYPES = "float64", "float32", "bfloat16", "float16"
-_LINEAR = (
-    "linear",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-    "sigmoid",
-)
-# torch/nn/init.py, calculate_gain; leaky_relu is computed from its slope.
-_GAINS = dict.fromkeys(_LINEAR, 1.0) | {
-    "tanh": 5.0 / 3,
-    "relu": math.sqrt(2.0),
-    "selu": 3.0 / 4,
-}
 
 
+@boundary
 def manual_seed(seed: Seed) -> Stream:
     """Return the stream as it stands after ``torch.manual_seed(seed)``.
 
@@ -76,6 +64,7 @@ def manual_seed(seed: Seed) -> Stream:
     return _torch_stream.start(jnp.asarray(number))
 
 
+@boundary
 def uniform(
     stream: Stream,
     shape: Shape,
@@ -106,9 +95,10 @@ def uniform(
     if high < low:
         rule = "high must be at least low"
         value_error(where, rule, f"low={low:g}, high={high:g}", "Swap the two.")
-    return _torch_stream.uniform(stream, lengths, low, high, kind)
+    return _torch_stream.uniform(stream, lengths, (low, high), kind)
 
 
+@boundary
 def normal(
     stream: Stream,
     shape: Shape,
@@ -137,38 +127,10 @@ def normal(
     lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
     mean = check_static(where, "mean", mean)
     std = check_static(where, "std", std, least=0.0)
-    return _torch_stream.normal(stream, lengths, mean, std, kind)
+    return _torch_stream.normal(stream, lengths, (mean, std), kind)
 
 
-def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """Return PyTorch's gain for a nonlinearity, as a Python float.
-
-    Args:
-        nonlinearity: A name that ``torch.nn.init.calculate_gain`` knows.
-        param: The negative slope of ``leaky_relu``; None means 0.01.
-
-    Returns:
-        The gain.
-    """
-    where = "torch_cpu.calculate_gain"
-    check_choice(where, "nonlinearity", nonlinearity, (*_GAINS, "leaky_relu"))
-    if nonlinearity != "leaky_relu":
-        return _GAINS[nonlinearity]
-    slope = 0.01 if param is None else check_static(where, "param", param)
-    return math.sqrt(2.0 / (1 + slope**2))
-
-
-def _fans(where: str, shape: Shape) -> tuple[int, int]:
-    """Return PyTorch's fan_in and fan_out of an ``(out, in, *window)`` shape."""
-    lengths = tuple(shape)
-    check_rank(where, lengths, 2, "For a bias use uniform or normal with its bounds.")
-    if 0 in lengths:
-        rule = "shape must have no axis of length 0"
-        value_error(where, rule, f"shape={lengths}", "PyTorch fails there, too.")
-    window = math.prod(lengths[2:])
-    return lengths[1] * window, lengths[0] * window
-
-
+@boundary
 def xavier_uniform(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -185,13 +147,12 @@ def xavier_uniform(
     """
     where = "torch_cpu.xavier_uniform"
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    fan_in, fan_out = _fans(where, lengths)
     gain = check_static(where, "gain", gain, least=0.0)
-    std = gain * math.sqrt(2.0 / float(fan_in + fan_out))
-    bound = math.sqrt(3.0) * std
+    bound = math.sqrt(3.0) * xavier_std(where, lengths, gain)
     return uniform(stream, lengths, -bound, bound, dtype)
 
 
+@boundary
 def xavier_normal(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -208,21 +169,12 @@ def xavier_normal(
     """
     where = "torch_cpu.xavier_normal"
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    fan_in, fan_out = _fans(where, lengths)
     gain = check_static(where, "gain", gain, least=0.0)
-    std = gain * math.sqrt(2.0 / float(fan_in + fan_out))
+    std = xavier_std(where, lengths, gain)
     return normal(stream, lengths, 0.0, std, dtype)
 
 
-def _kaiming_std(where: str, shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
-    fans = _fans(where, shape)
-    check_choice(where, "mode", mode, ("fan_in", "fan_out"))
-    check_choice(where, "nonlinearity", nonlinearity, (*_GAINS, "leaky_relu"))
-    slope = check_static(where, "a", a)
-    gain = calculate_gain(nonlinearity, slope)
-    return gain / math.sqrt(fans[mode == "fan_out"])
-
-
+@boundary
 def kaiming_uniform(
     stream: Stream,
     shape: Shape,
@@ -246,10 +198,11 @@ def kaiming_uniform(
     """
     where = "torch_cpu.kaiming_uniform"
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    bound = math.sqrt(3.0) * _kaiming_std(where, lengths, a, mode, nonlinearity)
+    bound = math.sqrt(3.0) * kaiming_std(where, lengths, a, mode, nonlinearity)
     return uniform(stream, lengths, -bound, bound, dtype)
 
 
+@boundary
 def kaiming_normal(
     stream: Stream,
     shape: Shape,
@@ -273,10 +226,11 @@ def kaiming_normal(
     """
     where = "torch_cpu.kaiming_normal"
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    std = _kaiming_std(where, lengths, a, mode, nonlinearity)
+    std = kaiming_std(where, lengths, a, mode, nonlinearity)
     return normal(stream, lengths, 0.0, std, dtype)
 
 
+@boundary
 def trunc_normal(
     stream: Stream,
     shape: Shape,
@@ -324,7 +278,9 @@ def trunc_normal(
         rule = "the bounds must hold more than 0.3 of the normal law"
         got = f"a share of {share:.3g}"
         value_error(where, rule, got, "PyTorch's numbers cannot be replayed there.")
-    return _torch_special.trunc_normal(stream, lengths, (mean, std, low, high), kind)
+    small = _torch_stream.is_small((mean, std), kind)
+    law = np.array([mean, std]), np.array([low, high])
+    return _torch_special.trunc_normal(stream, *law, lengths, kind, small)
 
 
 def _share(mean: float, std: float, low: float, high: float) -> float:
@@ -334,6 +290,7 @@ def _share(mean: float, std: float, low: float, high: float) -> float:
     return below(high) - below(low)
 
 
+@boundary
 def orthogonal(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -362,9 +319,10 @@ def orthogonal(
     gain = check_static(where, "gain", gain)
     if 0 in lengths:
         return stream, jnp.zeros(lengths, kind)
-    return _torch_special.orthogonal(stream, lengths, gain, kind)
+    return _torch_special.orthogonal(stream, np.float64(gain), lengths, kind)
 
 
+@boundary
 def sparse(
     stream: Stream,
     shape: Shape,
@@ -396,4 +354,5 @@ def sparse(
     share = float(check_number(where, "sparsity", sparsity, least=0.0, most=1.0))
     std = check_static(where, "std", std, least=0.0)
     zeros = math.ceil(share * lengths[0])
-    return _torch_special.sparse(stream, lengths, zeros, std, kind)
+    law, small = np.array([0.0, std]), _torch_stream.is_small((0.0, std), kind)
+    return _torch_special.sparse(stream, law, lengths, zeros, kind, small)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_dtype, check_int, type_error, value_error
 from jaxinit._types import DTypeLike
 from jaxinit.replay._torch_plan import Draw, execute, kaiming_bound, xavier_std
@@ -44,6 +45,7 @@ def _fan_in_draws(shape: tuple[int, ...], outputs: int, bias: bool) -> list[Draw
     return draws
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Linear(Layer):
     """``torch.nn.Linear``."""
@@ -61,6 +63,7 @@ class Linear(Layer):
         return _fan_in_draws(shape, self.out_features, self.bias)
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Conv(Layer):
     """What the convolutions share."""
@@ -102,24 +105,28 @@ class Conv(Layer):
         return _fan_in_draws((first, second, *self.window), self.out_channels, self.bias)
 
 
+@boundary
 class Conv1d(Conv):
     """``torch.nn.Conv1d``; stride, padding and dilation do not matter here."""
 
     axes = 1
 
 
+@boundary
 class Conv2d(Conv):
     """``torch.nn.Conv2d``; stride, padding and dilation do not matter here."""
 
     axes = 2
 
 
+@boundary
 class Conv3d(Conv):
     """``torch.nn.Conv3d``; stride, padding and dilation do not matter here."""
 
     axes = 3
 
 
+@boundary
 class ConvTranspose1d(Conv):
     """``torch.nn.ConvTranspose1d``."""
 
@@ -127,6 +134,7 @@ class ConvTranspose1d(Conv):
     transposed = True
 
 
+@boundary
 class ConvTranspose2d(Conv):
     """``torch.nn.ConvTranspose2d``."""
 
@@ -134,6 +142,7 @@ class ConvTranspose2d(Conv):
     transposed = True
 
 
+@boundary
 class ConvTranspose3d(Conv):
     """``torch.nn.ConvTranspose3d``."""
 
@@ -141,6 +150,7 @@ class ConvTranspose3d(Conv):
     transposed = True
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Embedding(Layer):
     """``torch.nn.Embedding``."""
@@ -168,6 +178,7 @@ def _norm_draws(shape: tuple[int, ...], weight: bool, bias: bool) -> list[Draw]:
     return [*draws, Draw("bias", shape, "fill", 0.0)] if weight and bias else draws
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class LayerNorm(Layer):
     """``torch.nn.LayerNorm``; draws nothing."""
@@ -183,6 +194,7 @@ class LayerNorm(Layer):
         return _norm_draws(shape, self.elementwise_affine, self.bias)
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class GroupNorm(Layer):
     """``torch.nn.GroupNorm``; draws nothing."""
@@ -196,6 +208,7 @@ class GroupNorm(Layer):
         return _norm_draws((self.num_channels,), self.affine, True)
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class BatchNorm(Layer):
     """``torch.nn.BatchNorm1d``, ``2d`` and ``3d``; draws nothing."""
@@ -214,6 +227,7 @@ class BatchNorm(Layer):
         return draws
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Recurrent(Layer):
     """What the recurrent layers share."""
@@ -249,24 +263,28 @@ class Recurrent(Layer):
         return draws
 
 
+@boundary
 class RNN(Recurrent):
     """``torch.nn.RNN``."""
 
     gates = 1
 
 
+@boundary
 class LSTM(Recurrent):
     """``torch.nn.LSTM`` without projection."""
 
     gates = 4
 
 
+@boundary
 class GRU(Recurrent):
     """``torch.nn.GRU``."""
 
     gates = 3
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class MultiheadAttention(Layer):
     """``torch.nn.MultiheadAttention``."""
@@ -319,6 +337,7 @@ Model = Layer | Sequence[Any] | Mapping[str, Any]
 without parameters, such as an activation."""
 
 
+@boundary
 def flatten(model: Model) -> dict[str, Layer]:
     """Return the layers of a model by their dotted names, in order."""
     if isinstance(model, Layer):
@@ -338,6 +357,7 @@ def flatten(model: Model) -> dict[str, Layer]:
     return result
 
 
+@boundary
 def build(
     stream: Stream, model: Model, dtype: DTypeLike | None = None
 ) -> tuple[Stream, dict[str, jax.Array]]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import (
     check_choice,
     check_dtype,
@@ -23,7 +24,7 @@ from jaxinit._paths import flatten
 from jaxinit._types import Key, Scalar
 from jaxinit.models.keys import leaf_keys
 from jaxinit.trace.entry import trace_params
-from jaxinit.trace.moments.walk import track_scales
+from jaxinit.trace.moments.gains import track_scales
 from jaxinit.trace.probes.products import bind, fan_in
 from jaxinit.trace.probes.scaling import (
     Rule,
@@ -37,6 +38,7 @@ from jaxinit.trace.probes.scaling import (
 from jaxinit.trace.use import Uses
 
 
+@boundary
 def autoinit(
     apply_fn: Callable[..., Any],
     params: Any,

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Scalar
 from jaxinit.trace.probes.products import bind
@@ -19,6 +20,7 @@ from jaxinit.trace.probes.scaling import (
 )
 
 
+@boundary
 def lsuv(
     apply_fn: Callable[..., Any],
     params: Any,

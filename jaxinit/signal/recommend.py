@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int
 from jaxinit._gains import calculate_gain
 from jaxinit.signal.studies.conditions import fixed_conditions
@@ -55,7 +56,7 @@ class Recommendation(NamedTuple):
     """Lines of Python that draw the weight of a layer, of the first, and the biases."""
 
 
-@fixed_conditions
+@boundary
 def recommend(
     activation: Nonlinearity, depth: int = 100, *, width: int = 512
 ) -> Recommendation:
@@ -84,6 +85,11 @@ def recommend(
         >>> advice.best.scheme.name, round(advice.best.scheme.sigma_w, 4)
         ('kaiming_normal', 1.4142)
     """
+    with fixed_conditions():
+        return _recommend(activation, depth, width)
+
+
+def _recommend(activation: Nonlinearity, depth: int, width: int) -> Recommendation:
     where = "recommend"
     function = as_function(where, activation)
     depth = check_layers(where, depth)

@@ -1,6 +1,5 @@
 """Models that others wrote: Flax (linen and NNX), Haiku, Equinox."""
 
-import functools
 from collections import Counter
 from typing import Any
 
@@ -244,28 +243,6 @@ def test_equinox(name):
         assert {finding.path for finding in audit(params, uses).off} == {"weight_ih"}
     else:
         assert not audit(params, uses).off
-
-
-def test_equinox_reinitialize():
-    mlp = eqx.nn.MLP(8, 4, 64, 2, use_final_bias=False, key=KEY)
-    he = functools.partial(jaxinit.kaiming_normal, layout="OI")
-    fields = {"weight": he, "bias": jaxinit.zeros}
-    new = jaxinit.equinox.reinitialize(jax.random.key(1), mlp, {eqx.nn.Linear: fields})
-    assert jax.tree.structure(new) == jax.tree.structure(mlp)
-    assert float(jnp.std(new.layers[1].weight)) == pytest.approx((2 / 64) ** 0.5, rel=0.05)
-    assert not new.layers[0].bias.any()
-    with pytest.raises(ValueError, match="every type must fit a layer") as error:
-        jaxinit.equinox.reinitialize(KEY, mlp, {eqx.nn.Conv2d: {"weight": he}})
-    assert str(error.value) == (
-        "reinitialize: every type must fit a layer of the module; got none for Conv2d. "
-        "Remove it, or check the module."
-    )
-    with pytest.raises(ValueError, match="must have the arrays") as error:
-        jaxinit.equinox.reinitialize(KEY, mlp, {eqx.nn.Linear: {"kernel": he}})
-    assert str(error.value) == (
-        "reinitialize: a layer must have the arrays that are named; "
-        "got 'kernel' for Linear at layers/0. Look at the layer's fields."
-    )
 
 
 class NnxModel(nnx.Module):

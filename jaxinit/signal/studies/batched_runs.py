@@ -40,7 +40,7 @@ class Job(NamedTuple):
         return self.done.seeds
 
 
-@fixed_conditions
+@fixed_conditions()
 def run(
     jobs: Sequence[Job], progress: Callable[[int, Result], None] | None = None
 ) -> list[Result]:

@@ -1,23 +1,19 @@
 """What the numbers of a study must not depend on: settings of JAX, and the kind of key."""
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 KEY_KIND = "threefry2x32"
 """The generator of every study, whatever the default of JAX is."""
 
 
 @contextlib.contextmanager
-def _conditions() -> Iterator[None]:
+def fixed_conditions() -> Iterator[None]:
+    """Run what is inside, or the function that is decorated, under one set of settings."""
     # A vanished or exploded signal is a result here, which debug_nans would refuse.
     with (
         jax.threefry_partitionable(True),
@@ -26,17 +22,6 @@ def _conditions() -> Iterator[None]:
         jax.numpy_rank_promotion("allow"),
     ):
         yield
-
-
-def fixed_conditions(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function, run under the same settings of JAX for every user."""
-
-    @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _conditions():
-            return function(*args, **kwargs)
-
-    return run
 
 
 def root_key(seed: int) -> jax.Array:

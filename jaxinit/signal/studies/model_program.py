@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxinit._checks import value_error
 from jaxinit._paths import PyTree, flatten
-from jaxinit.models.auto import Scheme, auto
+from jaxinit.models.auto import auto
 from jaxinit.models.plan import Plan, Rule, keep
 from jaxinit.trace.entry import is_array, trace_params
 from jaxinit.trace.probes.probes import ProbeWalk
@@ -41,7 +41,7 @@ def trace_model(
     apply_fn: Callable[..., Any],
     params: PyTree,
     inputs: tuple[PyTree, ...],
-    init: Scheme,
+    init: str,
     rules: Sequence[Rule] = (),
 ) -> tuple[TracedModel, list[str], list[str]]:
     """Return the model, the paths of its arrays, and what is to be said of leaves."""

@@ -11,10 +11,11 @@ import jax.extend.core as jex
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_seed, value_error
 from jaxinit._paths import PyTree
 from jaxinit.initializers.plain import normal
-from jaxinit.models.auto import SCHEMES, Scheme
+from jaxinit.models.auto import SCHEMES
 from jaxinit.models.initialize import initialize
 from jaxinit.models.plan import Rule
 from jaxinit.signal.studies.conditions import (
@@ -36,11 +37,12 @@ _QUANTITIES = ("log10_grad", "log10_std", "mean")
 """What is measured of a model, in this order."""
 
 
+@boundary
 def study_model(
     apply_fn: Callable[..., Any],
     params: PyTree,
     *inputs: PyTree,
-    init: Scheme = "kaiming_normal",
+    init: str = "kaiming_normal",
     seeds: int = 32,
     seed: int = 0,
     name: str = "model",
@@ -123,7 +125,7 @@ class ModelStudy(NamedTuple):
     seeds: int
     seed_size: int
 
-    @fixed_conditions
+    @fixed_conditions()
     def run(
         self,
         resume: Result | None = None,
@@ -150,12 +152,12 @@ class ModelStudy(NamedTuple):
         return done
 
 
-@fixed_conditions
+@fixed_conditions()
 def prepare(
     apply_fn: Callable[..., Any],
     params: PyTree,
     inputs: tuple[PyTree, ...],
-    init: Scheme,
+    init: str,
     *,
     seeds: int,
     seed: int,

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, PartitionSpec
 
+from jaxinit._boundary import boundary
 from jaxinit.initializers.plain import normal
 from jaxinit.signal.studies.conditions import fold_each
 from jaxinit.signal.studies.measures import quantities
@@ -25,6 +26,7 @@ Kind = Literal["dense", "residual", "normalized", "conv"]
 KINDS = ("dense", "residual", "normalized", "conv")
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Network:
     """A deep network of equal layers; hashable, one compilation for each.

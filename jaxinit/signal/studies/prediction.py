@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, value_error
 from jaxinit._types import Initializer
 from jaxinit.signal.studies.bands import Band
@@ -63,7 +64,7 @@ class _At(NamedTuple):
     """To be added to ln q: what a float cannot hold of a vanishing or exploding signal."""
 
 
-@fixed_conditions
+@boundary
 def predict(
     activation: Nonlinearity = "tanh",
     init: str | Scheme | Initializer = "xavier_uniform",
@@ -95,6 +96,20 @@ def predict(
         Bands of ``log10_std``, ``log10_rms``, ``log10_grad`` and, for dense networks,
         ``correlation``. The edges are NaN where no finite-width correction is known.
     """
+    with fixed_conditions():
+        asked = depth, width, kind, correlation, branch_scale
+        return _predict(activation, init, *asked)
+
+
+def _predict(
+    activation: Nonlinearity,
+    init: str | Scheme | Initializer,
+    depth: int,
+    width: int,
+    kind: Kind,
+    correlation: float,
+    branch_scale: float,
+) -> Prediction:
     check_layers("predict", depth)
     function = as_function("predict", activation)
     drawn = scheme(init, activation)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit.signal.report.files import write_file
 from jaxinit.signal.studies.result import Result
@@ -38,6 +39,7 @@ def differences(fresh: Result, old: Result) -> list[str]:
     return [k for k in names if old.settings.get(k) != fresh.settings.get(k)]
 
 
+@boundary
 def to_json(results: Sequence[Result]) -> str:
     """Return the results as JSON text of a row a line.
 
@@ -46,6 +48,7 @@ def to_json(results: Sequence[Result]) -> str:
     return _to_text(Results(tuple(results)))
 
 
+@boundary
 def from_json(text: str) -> list[Result]:
     """Return the results of a text that :func:`to_json` or ``jaxinit study`` made.
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import type_error
 from jaxinit._version import __version__
 from jaxinit.signal.studies.batched_runs import run
@@ -51,6 +52,7 @@ class File(NamedTuple):
     command: str | None = None
 
 
+@boundary
 def run_studies(
     studies: Sequence[Study],
     path: str | os.PathLike[str] | File | None = None,

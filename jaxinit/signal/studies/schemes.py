@@ -6,18 +6,23 @@ distribution share a compiled program and, seed by seed, their underlying random
 
 import dataclasses
 import functools
+import inspect
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, type_error, value_error
+from jaxinit._distribution import bound_options, descriptor_of, distribution_of
 from jaxinit._gains import Criterion, calculate_gain
+from jaxinit._layout import Fans
 from jaxinit._types import Initializer
 from jaxinit.initializers.lecun import lecun_normal, lecun_truncated_normal, lecun_uniform
+from jaxinit.initializers.named import BY_NAME
 from jaxinit.initializers.orthogonal import delta_orthogonal, orthogonal
 from jaxinit.signal.studies.conditions import root_key
 from jaxinit.signal.theory.critical import (
@@ -40,28 +45,23 @@ DISTRIBUTIONS: dict[str, Callable[..., jax.Array]] = {
 }
 """Initializers whose ``gain`` is sigma_w: the root of fan_in times the std."""
 
-_FAMILIES = ("xavier", "kaiming", "lecun")
 _COMPUTED: dict[str, Criterion] = {
     "forward": "forward",
     "centered": "centered",
     "backward": "backward",
 }
-SCHEME_NAMES = (
-    *(
-        f"{family}_{distribution}"
-        for family in _FAMILIES
-        for distribution in list(DISTRIBUTIONS)[:3]
-    ),
-    "unit_uniform",
-    "orthogonal",
-    "delta_orthogonal",
-    "normal",
-    *_COMPUTED,
-    "critical",
+_INITIALIZERS = {
+    name: function
+    for name, function in BY_NAME.items()
+    if (found := descriptor_of(function)) is not None and not found.is_fixed
+}
+SCHEME_NAMES = tuple(
+    dict.fromkeys((*_INITIALIZERS, "unit_uniform", "normal", *_COMPUTED, "critical"))
 )
 """Names of schemes; after a colon some take numbers, as in ``normal:1.3,0.2``."""
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Scheme:
     """An initialization of a deep network of equal layers.
@@ -89,6 +89,7 @@ class Scheme:
         return [first] + [gain] * (depth - 1)
 
 
+@boundary
 def scheme(spec: str | Scheme | Initializer, activation: Nonlinearity) -> Scheme:
     """Return the scheme that a text, a function or a scheme means.
 
@@ -126,12 +127,10 @@ def scheme(spec: str | Scheme | Initializer, activation: Nonlinearity) -> Scheme
         rule = "init must be a name, an initializer or a Scheme"
         type_error("scheme", rule, f"init={spec!r}", 'Give for example "xavier_normal".')
     name, _, tail = spec.partition(":")
-    name = name.strip().replace("glorot", "xavier").replace("he_", "kaiming_")
+    name = name.strip()
     check_choice("scheme", "init", name, SCHEME_NAMES)
     numbers = _numbers(spec, tail)
-    most = (
-        2 if name == "normal" else 0 if name in _COMPUTED or name == "unit_uniform" else 1
-    )
+    most = _most_numbers(name)
     if len(numbers) > most:
         rule = (
             f"{name} takes at most {most} numbers" if most else f"{name} takes no numbers"
@@ -158,12 +157,44 @@ def _numbers(spec: str, tail: str) -> list[float]:
     return [float(check_number(where, "number", n, least=0.0, most=1e30)) for n in numbers]
 
 
+def _most_numbers(name: str) -> int:
+    if name in ("unit_uniform", *_COMPUTED):
+        return 0
+    if name in ("normal", "critical"):
+        return 2 if name == "normal" else 1
+    return len(_number_options(name))
+
+
+def _number_options(name: str) -> list[str]:
+    """Return the options of an initializer that numbers behind a colon are for."""
+    function = _INITIALIZERS[name]
+    parameters = list(inspect.signature(function).parameters.values())[3:]
+    needed = [p.name for p in parameters if p.default is p.empty]
+    descriptor = descriptor_of(function)
+    scaling = descriptor.gain if descriptor is not None else None
+    return [*needed, *([scaling] if scaling else [])]
+
+
+def _of_initializer(name: str, numbers: list[float], activation: Nonlinearity) -> Scheme:
+    """Return a scheme by its descriptor: distribution, and std times root of fan-in."""
+    function, descriptor = _INITIALIZERS[name], descriptor_of(_INITIALIZERS[name])
+    options: dict[str, Any] = dict(zip(_number_options(name), numbers, strict=False))
+    bound_options("scheme", function, options)
+    if descriptor is None or descriptor.gain is None:
+        return Scheme(name, functools.partial(function, **options), math.nan)
+    if descriptor.activation is not None and descriptor.gain not in options:
+        options |= descriptor.with_gain(calculate_gain(activation))
+    unit = {"layout": Fans(1, 1)} if descriptor.layout == "fans" else {"layout": "IO"}
+    drawn = distribution_of(functools.partial(function, **options, **unit), (1, 1))
+    if drawn.std is None or drawn.name not in DISTRIBUTIONS:
+        return Scheme(name, functools.partial(function, **options), math.nan)
+    return Scheme(name, cast("Distribution", drawn.name), drawn.std)
+
+
 def _named(name: str, numbers: list[float], activation: Nonlinearity) -> Scheme:
     gain = numbers[0] if numbers else 1.0
     if name == "unit_uniform":
         return Scheme(name, "uniform", 1 / math.sqrt(3))
-    if name in ("orthogonal", "delta_orthogonal"):
-        return Scheme(name, name, gain)
     if name == "normal":
         return Scheme(name, name, gain, numbers[1] if len(numbers) > 1 else 0.0)
     if name in _COMPUTED:
@@ -171,10 +202,7 @@ def _named(name: str, numbers: list[float], activation: Nonlinearity) -> Scheme:
         return Scheme(name, "normal", calculate_gain(function, criterion=_COMPUTED[name]))
     if name == "critical":
         return _critical(numbers, activation)
-    family, _, distribution = name.partition("_")
-    if family == "kaiming" and not numbers:
-        gain = calculate_gain(activation)
-    return Scheme(name, distribution, gain)  # pyright: ignore[reportArgumentType]
+    return _of_initializer(name, numbers, activation)
 
 
 def _critical(numbers: list[float], activation: Nonlinearity) -> Scheme:

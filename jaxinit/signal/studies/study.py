@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import (
     check_choice,
     check_dtype,
@@ -23,6 +24,7 @@ from jaxinit.signal.studies.schemes import DISTRIBUTIONS, Scheme, scheme
 from jaxinit.signal.theory.maps import Nonlinearity, as_function
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Study:
     """What a study measures: a deep network at initialization over many seeds.
@@ -62,6 +64,7 @@ class Study:
     size: int = 8
 
 
+@boundary
 def study(
     activation: Nonlinearity = "tanh",
     init: str | Scheme | Initializer = "xavier_uniform",
@@ -135,7 +138,7 @@ def study(
     return run([job], report)[0].first(job.seeds)
 
 
-@fixed_conditions
+@fixed_conditions()
 def job_of(asked: Study) -> Job:
     """Check a study, and return what is to be run."""
     where = "study"

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxinit._activations import ACTIVATION_NAMES, activation
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, type_error, value_error
 from jaxinit._gaussian import (
     Resolved,
@@ -111,6 +112,7 @@ def _columns(function: Callable[[Any], Any], reach: int) -> np.ndarray:
     return columns
 
 
+@boundary
 def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
     """Return the moments of ``f(x)``, ``x ~ N(0, q)``, for any array of variances.
 
@@ -157,11 +159,13 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
     return Moments(*(column.reshape(q.shape) for column in found))
 
 
+@boundary
 def length_map(nonlinearity: Nonlinearity, q: Any, sigma_w: float, sigma_b: float) -> Any:
     """Return the variance of the next layer's units, given that of this layer's."""
     return sigma_w**2 * moments(nonlinearity, q).square + sigma_b**2
 
 
+@boundary
 def correlation_map(
     nonlinearity: Nonlinearity, c: float, q: float, sigma_w: float, sigma_b: float
 ) -> tuple[float, float]:

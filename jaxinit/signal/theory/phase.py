@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit.signal.theory.critical import critical_line
 from jaxinit.signal.theory.maps import (
@@ -34,6 +35,7 @@ class PhaseDiagram(NamedTuple):
     """The edge of chaos, (sigma_w, sigma_b) along it."""
 
 
+@boundary
 def phase_diagram(
     nonlinearity: Nonlinearity,
     sigma_w: Sequence[float] | Any,

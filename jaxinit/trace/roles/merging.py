@@ -2,12 +2,13 @@
 
 import dataclasses
 import functools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
 
 from jaxinit.trace.roles.atoms import NEW, Dims, lengths
-from jaxinit.trace.roles.expressions import VALUE, apply
+from jaxinit.trace.roles.expressions import VALUE, apply, contains_only
 from jaxinit.trace.roles.values import (
     RANDOM,
     Base,
@@ -25,6 +26,8 @@ PRODUCTS = frozenset({"mul", "div"})
 COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
 _INVERTING = frozenset({"rsqrt", "sqrt", "div", "pow", "integer_pow"})
 _PLAIN_ON_STATISTICS = SUMS | PRODUCTS | {"neg", "stop_gradient", "copy"}
+_SCALING = frozenset({"value", "number", "mul", "div", "neg"})
+LOW_RANK = "second factor of a low-rank update"
 MASKED = "a mask or dropout stands between, which the gain leaves out"
 OFFSET = "an array is added between, which the gain leaves out"
 STRETCHED = "an array multiplies between, which the gain leaves out"
@@ -113,6 +116,7 @@ def _same_base(
         summed,
         frozenset().union(*(signal.scaled_axes for signal in signals)),
         learned,
+        first.carried if len(signals) == 1 and name in _PLAIN_ON_STATISTICS else (),
     )
 
 
@@ -133,6 +137,8 @@ def _two_signals(
     walk: Walk, name: str, values: Sequence[Value], signals: list[Signal]
 ) -> Value:
     one, other = signals
+    if name in SUMS:
+        _find_noise(signals)
     statistic = one if one.statistic else other if other.statistic else None
     rest = other if statistic is one else one
     if statistic is not None and not rest.statistic and _is_related(statistic, rest):
@@ -215,6 +221,7 @@ def _with_running(
 
 
 def _added(walk: Walk, values: Sequence[Value], one: Signal, other: Signal) -> Signal:
+    _find_low_rank(one, other)
     if _is_related(one, other):
         return Signal(walk.new_base("residual addition", values))
     plain_sum = one.expression is VALUE and other.expression is VALUE
@@ -222,6 +229,38 @@ def _added(walk: Walk, values: Sequence[Value], one: Signal, other: Signal) -> S
     if plain_sum and one.base.records and other.base.records:
         records = one.base.records + other.base.records
     return Signal(walk.new_base("addition", values, records=records))
+
+
+def _find_noise(signals: Sequence[Signal]) -> None:
+    """Tell the scale of noise in a noisy bias: mean + deviation * input."""
+    if all(signal.base.kind == "input" for signal in signals):
+        return
+    for signal in signals:
+        for record, _ in signal.carried if signal.base.kind == "input" else ():
+            if record.role == "scale":
+                record.role, record.reason = "unknown", "scales noise that is an input"
+
+
+def _find_low_rank(one: Signal, other: Signal) -> None:
+    """Mark the second factor of x @ a @ b that is added to x @ w of the same x."""
+    for full, update in ((one, other), (other, one)):
+        if len(full.base.records) != 1 or not update.base.records:
+            continue
+        (weight,), second = full.base.records, update.base.records[-1]
+        middle = second.source
+        if not isinstance(middle, Signal) or len(middle.base.records) != 1:
+            continue
+        (first,) = middle.base.records
+        if not isinstance(weight.source, Signal) or not isinstance(first.source, Signal):
+            continue
+        is_linear = contains_only(middle.expression, _SCALING)
+        narrow = _size(second, "I") < min(_size(weight, "O"), _size(weight, "I"))
+        if first.source.base is weight.source.base and is_linear and narrow:
+            second.reason = LOW_RANK
+
+
+def _size(record: Record, letter: str) -> int:
+    return math.prod(atom.size for atom, own in record.letters if own == letter)
 
 
 def _select(
