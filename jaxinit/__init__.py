@@ -47,8 +47,9 @@ from jaxinit.models.initialize import initialize as initialize
 from jaxinit.models.keys import path_key as path_key
 from jaxinit.models.materialize import materialize as materialize
 from jaxinit.models.plan import Plan as Plan
-from jaxinit.models.plan import keep as keep
 from jaxinit.models.plan import plan as plan
+from jaxinit.models.rules import keep as keep
+from jaxinit.models.rules import optional as optional
 from jaxinit.models.wrappers import per_slice as per_slice
 from jaxinit.trace.entry import trace_params as trace_params
 from jaxinit.trace.use import ParamUse as ParamUse

@@ -47,8 +47,9 @@ def assert_tree(
         >>> from jaxinit import asserts
         >>> kernel = jax.random.normal(jax.random.key(0), (64, 64)) / 8
         >>> params = {"kernel": kernel, "bias": jnp.zeros(64)}
-        >>> kernel, bias = (asserts.Distribution(std=std) for std in (1 / 8, 0.0))
-        >>> asserts.assert_tree(params, {"kernel": kernel, "bias": bias})
+        >>> zeros = asserts.Distribution(std=0.0)
+        >>> expected = {"kernel": asserts.Distribution(std=1 / 8), "bias": zeros}
+        >>> asserts.assert_tree(params, expected)
     """
     where = "assert_tree"
     alpha = check_alpha(where, alpha)

@@ -10,7 +10,8 @@ import numpy as np
 from jaxinit._checks import value_error
 from jaxinit._paths import PyTree, flatten
 from jaxinit.models.auto import auto
-from jaxinit.models.plan import Plan, Rule, keep
+from jaxinit.models.plan import Plan
+from jaxinit.models.rules import Rule, keep, optional
 from jaxinit.trace.entry import is_array, trace_params
 from jaxinit.trace.probes.probes import ProbeWalk
 from jaxinit.trace.probes.products import Marked
@@ -56,7 +57,8 @@ def trace_model(
         inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
         return uses[path].role in ("unknown", "unused") or not inexact
 
-    plan = auto(apply_fn, params, *inputs, scheme=init, rules=[*rules, (stays, keep)])
+    asked = [*rules, (optional(stays), keep)]
+    plan = auto(apply_fn, params, *inputs, scheme=init, rules=asked)
     all_paths, leaves, tree = flatten(where, params)
     arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
     moving = [i for i, leaf in enumerate(given) if is_array(leaf)]

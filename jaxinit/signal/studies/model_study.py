@@ -17,7 +17,7 @@ from jaxinit._paths import PyTree
 from jaxinit.initializers.plain import normal
 from jaxinit.models.auto import SCHEMES
 from jaxinit.models.initialize import initialize
-from jaxinit.models.plan import Rule
+from jaxinit.models.rules import Rule
 from jaxinit.signal.studies.conditions import (
     fixed_conditions,
     fold_each,
