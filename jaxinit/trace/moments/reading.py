@@ -44,7 +44,9 @@ _OTHERS = frozenset({
 })
 _TERMS = frozenset({"add", "add_any", "concatenate", "select_n", "stack", "sub"})
 _FACTORS = frozenset({"convert_element_type", "div", "mul", "neg"})
+_PARTS = frozenset({"dynamic_slice", "gather", "slice", "split", "unstack"})
 _FOLLOWS = "follows"
+_CUT_OFF = 0.95  # of the terms of a convolution, below which padding is worth a note
 
 
 class Meet(NamedTuple):
@@ -68,6 +70,7 @@ class Reading(Interpreter[Node]):
 
     Attributes:
         meets: The products with each weight, by its number.
+        met: The parts of each weight that met an input.
         names: Paths of the weights, for notes.
         mesh: Sizes of the axes of the mesh that the program is mapped over.
     """
@@ -77,6 +80,7 @@ class Reading(Interpreter[Node]):
         self.conventions = conventions
         self.names = names
         self.meets: dict[int, list[Meet]] = {}
+        self.met: dict[int, set[tuple[Any, ...]]] = {}
         self.mesh: dict[Any, int] = {}
         self.numbers = Numbers(conventions)
         self._sources = 0
@@ -111,7 +115,9 @@ class Reading(Interpreter[Node]):
         if inner is not None:
             return self.run(inner, values)
         if weights and not moves:
-            return [self._of_parameters(name, values, weights, aval) for aval in avals]
+            places = [_place(equation, i) for i in range(len(avals))]
+            pairs = zip(avals, places, strict=True)
+            return [self.of_parameters(name, values, *pair) for pair in pairs]
         if name in PRODUCTS and (place := _weight_place(values)) is not None:
             return [self._product(equation, values, place)]
         if name == "reduce_sum" and weights:
@@ -126,21 +132,34 @@ class Reading(Interpreter[Node]):
             node.weights = weights - self.conventions.unknown
         return nodes
 
-    def parameter(self, weights: frozenset[int], aval: Any) -> Node:
+    def parameter(
+        self, weights: frozenset[int], aval: Any, part: tuple[Any, ...] = ()
+    ) -> Node:
         """Return a node of what parameters alone make."""
         lost = sorted(weights & self.conventions.unknown)
         text = "{}, whose use is unknown, counts as standard normal"
         notes = (Note(text.format(self.names[i])) for i in lost if i < len(self.names))
-        return parameter(weights, aval, frozenset(notes))
+        return parameter(weights, aval, frozenset(notes), part)
 
-    def _of_parameters(
-        self, name: str, nodes: Sequence[Node], weights: frozenset[int], aval: Any
+    def of_parameters(
+        self, name: str, nodes: Sequence[Node], aval: Any, place: Any
     ) -> Node:
-        """Return what parameters alone make: parameters again, or 0 where they meet 0."""
+        """Return what parameters alone make: parameters again, or 0 where they meet 0.
+
+        Args:
+            name: The operation.
+            nodes: Its operands, parameters and constants.
+            aval: Its result.
+            place: Which part of them the result is, where it is one.
+        """
+        weights = NONE.union(*(node.weights for node in nodes))
         meets_zero = any(not node.weights and is_zero(node) for node in nodes[:2])
         if meets_zero and (name in PRODUCTS or name == "mul"):
             return given(scalar(0.0, tuple(aval.shape)), aval)
-        return self.parameter(weights, aval)
+        part = tuple(entry for node in nodes for entry in node.part)
+        if name in _PARTS:
+            part += (place,)
+        return self.parameter(weights, aval, part)
 
     def _worked(self, equation: Any, values: Sequence[Node]) -> list[Node]:
         """Return the nodes of an operation that has a rule, or of unit sources."""
@@ -164,8 +183,12 @@ class Reading(Interpreter[Node]):
         """Return the output, new normal numbers, and note what met the weight."""
         value, notes = self.force(nodes[1 - place])
         fan = terms = float(_fan_in(equation, place))
-        if equation.primitive.name == "conv_general_dilated" and not self.conventions.alike:
-            terms = taps(equation)[0]
+        if equation.primitive.name == "conv_general_dilated":
+            mean = taps(equation)[0]
+            inside = mean * math.prod(equation.params["lhs_dilation"]) / fan
+            terms = fan if self.conventions.alike else mean
+            if inside < _CUT_OFF:
+                notes |= {Note(f"padding leaves {inside:.0%} of the terms", scale=False)}
         kinds = _output_positions(equation, place, value)
         out = (equation.outvars[0].aval, kinds)
         return self._met(nodes[place], nodes[1 - place], (value, notes), (terms, fan), out)
@@ -201,12 +224,18 @@ class Reading(Interpreter[Node]):
         if rules.refuse and not math.isfinite(square):
             return self.drawn(Unknown("an input that is not finite"), aval)
         variance = self._variance(weight.weights, square, fan)
+        met = self.met.setdefault(first, set())
+        again = weight.part in met
+        met.add(weight.part)
         meet = Meet(terms, fan, square if math.isfinite(square) else 0.0, notes)
         for leaf in weight.weights:
             self.meets.setdefault(leaf, []).append(meet)
         if kind(aval.dtype) == "c":
             return self.drawn(Unknown("a complex array"), aval)
         handed = frozenset(n for n in notes if n.text.startswith(_FOLLOWS))
+        if again and not handed and first < len(self.names):
+            text = f"outputs of {self.names[first]}, used again, count as independent"
+            handed = frozenset({Note(text)})
         what = "use is unknown" if first in rules.unknown else "gain is approximate"
         if (notes or first in rules.unknown) and not handed and first < len(self.names):
             handed = frozenset({Note(f"{_FOLLOWS} {self.names[first]}, whose {what}")})
@@ -249,7 +278,7 @@ class Reading(Interpreter[Node]):
 
     def _summed(self, rule: Any, nodes: Sequence[Node], aval: Any, name: str) -> Node:
         work = Work(rule, tuple(nodes), name, is_source=True)
-        degree = sum(node.degree for node in nodes)
+        degree = sum(node.degree for node in nodes) or 1.0
         shape = tuple(aval.shape)
         return Node(work, 0, shape, aval.dtype, self.source(), 0, degree, moves=True)
 
@@ -288,6 +317,16 @@ class Reading(Interpreter[Node]):
             stack.pop()
         results, notes = node.work.found[node.work.mode(exact)]
         return results[node.index], notes
+
+
+def _place(equation: Any, index: int) -> Any:
+    """Return which part of its operand a result is, for what takes parts."""
+    if equation.primitive.name == "slice":
+        params = equation.params
+        return tuple(params["start_indices"]), tuple(params["limit_indices"])
+    if equation.primitive.name in ("dynamic_slice", "gather"):
+        return object()  # wherever an index says
+    return equation.params.get("axis"), index
 
 
 def _weight_place(nodes: Sequence[Node]) -> int | None:

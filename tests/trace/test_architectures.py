@@ -1,0 +1,62 @@
+"""Models drawn by ``auto`` and measured: no theory is believed here.
+
+Where the notes of a weight name no approximation, its product's output has mean square 1.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinit import auto, initialize, trace_params
+from jaxinit.trace.probes.probes import ProbeWalk
+from tests.trace.architectures import ARCHITECTURES, data_of, shapes_of
+
+SEEDS = 8
+BOUND = 0.15
+
+
+def measured(name):
+    """Return the mean square of each weight's output over seeds, and the uses."""
+    apply, sizes, kinds = ARCHITECTURES[name]
+    params = shapes_of(sizes)
+    key, *keys = jax.random.split(jax.random.key(0), SEEDS + 1)
+    data = data_of(kinds, key)
+    with jax.numpy_rank_promotion("allow"):
+        uses = trace_params(apply, params, *data)
+        plan = auto(apply, params, *data)
+        draws = [initialize(k, params, plan) for k in keys]
+        drawn = jax.tree.map(lambda *leaves: jnp.stack(leaves), *draws)
+        closed = jax.make_jaxpr(apply)(params, *data)
+    paths = sorted(sizes)
+    found = []
+
+    def one(tree):
+        walk = ProbeWalk()
+        leaves = [tree[path] for path in paths]
+        marks = [i if uses[p].role == "weight" else None for i, p in enumerate(paths)]
+        walk.evaluate(
+            closed.jaxpr, closed.consts, [*leaves, *data], [*marks, *[None] * len(data)]
+        )
+        found[:] = [paths[use.leaf] for use in walk.uses]
+        return [jnp.square(out).mean() for out in walk.outs]
+
+    squares = np.asarray(jax.jit(lambda t: jax.lax.map(one, t))(drawn)).mean(1)
+    by_path = {}
+    for path, square in zip(found, squares, strict=True):
+        by_path.setdefault(path, []).append(float(square))
+    return by_path, uses
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_outputs_have_mean_square_one(name):
+    squares, uses = measured(name)
+    weights = {path for path, use in uses.items() if use.role == "weight"}
+    assert set(squares) == weights
+    off = {}
+    for path in weights:
+        # A loop may start from 0.
+        mean = np.mean([square for square in squares[path] if square > 0])
+        if not uses[path].notes and abs(mean - 1) > BOUND:
+            off[path] = mean
+    assert not off
