@@ -135,7 +135,8 @@ def gpt(p, ids):
 
 
 def rotated(x):
-    turns = jnp.arange(x.shape[1])[:, None] * 10.0 ** -jnp.arange(x.shape[-1] // 2)
+    speeds = 10.0 ** -jnp.arange(x.shape[-1] // 2, dtype=x.dtype)
+    turns = jnp.arange(x.shape[1], dtype=x.dtype)[:, None] * speeds
     a, b = jnp.split(x, 2, -1)
     cos, sin = jnp.cos(turns), jnp.sin(turns)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1)

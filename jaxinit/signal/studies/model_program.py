@@ -13,7 +13,6 @@ from jaxinit.models.auto import auto
 from jaxinit.models.plan import Plan, keep
 from jaxinit.trace.entry import is_array, trace_params
 from jaxinit.trace.probes.probes import ProbeWalk
-from jaxinit.trace.probes.products import Marked
 from jaxinit.trace.use import ParamUse
 
 
@@ -28,11 +27,8 @@ class TracedModel(NamedTuple):
 
     def run(self, walk: ProbeWalk, own: list[Any], data: list[Any]) -> list[Any]:
         """Run the forward pass and return its floating-point outputs."""
-        unmarked: list[int | None] = [None] * len(data)
-        closed, marks = self.program, self.marks + unmarked
-        found: list[Marked] = walk.evaluate(
-            closed.jaxpr, closed.consts, [*own, *data], marks
-        )
+        marks = [*self.marks, *[None] * len(data)]
+        found = walk.run(self.program, list(zip([*own, *data], marks, strict=True)))
         return [out for out, _ in found if jnp.issubdtype(out.dtype, jnp.floating)]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxinit._jaxpr import Interpreter, called
+from jaxinit._jaxpr import Interpreter, called, params_key
 from jaxinit.trace.moments import control
 from jaxinit.trace.moments.distribution import Spread, gaussian, is_position, scalar
 from jaxinit.trace.moments.elementwise import ELEMENTWISE
@@ -32,9 +32,9 @@ from jaxinit.trace.moments.moves import MOVES
 from jaxinit.trace.moments.numbers import Conventions, Numbers, unit, unit_note
 from jaxinit.trace.moments.sums import SUMS, mixed, taps
 from jaxinit.trace.moments.values import Unknown, Value, as_spread, from_constant, kind
+from jaxinit.trace.probes.products import PRODUCTS, contraction, fan_in
 
-_DOTS = frozenset({"dot_general", "ragged_dot_general"})
-PRODUCTS = _DOTS | {"conv_general_dilated"}
+_DOTS = PRODUCTS - {"conv_general_dilated"}
 _OTHERS = frozenset({
     "bitcast_convert_type",
     "conv_general_dilated",
@@ -85,6 +85,8 @@ class Reading(Interpreter[Node]):
         self.numbers = Numbers(conventions)
         self._sources = 0
         self._constants: dict[int, tuple[Any, Node]] = {}
+        # The same product twice is one; each entry keeps its input alive.
+        self._products: dict[Any, tuple[Node, Node]] = {}
 
     def source(self) -> int:
         """Return a new bit for a draw."""
@@ -181,8 +183,16 @@ class Reading(Interpreter[Node]):
 
     def _product(self, equation: Any, nodes: Sequence[Node], place: int) -> Node:
         """Return the output, new normal numbers, and note what met the weight."""
+        weight, x = nodes[place], nodes[1 - place]
+        options = params_key(equation.primitive.name, equation.params)
+        key = (weight.weights, weight.part, id(x.work), x.index, place, options)
+        if key not in self._products:
+            self._products[key] = (x, self._multiplied(equation, nodes, place))
+        return self._products[key][1]
+
+    def _multiplied(self, equation: Any, nodes: Sequence[Node], place: int) -> Node:
         value, notes = self.force(nodes[1 - place])
-        fan = terms = float(_fan_in(equation, place))
+        fan = terms = float(fan_in(equation, equation.invars[place].aval.shape, place))
         if equation.primitive.name == "conv_general_dilated":
             mean = taps(equation)[0]
             inside = mean * math.prod(equation.params["lhs_dilation"]) / fan
@@ -234,8 +244,7 @@ class Reading(Interpreter[Node]):
             return self.drawn(Unknown("a complex array"), aval)
         handed = frozenset(n for n in notes if n.text.startswith(_FOLLOWS))
         if again and not handed and first < len(self.names):
-            text = f"outputs of {self.names[first]}, used again, count as independent"
-            handed = frozenset({Note(text)})
+            handed = frozenset({Note("a weight that is used again counts as a new draw")})
         what = "use is unknown" if first in rules.unknown else "gain is approximate"
         if (notes or first in rules.unknown) and not handed and first < len(self.names):
             handed = frozenset({Note(f"{_FOLLOWS} {self.names[first]}, whose {what}")})
@@ -339,22 +348,6 @@ def _weight_place(nodes: Sequence[Node]) -> int | None:
     return places[0]
 
 
-def _fan_in(equation: Any, place: int) -> int:
-    """Return how many terms each output sums."""
-    shape, params = equation.invars[place].aval.shape, equation.params
-    if equation.primitive.name == "conv_general_dilated":
-        numbers = params["dimension_numbers"]
-        out_axis = numbers.rhs_spec[0] if place == 1 else numbers.lhs_spec[0]
-        return math.prod(shape) // max(1, shape[out_axis])
-    return math.prod(shape[d] for d in _contraction(equation)[0][place])
-
-
-def _contraction(equation: Any) -> Any:
-    if equation.primitive.name == "dot_general":
-        return equation.params["dimension_numbers"]
-    return equation.params["ragged_dot_dimension_numbers"].dot_dimension_numbers
-
-
 def _not_features(value: Value, shape: Sequence[int]) -> list[bool]:
     """Return for each dimension whether no features are known to lie along it."""
     found = [True] * len(shape)
@@ -369,7 +362,7 @@ def _output_positions(equation: Any, place: int, x: Value) -> list[bool]:
     if equation.primitive.name == "conv_general_dilated":
         feature = equation.params["dimension_numbers"].out_spec[1]
         return [d != feature for d in range(len(out.shape))]
-    contract, batch = _contraction(equation)
+    contract, batch = contraction(equation)
     shapes = [var.aval.shape for var in equation.invars[:2]]
     kinds = _not_features(x, shapes[1 - place])
     found = _dot_positions((batch, contract), shapes, kinds, 1 - place, rest=False)
