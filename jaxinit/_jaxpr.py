@@ -228,7 +228,7 @@ def _inner(equation: Any) -> Any:
 def run_step(step: Step, values: Sequence[Any]) -> list[Any]:
     """Return the results of one step, computed or traced."""
     if step.primitive.name in ("jit", "pjit"):
-        return list(_as_function(_Identified(step.params["jaxpr"]))(*values))
+        return list(as_function(step.params["jaxpr"])(*values))
     return _bound(step.primitive, step.params, step.context, values)
 
 
@@ -243,6 +243,11 @@ class _Identified:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Identified) and self.program is other.program
+
+
+def as_function(program: ClosedJaxpr) -> Callable[..., Any]:
+    """Return the compiled function of a program, the same for the same program."""
+    return _as_function(_Identified(program))
 
 
 @functools.lru_cache(maxsize=256)

@@ -12,7 +12,8 @@ from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.named import BY_NAME
 from jaxinit.initializers.plain import normal
-from jaxinit.models.plan import Plan, Rule, check_rules, make_plan
+from jaxinit.models.plan import Plan, make_plan
+from jaxinit.models.rules import Rule, check_rules
 from jaxinit.models.wrappers import InParts
 from jaxinit.trace.entry import trace_params
 from jaxinit.trace.use import ParamUse

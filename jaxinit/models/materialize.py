@@ -1,6 +1,5 @@
 """``materialize``: a model's own init, leaf by leaf, without its forward pass."""
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,12 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
-from jax.sharding import Sharding
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._jaxpr import (
-    Piece,
     Ref,
     Step,
     cut_piece,
@@ -24,8 +21,9 @@ from jaxinit._jaxpr import (
     run_step,
 )
 from jaxinit._paths import PyTree, flatten
+from jaxinit.models.compiling import compiled_piece
 from jaxinit.models.host import run_on_host, to_device, to_host
-from jaxinit.models.initialize import OutShardings, resolve_shardings
+from jaxinit.models.placement import OutShardings, Placement, concrete, resolve_shardings
 
 _MOST_KEYS = 1 << 16
 _MOST_NUMBERS = 64
@@ -137,7 +135,7 @@ class _Run:
         self.done: dict[int, list[Any]] = {}
         self.leaves: dict[Ref, Any] = {}
 
-    def results(self, shardings: Sequence[Sharding | None]) -> list[Any]:
+    def results(self, shardings: Sequence[Placement]) -> list[Any]:
         """Return the wanted values, group by group of those that share a loop."""
         values: list[Any] = [None] * len(self.wanted)
         for group in _groups(self.steps, self.wanted, self.small):
@@ -147,8 +145,8 @@ class _Run:
             piece, taken = cut_piece(self.steps, numbers, refs, known)
             names = [self.paths[i] for i in group]
             arguments = [to_device(self._value(ref, names)) for ref in taken]
-            placed = tuple(shardings[i] for i in group)
-            made = _compiled(piece, placed)(*arguments)
+            placed = tuple(concrete(shardings[i]) for i in group)
+            made = compiled_piece(piece, placed)(*arguments)
             for i, value in zip(group, made, strict=True):
                 values[i] = value
                 if self.wanted[i][0] == "step":
@@ -239,10 +237,3 @@ def _groups(
         return max(len(needed(steps, [wanted[i]])) for i in group)
 
     return [sorted(group) for group in sorted(groups.values(), key=size)]
-
-
-@functools.lru_cache(maxsize=512)
-def _compiled(piece: Piece, shardings: tuple[Sharding | None, ...]) -> Callable[..., Any]:
-    if all(sharding is None for sharding in shardings):
-        return jax.jit(piece)
-    return jax.jit(piece, out_shardings=list(shardings))

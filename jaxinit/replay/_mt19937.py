@@ -113,6 +113,13 @@ def draw(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     return last, raw.reshape(-1)[:count]
 
 
+def skip(window: jax.Array, count: int) -> jax.Array:
+    """Return the window after ``count`` words that nobody needs."""
+    states, rest = divmod(count, LENGTH)
+    window = jax.lax.fori_loop(0, states, lambda _, w: twist(w), window)
+    return draw(window, rest)[0]
+
+
 def rejection(
     window: jax.Array,
     count: int,

@@ -166,47 +166,6 @@ def test_seeds_live(torch, seed):
     assert_same_bits(w, from_torch(torch.rand(5)))
 
 
-@pytest.mark.parity
-def test_layers_live(torch):
-    t = torch.nn
-    pairs = [
-        (nn.Conv1d(4, 8, 3, groups=2, bias=False), (t.Conv1d, (4, 8, 3))),
-        (nn.ConvTranspose1d(4, 6, 3, groups=2), (t.ConvTranspose1d, (4, 6, 3))),
-        (nn.Conv3d(2, 4, (1, 2, 3)), (t.Conv3d, (2, 4, (1, 2, 3)))),
-        (nn.BatchNorm(5), (t.BatchNorm2d, (5,))),
-        (nn.LayerNorm((3, 4)), (t.LayerNorm, ((3, 4),))),
-        (nn.GroupNorm(2, 4), (t.GroupNorm, (2, 4))),
-        (nn.GRU(3, 4, 2, bidirectional=True), (t.GRU, (3, 4, 2))),
-        (nn.RNN(3, 4, bias=False), (t.RNN, (3, 4))),
-        (nn.MultiheadAttention(4, 2, add_bias_kv=True), (t.MultiheadAttention, (4, 2))),
-        (
-            nn.MultiheadAttention(6, 2, kdim=3, vdim=5, bias=False),
-            (t.MultiheadAttention, (6, 2)),
-        ),
-        (nn.Embedding(3, 2, padding_idx=-1), (t.Embedding, (3, 2))),
-        (nn.Embedding(40, 4, padding_idx=2), (t.Embedding, (40, 4))),
-    ]
-    names = ("groups", "bias", "bidirectional", "add_bias_kv", "kdim", "vdim")
-    torch.manual_seed(7)
-    theirs = []
-    for ours, (kind, args) in pairs:
-        options = {n: getattr(ours, n) for n in names if hasattr(ours, n)}
-        if isinstance(ours, nn.LayerNorm):
-            options = {}
-        if isinstance(ours, nn.Embedding):
-            options = {"padding_idx": ours.padding_idx}
-        theirs.append(kind(*args, **options))
-    known = t.Sequential(*theirs).state_dict()
-    known = {k: v for k, v in known.items() if not k.endswith("num_batches_tracked")}
-    model = [ours for ours, _ in pairs]
-    stream, state = torch_cpu.build(torch_cpu.manual_seed(7), model, "float32")
-    assert list(state) == list(known)
-    for key, w in state.items():
-        assert_same_bits(w, from_torch(known[key]))
-    _, after = torch_cpu.uniform(stream, (3,), dtype="float32")
-    assert_same_bits(after, from_torch(torch.rand(3)))
-
-
 START = torch_cpu.manual_seed(0)
 
 

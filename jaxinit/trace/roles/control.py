@@ -151,6 +151,14 @@ def _common(walk: Walk, choices: list[Value]) -> Value:
     if all(choice == first for choice in choices):
         return first
     moving = [choice for choice in choices if isinstance(choice, Signal)]
+    views = [choice for choice in choices if isinstance(choice, View)]
+    places = {(view.leaf, view.dims, view.through) for view in views}
+    if len(views) == len(choices) and len(places) == 1:  # with and without a norm
+        return views[0].noted(*(note for view in views for note in view.notes))
+    if len(views) + len(moving) == len(choices) and moving and views:
+        carried = {view.leaf for _, view in moving[0].carried}
+        if {view.leaf for view in views} <= carried:
+            return moving[0]
     if leaves_of(choices) and not moving:
         return give_up(walk, choices, "chosen by a branch")
     if leaves_of(choices):

@@ -50,10 +50,8 @@ def merge(
         masked = _mask(name, signals)
         if masked is not None:
             return masked
-    if all(signal.base is signals[0].base for signal in signals):
-        statistics = {bool(signal.statistic) for signal in signals}
-        if statistics != {True, False}:
-            return _same_base(walk, name, values, signals, params)
+    if len({(id(signal.base), signal.level) for signal in signals}) == 1:
+        return _same_base(walk, name, values, signals, params)
     if len(signals) == 2:
         return _two_signals(walk, name, values, signals)
     return give_up(walk, values, f"{name} of several signals")
@@ -108,6 +106,7 @@ def _same_base(
         expression,
         first.dims if len(signals) == 1 else None,
         first.statistic,
+        first.level,
         any(signal.is_inverted for signal in signals) or name in _INVERTING,
         all(signal.is_discrete for signal in signals) and name not in ("exp", "log"),
         first.is_one_hot and len(signals) == 1,
@@ -125,7 +124,8 @@ def _learned(walk: Walk, signals: list[Signal]) -> frozenset[int]:
     known = frozenset().union(*(signal.learned for signal in signals))
     every = functools.reduce(operator.or_, (signal.scales for signal in signals))
     common = functools.reduce(operator.and_, (signal.scales for signal in signals))
-    if len(signals) > 1 and signals[0].base is not walk.input_base:
+    is_statistic = signals[0].level > 0  # a deviation times the scale of its norm
+    if len(signals) > 1 and signals[0].base is not walk.input_base and not is_statistic:
         for leaf in sorted(every - common - known):
             reason = "shapes the activation, whose gain depends on its value"
             walk.records.append(Record(leaf, "unknown", reason))
@@ -139,9 +139,8 @@ def _two_signals(
     one, other = signals
     if name in SUMS:
         _find_noise(signals)
-    statistic = one if one.statistic else other if other.statistic else None
-    rest = other if statistic is one else one
-    if statistic is not None and not rest.statistic and _is_related(statistic, rest):
+    statistic, rest = (one, other) if one.level > other.level else (other, one)
+    if statistic.level != rest.level and _is_related(statistic, rest):
         return _with_statistic(walk, name, values, statistic, rest, rest is one)
     running = _running_statistic(walk, one, other)
     if running is not None and name in SUMS | PRODUCTS:
@@ -239,6 +238,7 @@ def _find_noise(signals: Sequence[Signal]) -> None:
         for record, _ in signal.carried if signal.base.kind == "input" else ():
             if record.role == "scale":
                 record.role, record.reason = "unknown", "scales noise that is an input"
+                record.met_data = False  # another use of it tells more
 
 
 def _find_low_rank(one: Signal, other: Signal) -> None:

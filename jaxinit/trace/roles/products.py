@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths, plain
-from jaxinit.trace.roles.elementwise import own_axes, stands_for_data
+from jaxinit.trace.roles.elementwise import stands_for_data
 from jaxinit.trace.roles.expressions import VALUE
 from jaxinit.trace.roles.merging import LOW_RANK
-from jaxinit.trace.roles.parameters import SCALE_FREE, chain, dominant
+from jaxinit.trace.roles.parameters import SCALE_FREE, chain, dominant, own_axes
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,

@@ -40,6 +40,7 @@ def reduce(
         expression=VALUE,
         dims=dims,
         statistic=kind,
+        level=value.level + 1,
         is_one_hot=False,
         is_inverted=False,
         summed=summed,

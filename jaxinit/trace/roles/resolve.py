@@ -171,9 +171,8 @@ def _with_fans(
             notes.append(
                 f"parts of unequal sizes {splits}; fan_out is that of one or of all"
             )
-    fans = Fans(max(1, inputs * window), max(1, outputs * window / first.groups))
-    if fans.fan_out == int(fans.fan_out):
-        fans = Fans(fans.fan_in, int(fans.fan_out))
+    summed, reached = inputs * window / first.thinning, outputs * window / first.groups
+    fans = Fans(*(max(1, int(n) if n == int(n) else n) for n in (summed, reached)))
     return dataclasses.replace(use, fans=fans, splits=splits, notes=tuple(notes))
 
 
