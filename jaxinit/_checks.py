@@ -220,6 +220,18 @@ def check_int(where: str, name: str, value: object, *, least: int) -> int:
     return number
 
 
+def check_seed(where: str, value: object, name: str = "seed") -> int:
+    """Return a seed of 64 bits as a Python int."""
+    rule = f"{name} must be an int from 0 to 2**64 - 1"
+    advice = "Give a plain int of that range."
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        type_error(where, rule, f"{name}={value!r}", advice)
+    number = operator.index(value)  # pyright: ignore[reportArgumentType]
+    if not 0 <= number < 2**64:
+        value_error(where, rule, f"{name}={number}", advice)
+    return number
+
+
 def check_number(
     where: str,
     name: str,

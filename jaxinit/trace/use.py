@@ -68,6 +68,7 @@ class ParamUse:
 
 
 STATE = "the state that a loop starts from"
+LOW_RANK = "second factor of a low-rank update"
 _POSITION_STD = 0.02  # BERT, GPT-2 and ViT alike
 
 

@@ -72,6 +72,10 @@ def as_function(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
         rule = "activation must be a name or a function"
         got = f"activation={nonlinearity!r}"
         type_error(where, rule, got, 'Give for example "tanh" or jax.numpy.tanh.')
+    try:
+        hash(nonlinearity)
+    except TypeError:  # an instance of a dataclass, say; caches take what has a hash
+        return functools.partial(nonlinearity)
     return nonlinearity
 
 
@@ -159,6 +163,7 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
     zero = resolved.at_zero
     mean = zero + (mean - zero) * np.sqrt(below)
     square = zero**2 + (square - zero**2) * below
+    third = zero**3 + (third - zero**3) * below**1.5
     fourth = zero**4 + (fourth - zero**4) * below**2
     central = fourth - 4 * mean * third + 6 * mean**2 * square - 3 * mean**4
     slopes = (slope_square, slope_fourth, spread / flat, growth / flat)

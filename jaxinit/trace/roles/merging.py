@@ -20,6 +20,7 @@ from jaxinit.trace.roles.values import (
     flag_summed,
     give_up,
 )
+from jaxinit.trace.use import LOW_RANK
 
 SUMS = frozenset({"add", "sub", "add_any"})
 PRODUCTS = frozenset({"mul", "div"})
@@ -27,7 +28,6 @@ COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
 _INVERTING = frozenset({"rsqrt", "sqrt", "div", "pow", "integer_pow"})
 _PLAIN_ON_STATISTICS = SUMS | PRODUCTS | {"neg", "stop_gradient", "copy"}
 _SCALING = frozenset({"value", "number", "mul", "div", "neg"})
-LOW_RANK = "second factor of a low-rank update"
 MASKED = "a mask or dropout stands between, which the gain leaves out"
 OFFSET = "an array is added between, which the gain leaves out"
 STRETCHED = "an array multiplies between, which the gain leaves out"

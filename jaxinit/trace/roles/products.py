@@ -7,7 +7,6 @@ from typing import Any
 from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths, plain
 from jaxinit.trace.roles.elementwise import stands_for_data
 from jaxinit.trace.roles.expressions import VALUE
-from jaxinit.trace.roles.merging import LOW_RANK
 from jaxinit.trace.roles.parameters import SCALE_FREE, chain, dominant, own_axes
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
@@ -23,6 +22,7 @@ from jaxinit.trace.roles.values import (
     give_up,
     views_of,
 )
+from jaxinit.trace.use import LOW_RANK
 
 
 @dataclasses.dataclass(frozen=True)
