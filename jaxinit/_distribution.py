@@ -17,7 +17,7 @@ from jaxinit._checks import check_choice, is_traced, type_error
 from jaxinit._layout import Fans
 
 _ATTRIBUTE = "__distribution__"
-_CALL = frozenset(("key", "shape", "dtype", "out_sharding"))
+_CALL = frozenset(("key", "shape", "dtype", "window", "out_sharding"))
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
 
