@@ -8,7 +8,7 @@ no array data that is traced, and return the argument in its canonical form.
 import difflib
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
 import jax
@@ -17,6 +17,9 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxinit._types import DTypeLike, Key, Scalar, Shape
+
+PARTS = "jaxinit_parts"
+"""The attribute of an error that holds its parts: where, rule, what was got, advice."""
 
 NARROW_FLOATS = (
     "bfloat16",
@@ -34,22 +37,43 @@ NARROW_FLOATS = (
 
 REAL_DTYPES = ("float64", "float32", *NARROW_FLOATS)
 COMPLEX_DTYPES = ("complex64", "complex128")
+_MOST = 2**63 - 1
+_NO_DTYPE = (TypeError, ValueError, SyntaxError, AttributeError, LookupError)
 _WIDE = {"float64": "float32", "complex128": "complex64"}
 _KNOWN = {jnp.dtype(name): name for name in (*REAL_DTYPES, *COMPLEX_DTYPES)}
 
 
 def value_error(where: str, rule: str, got: str, advice: str) -> NoReturn:
     """Raise the ValueError of one line that users see."""
-    raise ValueError(_text(where, rule, got, advice))
+    _raise(ValueError, where, rule, got, advice)
 
 
 def type_error(where: str, rule: str, got: str, advice: str) -> NoReturn:
     """Raise the TypeError of one line that users see."""
-    raise TypeError(_text(where, rule, got, advice))
+    _raise(TypeError, where, rule, got, advice)
 
 
-def _text(where: str, rule: str, got: str, advice: str) -> str:
+def _raise(kind: type[Exception], where: str, *parts: str) -> NoReturn:
+    error = kind(error_text(where, *parts))
+    setattr(error, PARTS, (where, *parts))
+    raise error
+
+
+def error_text(where: str, rule: str, got: str, advice: str) -> str:
+    """Return the one line that users see."""
     return f"{where}: {rule}; got {got}. {advice}"
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it, at most 80 characters long."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**40:
+        return f"an int of {value.bit_length()} bits"
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    if isinstance(value, (jax.Array, np.ndarray)) and np.size(value) > 4:
+        return f"an array of dtype {value.dtype.name} and shape {value.shape}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def is_traced(value: object) -> bool:
@@ -66,7 +90,7 @@ def check_choice(where: str, name: str, value: object, choices: Iterable[str]) -
     near = difflib.get_close_matches(str(value), known, n=1)
     advice = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
     error = value_error if isinstance(value, str) else type_error
-    error(where, rule, f"{name}={value!r}", advice)
+    error(where, rule, f"{name}={shown(value)}", advice)
 
 
 def check_key(where: str, key: Key) -> Key:
@@ -74,28 +98,47 @@ def check_key(where: str, key: Key) -> Key:
     rule = "key must be one JAX random key"
     advice = "Make one with jax.random.key(0)."
     if not isinstance(key, (jax.Array, np.ndarray)):
-        type_error(where, rule, f"key={key!r}", advice)
+        type_error(where, rule, f"key={shown(key)}", advice)
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         if key.shape == ():
             return key
     elif key.dtype == np.uint32:
         if key.ndim == 1:
-            return jax.random.wrap_key_data(jnp.asarray(key))
+            return _wrapped(where, key)
     else:
         type_error(where, rule, f"an array of dtype {key.dtype.name}", advice)
     got = f"an array of keys of shape {key.shape}"
     value_error(where, rule, got, "For many keys use jax.vmap over this function.")
 
 
+def _wrapped(where: str, key: Key) -> Key:
+    try:
+        return jax.random.wrap_key_data(jnp.asarray(key))
+    except (TypeError, ValueError):
+        needed = jax.eval_shape(jax.random.PRNGKey, 0).shape[0]
+        rule = f"a legacy key must have {needed} words, as the default key type has"
+        advice = "Give a typed key: jax.random.wrap_key_data(key, impl=...)."
+        value_error(where, rule, f"an array of {key.shape[0]} words", advice)
+
+
 def check_shape(where: str, shape: Shape) -> tuple[int, ...]:
     """Return the shape as a tuple of ints."""
     rule = "shape must be a sequence of non-negative ints"
+    advice = "Write it as a tuple: (3, 4)."
     try:
-        lengths = tuple(operator.index(n) for n in shape)
+        if isinstance(shape, (str, bytes, bytearray, Set, Mapping)):
+            raise TypeError
+        given = tuple(shape)
+        if bool in map(type, given):
+            raise TypeError
+        lengths = tuple(map(operator.index, given))
     except TypeError:
-        type_error(where, rule, f"shape={shape!r}", "Write it as a tuple: (3, 4).")
+        type_error(where, rule, f"shape={shown(shape)}", advice)
     if min(lengths, default=0) < 0:
-        value_error(where, rule, f"shape={lengths}", "Write it as a tuple: (3, 4).")
+        value_error(where, rule, f"shape={shown(lengths)}", advice)
+    if max(lengths, default=0) > _MOST:
+        rule = "no length may be above 2**63 - 1"
+        value_error(where, rule, f"shape={shown(lengths)}", "Split the array.")
     return lengths
 
 
@@ -116,8 +159,8 @@ def check_dtype(
         result = jnp.dtype(dtype)
         known = _KNOWN.get(result)
         got = result.name
-    except TypeError:
-        known, got = None, repr(dtype)
+    except _NO_DTYPE:
+        known, got = None, shown(dtype)
     if known is None or (known in COMPLEX_DTYPES and not allow_complex):
         choices = REAL_DTYPES + COMPLEX_DTYPES if allow_complex else REAL_DTYPES
         rule = f"dtype must be one of {', '.join(choices)}"
@@ -135,7 +178,7 @@ def check_any_dtype(where: str, dtype: DTypeLike | None) -> np.dtype[Any]:
     try:
         result = jnp.dtype(dtype) if dtype is not None else None
         whole = result is not None and result.kind in "biu"
-    except TypeError:
+    except _NO_DTYPE:
         whole = False
     if not whole:
         return check_dtype(where, dtype, allow_complex=True)
@@ -155,9 +198,24 @@ def check_int(where: str, name: str, value: object, *, least: int) -> int:
             raise TypeError
         number = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
-        type_error(where, rule, f"{name}={value!r}", "Give a plain int.")
+        type_error(where, rule, f"{name}={shown(value)}", "Give a plain int.")
     if number < least:
-        value_error(where, rule, f"{name}={number}", f"Give {least} or more.")
+        value_error(where, rule, f"{name}={shown(number)}", f"Give {least} or more.")
+    if number > _MOST:
+        rule += " and below 2**63"
+        value_error(where, rule, f"{name}={shown(number)}", "Give a smaller one.")
+    return number
+
+
+def check_seed(where: str, value: object, name: str = "seed") -> int:
+    """Return a seed of 64 bits as a Python int."""
+    rule = f"{name} must be an int from 0 to 2**64 - 1"
+    advice = "Give a plain int of that range."
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        type_error(where, rule, f"{name}={value!r}", advice)
+    number = operator.index(value)  # pyright: ignore[reportArgumentType]
+    if not 0 <= number < 2**64:
+        value_error(where, rule, f"{name}={number}", advice)
     return number
 
 
@@ -175,14 +233,16 @@ def check_number(
         rule += f", at least {least:g}"
     if math.isfinite(most):
         rule += f" and at most {most:g}" if math.isfinite(least) else f", at most {most:g}"
-    if type(value) is float or type(value) is int:
-        number = float(value)
+    if type(value) is float:
+        number = value
+    elif type(value) is int:
+        number = _as_float(value)
     else:
         kind_ok = isinstance(
             value, (int, float, np.number, np.ndarray, jax.Array)
         ) and not isinstance(value, (bool, np.bool_))
         if not kind_ok or not _is_real(value):
-            type_error(where, rule, f"{name}={value!r}", "Give a float.")
+            type_error(where, rule, f"{name}={shown(value)}", "Give a float.")
         if np.shape(value) != ():
             advice = "For many values use jax.vmap over this function."
             type_error(where, rule, f"{name} of shape {np.shape(value)}", advice)
@@ -192,6 +252,13 @@ def check_number(
     if not math.isfinite(number) or not least <= number <= most:
         value_error(where, rule, f"{name}={number:g}", "Give a value in that range.")
     return number
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _is_real(value: object) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, is_traced, type_error
 from jaxinit._layout import Fans
 
@@ -92,15 +93,17 @@ class Descriptor:
 
 
 def described(descriptor: Descriptor) -> Callable[[_F], _F]:
-    """Return a decorator that attaches a descriptor to an initializer.
+    """Return a decorator that makes a function an initializer with that descriptor.
 
     It is an attribute of the function, so ``functools.partial`` and ``functools.wraps``
-    hand it on, and signature, docstring and type stay those of the function.
+    hand it on, and signature, docstring and type stay those of the function. Errors name
+    the function, as :func:`jaxinit._boundary.boundary` has it.
     """
 
     def attach(function: _F) -> _F:
-        setattr(function, _ATTRIBUTE, descriptor)
-        return function
+        made = boundary(function)
+        setattr(made, _ATTRIBUTE, descriptor)
+        return made
 
     return attach
 

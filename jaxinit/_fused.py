@@ -24,12 +24,14 @@ from jaxinit._bits import (
     stream_index,
     threefry_2x32,
 )
+from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._types import Key
 
 _UNSIGNED = {8: jnp.uint8, 16: jnp.uint16, 32: jnp.uint32, 64: jnp.uint64}
 
 
+@boundary
 def fused_key(key_or_seed: Key | int | np.integer[Any]) -> Key:
     """Return a threefry key for which all of ``jax.random`` compiles to fast fused code.
 

@@ -15,6 +15,7 @@ from jaxinit._activations import (
     canonical_name,
     check_param,
 )
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, type_error, value_error
 from jaxinit._gaussian import Resolved, expectation, resolve
 
@@ -31,6 +32,7 @@ GAIN_NAMES = (*ACTIVATION_NAMES, *GATED)
 """Every name that :func:`calculate_gain` knows."""
 
 
+@boundary
 def calculate_gain(
     nonlinearity: str | Callable[[Any], Any],
     param: float | None = None,

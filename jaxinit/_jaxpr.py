@@ -8,7 +8,7 @@ inputs.
 import dataclasses
 import functools
 from collections.abc import Callable, Container, Sequence
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,131 @@ CALLS = frozenset({
 """Primitives that only run a program inside of them, once."""
 
 _ONLY_PROGRAM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
+
+V = TypeVar("V")
+
+
+def called(equation: Any) -> Any:
+    """Return the one program that a call runs on its own arguments, or None."""
+    names = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+    found = [equation.params[name] for name in names if equation.params.get(name)]
+    if len(found) != 1:
+        return None
+    inner = getattr(found[0], "jaxpr", found[0])
+    # A kernel's program has references to its results among its arguments.
+    return found[0] if len(inner.invars) == len(equation.invars) else None
+
+
+def bind(equation: Any, values: Sequence[Any]) -> list[Any]:
+    """Return the results of one operation on other values, computed or traced."""
+    return _bound(equation.primitive, equation.params, equation.ctx, values)
+
+
+def _bound(
+    primitive: Any, options: dict[str, Any], context: Any, values: Sequence[Any]
+) -> list[Any]:
+    bound = primitive.get_bind_params(options)
+    # A pair until JAX 0.9, then the options alone.
+    functions, params = bound if isinstance(bound, tuple) else ((), bound)
+    with context.manager:
+        results = primitive.bind(*functions, *values, **params)
+    return list(results) if primitive.multiple_results else [results]
+
+
+class Loop(NamedTuple):
+    """The parts of a scan.
+
+    Attributes:
+        body: The program of one step.
+        num_fixed: How many of its first arguments are the same in all steps.
+        num_carry: How many after these, and how many first results, go on to the next.
+        length: How many steps.
+        order: The numbers of the steps, first to last.
+    """
+
+    body: Any
+    num_fixed: int
+    num_carry: int
+    length: int
+    order: range
+
+
+def loop_of(equation: Any) -> Loop:
+    """Return the parts of a scan, told apart by what loses an axis inside."""
+    body = equation.params["jaxpr"]
+    inner = getattr(body, "jaxpr", body)
+    stacked = _more_axes(equation.outvars, inner.outvars)
+    num_carry = len(inner.outvars) - stacked
+    num_fixed = len(inner.invars) - _more_axes(equation.invars, inner.invars) - num_carry
+    length = equation.params["length"]
+    order = range(length)[::-1] if equation.params["reverse"] else range(length)
+    return Loop(body, num_fixed, num_carry, length, order)
+
+
+def _more_axes(outer: Sequence[Any], inner: Sequence[Any]) -> int:
+    """Return how many of the last variables have one more axis outside a loop."""
+    count = 0
+    for one, other in zip(reversed(outer), reversed(inner), strict=True):
+        if len(one.aval.shape) != len(other.aval.shape) + 1:
+            break
+        count += 1
+    return count
+
+
+class Interpreter(Generic[V]):
+    """Runs a program on whatever stands for its values: the one loop of all readings."""
+
+    def __init__(self) -> None:
+        self._schedules: dict[int, tuple[Any, list[tuple[Any, list[Any]]]]] = {}
+
+    def constant(self, value: Any, aval: Any) -> V:
+        """Return what stands for a constant of the program."""
+        raise NotImplementedError
+
+    def operation(self, equation: Any, values: list[V]) -> list[V]:
+        """Return what stands for the results of one operation."""
+        raise NotImplementedError
+
+    def run(self, program: Any, values: Sequence[V]) -> list[V]:
+        """Return what stands for the results of a program, leaving out what none needs."""
+        jaxpr = getattr(program, "jaxpr", program)
+        constants = getattr(program, "consts", ())
+        known: dict[Any, V] = {}
+        for var, array in zip(jaxpr.constvars, constants, strict=True):
+            known[var] = self.constant(array, var.aval)
+        known.update(zip(jaxpr.invars, values, strict=True))
+
+        def read(atom: Any) -> V:
+            literal = isinstance(atom, Literal)
+            return self.constant(atom.val, atom.aval) if literal else known[atom]
+
+        for equation, dead in self._schedule(jaxpr):
+            results = self.operation(equation, [read(atom) for atom in equation.invars])
+            known.update(zip(equation.outvars, results, strict=True))
+            for var in dead:
+                del known[var]
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _schedule(self, jaxpr: Any) -> list[tuple[Any, list[Any]]]:
+        """Return the needed equations in order, each with what it is the last to read."""
+        if id(jaxpr) not in self._schedules:
+            self._schedules[id(jaxpr)] = (jaxpr, _schedule(jaxpr))
+        return self._schedules[id(jaxpr)][1]
+
+
+def _schedule(jaxpr: Any) -> list[tuple[Any, list[Any]]]:
+    wanted = {atom for atom in jaxpr.outvars if not isinstance(atom, Literal)}
+    found = []
+    for equation in reversed(jaxpr.eqns):
+        if not (equation.effects or any(var in wanted for var in equation.outvars)):
+            continue
+        atoms = (a for a in equation.invars if not isinstance(a, Literal))
+        dead = [atom for atom in dict.fromkeys(atoms) if atom not in wanted]
+        dead += [var for var in equation.outvars if var not in wanted]
+        wanted.update(dead)
+        found.append((equation, dead))
+    return found[::-1]
+
 
 Ref = tuple[str, Any]
 """``("step", (number, result))``, ``("input", number)`` or ``("value", array)``."""
@@ -103,14 +228,8 @@ def _inner(equation: Any) -> Any:
 def run_step(step: Step, values: Sequence[Any]) -> list[Any]:
     """Return the results of one step, computed or traced."""
     if step.primitive.name in ("jit", "pjit"):
-        return list(_as_function(_Identified(step.params["jaxpr"]))(*values))
-    bound = step.primitive.get_bind_params(step.params)
-    functions, params = (
-        bound if isinstance(bound, tuple) else ((), bound)
-    )  # JAX < 0.10: a pair
-    with step.context.manager:
-        results = step.primitive.bind(*functions, *values, **params)
-    return list(results) if step.primitive.multiple_results else [results]
+        return list(as_function(step.params["jaxpr"])(*values))
+    return _bound(step.primitive, step.params, step.context, values)
 
 
 class _Identified:
@@ -124,6 +243,11 @@ class _Identified:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Identified) and self.program is other.program
+
+
+def as_function(program: ClosedJaxpr) -> Callable[..., Any]:
+    """Return the compiled function of a program, the same for the same program."""
+    return _as_function(_Identified(program))
 
 
 @functools.lru_cache(maxsize=256)

@@ -10,6 +10,7 @@ import functools
 import math
 from typing import Literal
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import (
     check_choice,
     check_int,
@@ -25,6 +26,7 @@ LETTERS = "IOBDHW"
 WINDOW = frozenset("DHW")
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Fans:
     """How many products meet in one output, and how many outputs one input reaches.
@@ -53,6 +55,7 @@ class Fans:
                 value_error("Fans", f"{name} must be above 0", f"{name}={value}", advice)
 
 
+@boundary
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """The role of every axis of a weight.
@@ -135,6 +138,7 @@ def single_axis(where: str, layout: Layout, letter: str, letters: str) -> int:
     value_error(where, rule, f"layout={layout.axes!r}", "Reshape the weight to that form.")
 
 
+@boundary
 def compute_fans(shape: Shape, layout: str | Layout | Fans | None = None) -> Fans:
     """Return the fans of a weight of that shape.
 

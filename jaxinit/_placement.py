@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxinit._checks import type_error, value_error
+from jaxinit._checks import shown, type_error, value_error
 from jaxinit._types import OutSharding
 
 
@@ -27,7 +27,7 @@ def check_out_sharding(
         if mesh.empty:
             rule = "out_sharding as a PartitionSpec needs a mesh in context"
             advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
-            value_error(where, rule, _shown(sharding), advice)
+            value_error(where, rule, _text_of(sharding), advice)
         _check_spec(where, sharding, mesh, shape)
         return sharding
     if isinstance(sharding, NamedSharding):
@@ -37,19 +37,19 @@ def check_out_sharding(
                 return sharding
         except (ValueError, TypeError):  # inside jit no mesh can be entered
             rule = "out_sharding on a mesh with explicit axes needs that mesh in context"
-            got = f"{_shown(sharding.spec)} inside jit without it"
+            got = f"{_text_of(sharding.spec)} inside jit without it"
             value_error(where, rule, got, "Call jit under jax.set_mesh(mesh).")
     rule = "out_sharding must be a NamedSharding, a PartitionSpec or None"
     advice = "Build one with jax.sharding.NamedSharding(mesh, spec)."
-    type_error(where, rule, f"out_sharding={sharding!r}", advice)
+    type_error(where, rule, f"out_sharding={shown(sharding)}", advice)
 
 
-def _shown(spec: PartitionSpec) -> str:
+def _text_of(spec: PartitionSpec) -> str:
     return f"out_sharding=PartitionSpec{tuple(spec)}"
 
 
 def _check_spec(where: str, spec: PartitionSpec, mesh: Any, shape: Sequence[int]) -> None:
-    got = f"{_shown(spec)} for shape={tuple(shape)}"
+    got = f"{_text_of(spec)} for shape={tuple(shape)}"
     if len(spec) > len(shape):
         rule = "out_sharding must have no more entries than shape has axes"
         value_error(where, rule, got, "Leave out the last entries.")

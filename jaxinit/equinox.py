@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import GetAttrKey
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import type_error
 from jaxinit._layout import Layout
 from jaxinit._paths import path_text
@@ -32,10 +33,11 @@ from jaxinit.models.by_layer import (
     stacked,
     window,
 )
-from jaxinit.models.initialize import OutShardings
+from jaxinit.models.placement import OutShardings
 from jaxinit.trace.use import Uses
 
 
+@boundary
 def reinitialize(
     key: Key,
     module: Any,
@@ -145,6 +147,7 @@ def _weights(layer: Any) -> dict[str, Weight]:
     return {}
 
 
+@boundary
 def forward(
     module: Any, *, state: Any = None, axis_name: str | None = None, **options: Any
 ) -> tuple[Callable[..., Any], Any]:

@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:  # say what to install, not only what is mi
 import jax
 import jax.numpy as jnp
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_key, listed, type_error, value_error
 from jaxinit._layout import Layout
 from jaxinit._paths import flatten
@@ -27,12 +28,13 @@ from jaxinit.models.by_layer import (
     window,
 )
 from jaxinit.models.einsum import einsum_axes
-from jaxinit.models.initialize import OutShardings
 from jaxinit.models.keys import path_key
 from jaxinit.models.materialize import materialize
+from jaxinit.models.placement import OutShardings
 from jaxinit.trace.use import Uses
 
 
+@boundary
 def reinitialize(
     key: Key,
     model: Any,
@@ -183,6 +185,7 @@ def _stacked(kernel: Any, own: Sequence[int], axes: str) -> Layout:
     return Layout(axes[:at] + "B" * extra + axes[at:])
 
 
+@boundary
 def forward(model: Any, *inputs: Any, **options: Any) -> tuple[Callable[..., Any], Any]:
     r"""Return ``(apply_fn, params)``, for ``trace_params``, ``auto`` and ``lsuv``.
 
@@ -254,6 +257,7 @@ def _forward_linen(
     return apply_fn, shapes.get("params", {})
 
 
+@boundary
 def materialize_nnx(
     build: Callable[[nnx.Rngs], nnx.Module],
     key: Key,

@@ -9,10 +9,12 @@ from typing import Any
 import jax
 
 from jaxinit import _checks
+from jaxinit._boundary import boundary
 from jaxinit._types import DTypeLike, Initializer, Key, Shape
 from jaxinit.models.by_layer import neutral_state, redraw
-from jaxinit.models.initialize import OutShardings
-from jaxinit.models.plan import Plan, Rule
+from jaxinit.models.placement import OutShardings
+from jaxinit.models.plan import Plan
+from jaxinit.models.rules import Rule
 from jaxinit.trace.use import Uses
 
 try:
@@ -30,6 +32,7 @@ HaikuInitializer = Callable[[Shape, DTypeLike], jax.Array]
 """What Haiku's modules take as ``w_init``, ``b_init``, ``embed_init``, ..."""
 
 
+@boundary
 def initializer(init: Initializer) -> HaikuInitializer:
     """Return an initializer in Haiku's form.
 
@@ -74,6 +77,7 @@ def initializer(init: Initializer) -> HaikuInitializer:
     return with_key_of_haiku
 
 
+@boundary
 def reinitialize(
     key: Key,
     params: Any,
@@ -120,6 +124,7 @@ def reinitialize(
     return redraw(key, params, rules, [], uses=uses, out_shardings=out_shardings)
 
 
+@boundary
 def forward(
     net: hk.Transformed | hk.TransformedWithState,
     *inputs: Any,

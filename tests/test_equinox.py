@@ -167,25 +167,25 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
     "no types": (
         {3: 4},
         TypeError,
-        "reinitialize: rules by type must map layer types to initializers by name; got 3: 4. "
+        "equinox.reinitialize: rules by type must map layer types to initializers by name; got 3: 4. "
         'Write {equinox.nn.Linear: {"weight": initializer}}.',
     ),
     "a type that is not there": (
         {eqx.nn.Conv2d: {"weight": jaxinit.zeros}},
         ValueError,
-        "reinitialize: every type must fit a layer of the model; got none for Conv2d. "
+        "equinox.reinitialize: every type must fit a layer of the model; got none for Conv2d. "
         "Remove it, or check the model.",
     ),
     "a name that is not there": (
         {eqx.nn.Linear: {"kernel": jaxinit.zeros}},
         ValueError,
-        "reinitialize: a layer must have the arrays that are named; "
+        "equinox.reinitialize: a layer must have the arrays that are named; "
         "got 'kernel' for Linear at the root. It has weight.",
     ),
     "a bias that no layer has": (
         {eqx.nn.Linear: {"bias": jaxinit.zeros}},
         ValueError,
-        "reinitialize: every name must be that of an array of some layer; "
+        "equinox.reinitialize: every name must be that of an array of some layer; "
         "got none for Linear 'bias'. Remove it.",
     ),
 }
@@ -211,7 +211,7 @@ def test_an_unknown_layer_is_asked_for_its_layout():
     with pytest.raises(ValueError, match="needs a layout") as error:
         reinitialize(KEY, module, rules)
     assert str(error.value) == (
-        "reinitialize: a weight of three axes or more needs a layout; got none for "
+        "equinox.reinitialize: a weight of three axes or more needs a layout; got none for "
         'w (4, 64, 8). Bind one, partial(initializer, layout="HWIO"), or pass '
         "uses=jaxinit.trace_params(*forward(model), inputs) to read it from the model."
     )
@@ -220,6 +220,6 @@ def test_an_unknown_layer_is_asked_for_its_layout():
     with pytest.raises(TypeError) as error:
         reinitialize(KEY, module, rules, uses={})  # pyright: ignore[reportArgumentType]
     assert str(error.value) == (
-        "reinitialize: uses must be traced uses; got uses={}. "
+        "equinox.reinitialize: uses must be traced uses; got uses={}. "
         "Make them with jaxinit.trace_params(*forward(model), inputs)."
     )

@@ -248,7 +248,7 @@ ERRORS: list[tuple[str, type[Exception], str]] = [
     (
         'kaiming_normal(K, (3, 4), nonlinearity="rely")',
         ValueError,
-        "calculate_gain: nonlinearity must be one of linear, identity, conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, sigmoid, tanh, relu, selu, gelu, gelu_tanh, quick_gelu, silu, mish, softplus, softsign, hard_tanh, hard_sigmoid, hard_swish, relu6, relu_squared, squareplus, sparse_plus, sparse_sigmoid, log_sigmoid, tanh_shrink, sin, cos, erf, atan, exp, gaussian, lecun_tanh, leaky_relu, prelu, elu, celu, hard_shrink, soft_shrink, swish, hardtanh, hardsigmoid, hardswish, hard_silu, hardshrink, softshrink, tanhshrink, logsigmoid, soft_sign, gelu_new, arctan, glu, bilinear, reglu, geglu, geglu_tanh, swiglu, mish_glu; got nonlinearity='rely'. Did you mean 'relu'?",
+        "kaiming_normal: nonlinearity must be one of linear, identity, conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d, sigmoid, tanh, relu, selu, gelu, gelu_tanh, quick_gelu, silu, mish, softplus, softsign, hard_tanh, hard_sigmoid, hard_swish, relu6, relu_squared, squareplus, sparse_plus, sparse_sigmoid, log_sigmoid, tanh_shrink, sin, cos, erf, atan, exp, gaussian, lecun_tanh, leaky_relu, prelu, elu, celu, hard_shrink, soft_shrink, swish, hardtanh, hardsigmoid, hardswish, hard_silu, hardshrink, softshrink, tanhshrink, logsigmoid, soft_sign, gelu_new, arctan, glu, bilinear, reglu, geglu, geglu_tanh, swiglu, mish_glu; got nonlinearity='rely'. Did you mean 'relu'?",
     ),
     (
         'kaiming_normal(K, (3, 4), a="0")',

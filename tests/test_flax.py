@@ -16,7 +16,7 @@ from tests.adapters import has_std, spec
 KEY = jax.random.key(0)
 RULES = [
     ("**/bias", jaxinit.zeros),
-    ("**/scale", jaxinit.ones),
+    (jaxinit.optional("**/scale"), jaxinit.ones),
     ("**/kernel", jaxinit.lecun_normal),
 ]
 
@@ -80,7 +80,7 @@ def test_nnx_by_type():
     with pytest.raises(ValueError) as error:
         reinitialize(KEY, module, {nnx.Linear: {"kernel": jaxinit.zeros}})
     assert str(error.value) == (
-        "reinitialize: every type must fit a layer of the model; got none for Linear. "
+        "flax.reinitialize: every type must fit a layer of the model; got none for Linear. "
         "Remove it, or check the model."
     )
 
@@ -117,7 +117,7 @@ def test_nnx_variables_that_are_no_parameters():
     with pytest.raises(ValueError) as error:
         reinitialize(KEY, module, [("**/mean", jaxinit.zeros), *RULES])
     assert str(error.value) == (
-        "reinitialize: rules are for parameters; got match='**/mean', "
+        "flax.reinitialize: rules are for parameters; got match='**/mean', "
         "which fits only norm/mean (BatchStat). Set that variable yourself."
     )
     cache = nnx.eval_shape(
@@ -126,7 +126,7 @@ def test_nnx_variables_that_are_no_parameters():
     with pytest.raises(ValueError, match="must have values") as error:
         reinitialize(KEY, cache, RULES)
     assert str(error.value) == (
-        "reinitialize: variables that are no parameters must have values; got only shapes "
+        "flax.reinitialize: variables that are no parameters must have values; got only shapes "
         "for layers/1. Build the module with nnx.jit, or set them first."
     )
 
@@ -192,24 +192,24 @@ def test_linen_errors():
     with pytest.raises(ValueError) as error:
         reinitialize(KEY, shapes, [("**/var", jaxinit.ones), *RULES])
     assert str(error.value) == (
-        "reinitialize: rules are for parameters; got match='**/var', "
+        "flax.reinitialize: rules are for parameters; got match='**/var', "
         "which fits only norm/var (batch_stats). Set that variable yourself."
     )
     with pytest.raises(ValueError) as error:
         forward(nn.Dense(3))
     assert str(error.value) == (
-        "forward: a linen module needs its inputs to know its parameters; got none. "
+        "flax.forward: a linen module needs its inputs to know its parameters; got none. "
         "Write forward(model, x), where x may be a jax.ShapeDtypeStruct."
     )
     with pytest.raises(TypeError) as error:
         reinitialize(KEY, nn.Dense(3), RULES)
     assert str(error.value) == (
-        "reinitialize: model must be an NNX module, or linen's variables; got Dense. "
+        "flax.reinitialize: model must be an NNX module, or linen's variables; got Dense. "
         "For a linen module, pass what its init gave."
     )
     with pytest.raises(TypeError) as error:
         forward(3)
     assert str(error.value) == (
-        "forward: module must be an NNX module; got int. "
+        "flax.forward: module must be an NNX module; got int. "
         "Give an nnx.Module that is built, or abstract."
     )

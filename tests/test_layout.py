@@ -119,7 +119,7 @@ ERRORS = [
     ),
     (
         lambda: compute_fans((3, 4), "IX"),
-        "Layout: axes must be letters of IOBDHW, one an axis; got axes='IX'. For a dense "
+        "compute_fans: axes must be letters of IOBDHW, one an axis; got axes='IX'. For a dense "
         'kernel (in, out) write "IO".',
     ),
     (

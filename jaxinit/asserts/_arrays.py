@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit import _checks
+from jaxinit._boundary import boundary
 from jaxinit._types import DTypeLike
 from jaxinit.asserts._distributions import (
     Distribution,
@@ -20,6 +21,7 @@ from jaxinit.asserts._moments import Array, Measured, measure
 from jaxinit.asserts._report import Finding, settle
 
 
+@boundary
 def assert_array(
     x: Array,
     shape: tuple[int | None, ...] | None = None,
@@ -49,6 +51,7 @@ def assert_array(
     settle(where, form(x, shape, dtype, rank))
 
 
+@boundary
 def assert_mean(
     x: Array,
     mean: float = 0.0,
@@ -87,6 +90,7 @@ def assert_mean(
     settle(where, _mean(x, got, expected, check_alpha(where, alpha)))
 
 
+@boundary
 def assert_variance(
     x: Array,
     variance: float,
@@ -131,6 +135,7 @@ def assert_variance(
     settle(where, _variance(x, got, expected, check_alpha(where, alpha)))
 
 
+@boundary
 def assert_distribution(
     x: Array, distribution: Distribution, *, alpha: float = 1e-9
 ) -> None:
@@ -154,8 +159,8 @@ def assert_distribution(
         >>> import jax
         >>> from jaxinit import asserts
         >>> x = jax.random.uniform(jax.random.key(0), (256, 256), minval=-1.0)
-        >>> asserts.assert_distribution(x, asserts.Distribution(std=3**-0.5,
-        distribution="uniform"))
+        >>> expected = asserts.Distribution(std=3**-0.5, distribution="uniform")
+        >>> asserts.assert_distribution(x, expected)
     """
     where = "assert_distribution"
     check_array(where, x)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit import _checks
+from jaxinit._boundary import boundary
 from jaxinit._types import DTypeLike
 from jaxinit.asserts._limits import (
     Atoms,
@@ -29,6 +30,7 @@ _TRUNCATED_VARIANCE = 1 - 2 * _CUT * math.exp(-2) / (
 _TRUNCATED_COMPLEX_VARIANCE = (1 - 5 * math.exp(-4)) / (1 - math.exp(-4))
 
 
+@boundary
 @dataclass(frozen=True)
 class Distribution:
     """What weights are drawn from, as far as an assertion asks.
@@ -74,6 +76,7 @@ class Distribution:
         return math.inf
 
 
+@boundary
 def variance_limits(
     distribution: Distribution,
     n: int,
@@ -121,6 +124,7 @@ def variance_limits(
     return _variance_limits(distribution, n, dtype.name, alpha)
 
 
+@boundary
 def mean_limits(
     distribution: Distribution,
     n: int,

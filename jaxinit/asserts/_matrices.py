@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit import _checks
+from jaxinit._boundary import boundary
 from jaxinit.asserts._arrays import check_array
 from jaxinit.asserts._distributions import check_float, widened
 from jaxinit.asserts._moments import Array
@@ -16,6 +17,7 @@ from jaxinit.asserts._report import Finding, Value, settle
 SIDES = ("shorter", "rows", "columns")
 
 
+@boundary
 @dataclass(frozen=True)
 class Orthogonal:
     """A matrix, or a batch of them, in the last two axes: orthonormal times ``gain``.
@@ -39,6 +41,7 @@ class Orthogonal:
         _checks.check_choice("Orthogonal", "vectors", self.vectors, SIDES)
 
 
+@boundary
 def assert_orthogonal(x: Array, gain: float = 1.0, *, vectors: str = "shorter") -> None:
     """Assert that the matrices in the last two axes have orthogonal vectors.
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxinit import _checks
+from jaxinit._boundary import boundary
 from jaxinit.asserts._arrays import check_array, form, of_distribution
 from jaxinit.asserts._distributions import Distribution, check_alpha
 from jaxinit.asserts._matrices import Orthogonal, gram
@@ -16,6 +17,7 @@ Expectation = Distribution | Orthogonal | jax.ShapeDtypeStruct | None
 """What a leaf must be; None leaves it unchecked."""
 
 
+@boundary
 def assert_tree(
     tree: Any,
     expected: Any | Callable[[str, Any], Expectation],
@@ -45,8 +47,8 @@ def assert_tree(
         >>> from jaxinit import asserts
         >>> kernel = jax.random.normal(jax.random.key(0), (64, 64)) / 8
         >>> params = {"kernel": kernel, "bias": jnp.zeros(64)}
-        >>> expected = {"kernel": asserts.Distribution(std=1 / 8), "bias":
-        asserts.Distribution(std=0.0)}
+        >>> zeros = asserts.Distribution(std=0.0)
+        >>> expected = {"kernel": asserts.Distribution(std=1 / 8), "bias": zeros}
         >>> asserts.assert_tree(params, expected)
     """
     where = "assert_tree"

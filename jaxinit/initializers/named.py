@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, type_error
 from jaxinit._distribution import bound_options, descriptor_of, unwrapped
 from jaxinit.initializers import (
@@ -39,6 +40,7 @@ def is_ours(initializer: Callable[..., Any]) -> bool:
     return unwrapped(initializer)[0] in BY_NAME.values()
 
 
+@boundary
 def get(name: str | Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """Return the initializer of that name.
 
@@ -65,6 +67,7 @@ def get(name: str | Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     return BY_NAME[check_choice("get", "name", name, BY_NAME)]
 
 
+@boundary
 def from_config(config: Mapping[str, Any]) -> Callable[..., jax.Array]:
     """Return the initializer that a mapping describes, with its options bound.
 

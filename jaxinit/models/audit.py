@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, type_error, value_error
 from jaxinit._layout import Fans
 from jaxinit._paths import PyTree, flatten
@@ -117,6 +118,7 @@ class _Target(NamedTuple):
     remark: str = ""
 
 
+@boundary
 def audit(
     params: PyTree,
     uses: Uses | Plan,

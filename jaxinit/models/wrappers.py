@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error, value_error
 from jaxinit._distribution import Distribution, distribution_of
 from jaxinit._scale import check_scale
@@ -74,6 +75,7 @@ class PerSlice:
         return Distribution(text, inner.std * math.sqrt(square), 0.0, kurtosis)
 
 
+@boundary
 def per_slice(
     initializer: Initializer,
     scales: Sequence[float] | Callable[[int], float],

@@ -60,11 +60,16 @@ def check_draw(
         rule = f"dtype must be one of {', '.join(allowed)}"
         advice = "Draw float32 and convert the result."
         type_error(where, rule, f"dtype={result.name}", advice)
-    most = _MOST // words
-    if math.prod(lengths) > most:
-        rule = f"one draw makes at most {most} values"
-        value_error(where, rule, f"shape={lengths}", "Draw it in parts.")
+    check_size(where, lengths, words)
     return lengths, result
+
+
+def check_size(where: str, shape: tuple[int, ...], words: int) -> None:
+    """Check that a draw of at most ``words`` words a value is not too large."""
+    most = _MOST // words
+    if math.prod(shape) > most:
+        rule = f"one draw makes at most {most} values"
+        value_error(where, rule, f"shape={shape}", "Draw it in parts.")
 
 
 def check_static(where: str, name: str, value: float, least: float = -math.inf) -> float:

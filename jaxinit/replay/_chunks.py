@@ -11,8 +11,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-_ROWS = 1 << 15
-"""Rows a chunk: large enough for several threads, small enough for the caches."""
+_SIZE = 1 << 15
+"""Values a chunk: large enough for several threads, small enough for the caches."""
 
 Columns = tuple[jax.Array, ...]
 
@@ -28,7 +28,7 @@ def map_rows(work: Callable[..., Columns], *arrays: jax.Array) -> Columns:
         The tuple that ``work`` gives for the whole arrays.
     """
     rows = arrays[0].shape[0]
-    count = max(2, -(-rows // _ROWS))
+    count = max(2, -(-arrays[0].size // _SIZE))
     length = -(-rows // count)
 
     def cut(array: jax.Array) -> jax.Array:

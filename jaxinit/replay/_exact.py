@@ -1,84 +1,109 @@
-"""Floating-point operations whose rounding is the same on every machine.
+"""Doubles whose rounding is the same on every machine.
 
 A compiler may contract ``a * b + c`` to one fused operation or leave it as two, so the
-bits of such a line depend on the machine. Here every product that is not exact in its
-dtype is kept as an exact sum of products of half length; then fusing changes nothing.
+bits of such a line depend on the machine. Here every product that is not exact in
+float64 is kept as an exact sum of products of half length; then fusing changes nothing.
 The second hazard is that XLA merges constants, ``(a + 1) - 1`` to ``a``: no sum below
 subtracts a constant from a sum that contains it.
 
 The tools are those of Dekker, Knuth and Boldo and Melquiond ("Emulation of FMA and
 correctly rounded sums: proved algorithms using rounding to odd", IEEE Transactions on
-Computers 57, 2008). They hold for float32 and float64 while nothing under- or overflows.
+Computers 57, 2008). They hold while nothing under- or overflows.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Real = jax.Array | np.floating
 Double = tuple[jax.Array, jax.Array]
-"""An unevaluated sum of two floats, or the two halves of one."""
+"""An unevaluated sum of two doubles."""
 
-# Integer type, half unit and mask that round a float to the upper half of its bits.
-_HALVES = {
-    "float32": (np.int32, 1 << 11, -1 << 12),
-    "float64": (np.int64, 1 << 26, -1 << 27),
-}
+_HALF, _MASK = np.int64(1 << 26), np.int64(-1 << 27)
 
 
-def split(x: Real) -> Double:
-    """Return the halves (high, low) of a float: ``x`` is exactly their sum."""
-    integer, half, mask = _HALVES[x.dtype.name]
-    if isinstance(x, np.floating):
-        high = ((x.view(integer) + integer(half)) & integer(mask)).view(x.dtype)
-        return high, x - high  # pyright: ignore[reportReturnType]
-    bits = jax.lax.bitcast_convert_type(x, integer)
-    bits = (bits + integer(half)) & integer(mask)
-    high = jax.lax.bitcast_convert_type(bits, x.dtype)
+def _split(x: jax.Array) -> Double:
+    """Return the halves (high, low) of a double: ``x`` is exactly their sum."""
+    bits = (jax.lax.bitcast_convert_type(x, jnp.int64) + _HALF) & _MASK
+    high = jax.lax.bitcast_convert_type(bits, jnp.float64)
     return high, x - high
 
 
-def two_sum(a: jax.Array, b: Real) -> Double:
+def two_sum(a: jax.Array, b: jax.Array) -> Double:
     """Return the rounded sum and its error."""
     total = a + b
     b_part = total - a
     return total, (a - (total - b_part)) + (b - b_part)
 
 
-def two_product(a: Double, b: Double) -> Double:
-    """Return two floats whose sum is exactly the product of two split floats."""
+def two_product(x: jax.Array, y: jax.Array) -> Double:
+    """Return two doubles whose sum is exactly the product."""
+    a, b = _split(x), _split(y)
     high = a[0] * b[0]
     middle = a[0] * b[1] + a[1] * b[0]  # exact: both terms are of half length
     total = high + middle
-    error = middle - (total - high)
-    return total, error + a[1] * b[1]
+    return total, middle - (total - high) + a[1] * b[1]
 
 
-def product(a: Double, b: Double) -> jax.Array:
-    """Return the rounded product of two split floats."""
-    total, error = two_product(a, b)
+def product(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Return the rounded product, which nothing after it can be fused with."""
+    total, error = two_product(x, y)
     return total + error
 
 
-def add_exact(value: Double, c: Real) -> jax.Array:
-    """Return ``value[0] + value[1] + c``, rounded once."""
-    total, error = two_sum(value[0], c)
-    return total + _sum_to_odd(error, value[1])
+def fma(x: jax.Array, y: jax.Array, z: jax.Array) -> jax.Array:
+    """Return ``x * y + z``, rounded once."""
+    high, low = two_product(x, y)
+    total, error = two_sum(high, z)
+    return total + _to_odd(error, low)
 
 
-def fma(a: Double, b: Double, c: Real) -> jax.Array:
-    """Return ``a * b + c``, rounded once, of two split floats and a float."""
-    return add_exact(two_product(a, b), c)
+def fma_single(x: jax.Array, y: jax.Array, z: jax.Array) -> jax.Array:
+    """Return ``x * y + z``, rounded once to float32, of doubles that are float32."""
+    return _to_odd(x * y, z)  # the product is exact; whoever narrows it rounds
 
 
-def _sum_to_odd(a: jax.Array, b: jax.Array) -> jax.Array:
+def _to_odd(a: jax.Array, b: jax.Array) -> jax.Array:
     """Return ``a + b`` rounded to odd, so that a later rounding is not a second one."""
     total, error = two_sum(a, b)
-    integer = _HALVES[total.dtype.name][0]
-    bits = jax.lax.bitcast_convert_type(total, integer)
-    width = total.dtype.itemsize * 8
-    away = bits ^ jax.lax.bitcast_convert_type(error, integer)
-    step = integer(1) | away >> (width - 1)  # +1 or -1, towards the exact sum
-    fix = (error != 0) & ((bits & integer(1)) == 0)
+    bits = jax.lax.bitcast_convert_type(total, jnp.int64)
+    away = bits ^ jax.lax.bitcast_convert_type(error, jnp.int64)
+    step = np.int64(1) | away >> 63  # +1 or -1, towards the exact sum
+    fix = (error != 0) & ((bits & np.int64(1)) == 0)
     odd = jnp.where(fix, bits + step, bits)
-    return jax.lax.bitcast_convert_type(odd, total.dtype)
+    return jax.lax.bitcast_convert_type(odd, jnp.float64)
+
+
+def narrow(x: jax.Array, dtype: np.dtype, small: bool = False) -> jax.Array:
+    """Return doubles rounded to float32, and from there to the dtype, as C does.
+
+    XLA flushes what is subnormal; where such floats are due, ``small``, and in the
+    narrower dtypes, they are made from integers.
+    """
+    if dtype == np.float64:
+        return x
+    single = x.astype(jnp.float32)
+    if small:
+        units = jnp.rint(jnp.abs(x) * 2.0**149).astype(jnp.int32)
+        units = units | jnp.where(x < 0, np.int32(-(1 << 31)), np.int32(0))
+        tiny = jax.lax.bitcast_convert_type(units, jnp.float32)
+        single = jnp.where(jnp.abs(x) < 2.0**-126, tiny, single)
+    if dtype == np.float32:
+        return single
+    bits = jax.lax.bitcast_convert_type(single, jnp.uint32)
+    if dtype == np.float16:  # without float16 arithmetic, which some machines lack
+        size = bits & np.uint32(0x7FFFFFFF)
+        least = size + np.uint32(0xFFF) + (size >> 13 & np.uint32(1)) >> 13
+        least = jnp.minimum(least - np.uint32(112 << 10), np.uint32(0x7C00))
+        tiny = jnp.rint(jnp.abs(single) * np.float32(2.0**24)).astype(jnp.uint32)
+        least = jnp.where(size < np.uint32(113 << 23), tiny, least)
+        bits = least << 16 | bits & np.uint32(1 << 31)
+    else:
+        bits = bits + np.uint32(0x7FFF) + (bits >> 16 & np.uint32(1))
+    return jax.lax.bitcast_convert_type((bits >> 16).astype(jnp.uint16), dtype)
+
+
+def equal(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Return where floats are equal, by their bits: XLA takes subnormal ones for zero."""
+    unsigned = {2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}[x.dtype.itemsize]
+    a, b = (jax.lax.bitcast_convert_type(v, unsigned) for v in (x, y))
+    return (a == b) | ((a | b) << 1 == 0)

@@ -2,16 +2,15 @@
 
 O'Neill, "PCG: a family of simple fast space-efficient statistically good algorithms for
 random number generation", Harvey Mudd College HMC-CS-2014-0905 (2014). A 128-bit number
-is four uint32 limbs, lowest first.
+is four uint32 limbs, lowest first, between draws, and a pair (high, low) of uint64 in
+them. All runs with 64-bit types.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit.replay._uint64 import Pair, multiply_wide
-
-Limbs = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+Wide = tuple[jax.Array, jax.Array]
 
 # pcg64.h, PCG_DEFAULT_MULTIPLIER.
 _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
@@ -60,35 +59,32 @@ def seed_sequence(entropy: jax.Array) -> jax.Array:
     return jnp.stack(result)
 
 
-def limbs(value: int) -> tuple[np.uint32, ...]:
-    """Return the four limbs of a Python int."""
-    return tuple(np.uint32(value >> shift & 0xFFFFFFFF) for shift in (0, 32, 64, 96))
+def _constant(values: list[int]) -> Wide:
+    """Return Python ints as pairs of uint64."""
+    high = np.array([v >> 64 for v in values], np.uint64)
+    low = np.array([v & (1 << 64) - 1 for v in values], np.uint64)
+    return jnp.asarray(high), jnp.asarray(low)
 
 
-def _add(a: Limbs, b: Limbs) -> Limbs:
-    result, carry = [], jnp.zeros_like(a[0])
-    for x, y in zip(a, b, strict=True):
-        partial = x + y
-        total = partial + carry
-        over = (partial < x) | (total < partial)
-        carry = over.astype(jnp.uint32)
-        result.append(total)
-    return tuple(result)  # pyright: ignore[reportReturnType]
+def _add(a: Wide, b: Wide) -> Wide:
+    low = a[1] + b[1]
+    return a[0] + b[0] + (low < b[1]).astype(jnp.uint64), low
 
 
-def _multiply(a: Limbs, b: Limbs) -> Limbs:
+def multiply_high(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Return the upper 64 bits of a product of two uint64."""
+    half = np.uint64(0xFFFFFFFF)
+    low = a & half, b & half
+    high = a >> 32, b >> 32
+    middle = high[0] * low[1] + (low[0] * low[1] >> 32)
+    other = low[0] * high[1] + (middle & half)
+    return high[0] * high[1] + (middle >> 32) + (other >> 32)
+
+
+def _multiply(a: Wide, b: Wide) -> Wide:
     """Return the low 128 bits of a product."""
-    zero = jnp.zeros_like(a[0] * b[0])
-    total = (zero, zero, zero, zero)
-    for i in range(4):
-        for j in range(4 - i):
-            high, low = multiply_wide(a[i], b[j])
-            row = [zero] * 4
-            row[i + j] = low
-            if i + j < 3:
-                row[i + j + 1] = high
-            total = _add(total, tuple(row))  # pyright: ignore[reportArgumentType]
-    return total
+    high = multiply_high(a[1], b[1]) + a[0] * b[1] + a[1] * b[0]
+    return high, a[1] * b[1]
 
 
 def _powers(count: int) -> tuple[list[int], list[int]]:
@@ -102,59 +98,58 @@ def _powers(count: int) -> tuple[list[int], list[int]]:
     return powers, totals
 
 
+def _wide(limbs: jax.Array) -> Wide:
+    """Return four limbs as a pair of uint64."""
+    x = limbs.astype(jnp.uint64)
+    return x[3] << 32 | x[2], x[1] << 32 | x[0]
+
+
+def _limbs(value: Wide) -> jax.Array:
+    """Return a pair of uint64 as four limbs."""
+    parts = value[1], value[1] >> 32, value[0], value[0] >> 32
+    return jnp.stack([x.astype(jnp.uint32) for x in parts])
+
+
 def start(words: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return state and increment, each of shape ``(4,)``, from eight seed words."""
     # generate_state gives 64-bit words, low half first, and PCG64 their high one first.
-    state = words[2], words[3], words[0], words[1]
-    stream = words[6], words[7], words[4], words[5]
-    increment = [stream[0] << 1 | np.uint32(1)]
-    increment += [stream[i] << 1 | stream[i - 1] >> 31 for i in (1, 2, 3)]
-    step: Limbs = tuple(increment)  # pyright: ignore[reportAssignmentType]
-    factor = tuple(jnp.asarray(x) for x in limbs(_MULTIPLIER))
-    state = _add(_multiply(_add(state, step), factor), step)  # pyright: ignore[reportArgumentType]
-    return jnp.stack(state), jnp.stack(step)
+    order = np.array([2, 3, 0, 1])
+    state, stream = _wide(words[order]), _wide(words[order + 4])
+    increment = stream[0] << 1 | stream[1] >> 63, stream[1] << 1 | np.uint64(1)
+    high, low = _constant([_MULTIPLIER])
+    factor = high[0], low[0]
+    state = _add(_multiply(_add(state, increment), factor), increment)
+    return _limbs(state), _limbs(increment)
 
 
-def draw(state: jax.Array, increment: jax.Array, count: int) -> tuple[jax.Array, Pair]:
-    """Return the state after ``count`` outputs, and those 64-bit outputs.
+def draw(state: jax.Array, increment: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """Return the states after 0, 1, ..., ``count`` outputs, and those outputs, uint64.
 
     Lane i of a row stands i steps after the row's start; all lanes then jump together.
+    The states are two uint64 of shape ``(count + 1,)``, stacked; see `limbs_at`.
     """
     lanes = min(_LANES, max(count, 1))
     rows = max(1, -(-count // lanes))
     powers, totals = _powers(lanes)
-    step = tuple(increment)
+    step, begin = _wide(increment), _wide(state)
 
-    def table(values: list[int]) -> Limbs:
-        columns = zip(*(limbs(v) for v in values), strict=True)
-        return tuple(jnp.asarray(np.array(c)) for c in columns)  # pyright: ignore[reportReturnType]
+    def jump(lane: Wide, power: Wide, total: Wide) -> Wide:
+        return _add(_multiply(lane, power), _multiply(step, total))
 
-    def jump(limbs_: Limbs, power: Limbs, total: Limbs) -> Limbs:
-        return _add(_multiply(limbs_, power), _multiply(step, total))  # pyright: ignore[reportArgumentType]
+    first = jump(begin, _constant(powers), _constant(totals))
+    far = _constant(powers[-1:]), _constant(totals[-1:])
 
-    first = jump(tuple(state), table(powers), table(totals))  # pyright: ignore[reportArgumentType]
-    far = table(powers[-1:]), table(totals[-1:])
-
-    def body(lane: Limbs, _: None) -> tuple[Limbs, Limbs]:
+    def body(lane: Wide, _: None) -> tuple[Wide, Wide]:
         return jump(lane, *far), lane
 
     _, states = jax.lax.scan(body, first, None, length=rows)
-    flat = [s.reshape(-1)[:count] for s in states]
-    if count:
-        state = jnp.stack([s[-1] for s in flat])
-    high, low = flat[3] ^ flat[1], flat[2] ^ flat[0]
-    return state, _rotate_right((high, low), flat[3] >> 26)
+    high, low = (s.reshape(-1)[:count] for s in states)
+    mixed, turn = high ^ low, high >> 58
+    output = mixed >> turn | mixed << (-turn & np.uint64(63))
+    both = [jnp.concatenate([b[None], s]) for b, s in zip(begin, (high, low), strict=True)]
+    return jnp.stack(both), output
 
 
-def _rotate_right(value: Pair, count: jax.Array) -> Pair:
-    """Return a 64-bit number rotated right by 0 to 63 places."""
-    cross = count >= np.uint32(32)
-    high = jnp.where(cross, value[1], value[0])
-    low = jnp.where(cross, value[0], value[1])
-    count = count & np.uint32(31)
-    back = np.uint32(32) - count  # a shift by 32 gives zero, as wanted
-    shift_left, shift_right = jax.lax.shift_left, jax.lax.shift_right_logical
-    return (
-        shift_right(high, count) | shift_left(low, back),
-        shift_right(low, count) | shift_left(high, back),
-    )
+def limbs_at(states: jax.Array, place: jax.Array | int) -> jax.Array:
+    """Return the limbs of one of the states that `draw` returns."""
+    return _limbs((states[0, place], states[1, place]))

@@ -1,7 +1,7 @@
 """From words of the Mersenne twister to the floats of PyTorch's CPU kernels.
 
 Every function takes outputs of the generator in the order in which PyTorch's serial
-loop reads them, and makes the values of a flat tensor.
+loop reads them, and makes the values of a flat tensor. All run with 64-bit types.
 """
 
 from typing import Any
@@ -10,117 +10,105 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit.replay import _cephes, _float64, _float64_math
+from jaxinit.replay import _cephes
 from jaxinit.replay._chunks import map_rows
-from jaxinit.replay._exact import fma, product, split
-from jaxinit.replay._float64 import Float64
-from jaxinit.replay._uint64 import Pair, subtract
+from jaxinit.replay._exact import equal, fma, fma_single, narrow
 
 BLOCK = 16
 """Values that are made together; smaller tensors go another way."""
 
 _HALF = BLOCK // 2
-_TWO_PI = split(np.float32(2 * np.pi))
-_2_53 = np.uint32(1 << 21)  # the upper half of 2^53
+_TWO_PI = 2 * np.pi
 
 
 def unit_float32(words: jax.Array) -> jax.Array:
-    """Return the low 24 bits of each word, as multiples of 2^-24 in [0, 1)."""
+    """Return the low 24 bits of each word, as float32 multiples of 2^-24 in [0, 1)."""
     low = (words & np.uint32(0xFFFFFF)).astype(jnp.int32)
     return low.astype(jnp.float32) * np.float32(2.0**-24)
 
 
-def _integer53(words: jax.Array) -> Pair:
-    """Return the low 53 bits of each pair of words (high, low) on the last axis."""
-    return words[..., 0] & (_2_53 - np.uint32(1)), words[..., 1]
+def unit_float64(high: jax.Array, low: jax.Array) -> jax.Array:
+    """Return the low 53 bits of each pair of words, as doubles in [0, 1)."""
+    top = (high & np.uint32(0x1FFFFF)).astype(jnp.float64)
+    return top * 2.0**-21 + low.astype(jnp.float64) * 2.0**-53
 
 
-def unit_float64(words: jax.Array) -> jax.Array:
-    """Return the low 53 bits of each pair of words, as JAX's float64 in [0, 1)."""
-    return _float64.to_float64(_float64.from_integer(_integer53(words), -53))
+def units(words: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
+    """Return the numbers in [0, 1) of a tensor of this dtype, as doubles."""
+    if dtype == np.float64:
+        pairs = words.reshape(-1, 2)
+        return unit_float64(pairs[:, 0], pairs[:, 1])
+    return unit_float32(words).astype(jnp.float64)
 
 
-def affine(unit: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Return ``unit * (high - low) + low``, rounded once, in the dtype of ``unit``."""
-    return fma(split(unit), split(high - low), low)
+def as_taken(scalars: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
+    """Return doubles as the kernels of a dtype take them: float32 but for float64."""
+    if dtype == np.float64:
+        return scalars
+    tiny = jnp.rint(scalars * 2.0**149) * 2.0**-149
+    single = scalars.astype(jnp.float32).astype(jnp.float64)
+    return jnp.where(jnp.abs(scalars) < 2.0**-126, tiny, single)
 
 
-def narrow(values: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
-    """Return float32 values in a narrower dtype, others as they are.
+def affine(
+    unit: jax.Array, low: jax.Array, high: jax.Array, dtype: np.dtype[Any], small: bool
+) -> jax.Array:
+    """Return ``unit * (high - low) + low``, fused; a result equal to high becomes low."""
+    width = high - low
+    if dtype == np.float64:
+        values = fma(unit, width, low)
+    else:
+        if not small:
+            width = width.astype(jnp.float32).astype(jnp.float64)
+        values = narrow(fma_single(unit, width, low), dtype, small)
+    bottom, top = narrow(low, dtype, small), narrow(high, dtype, small)
+    return jnp.where(equal(values, top), bottom, values)
 
-    The rounding is done in float32 first: XLA may drop a conversion there and back.
-    """
-    if dtype == jnp.bfloat16:
-        values = jax.lax.reduce_precision(values, 8, 7)
-    elif dtype == np.float16:
-        least = jax.lax.reduce_precision(values, 5, 10)
-        unit = np.float32(2.0**24)
-        tiny = jnp.round(values * unit) * np.float32(2.0**-24)
-        values = jnp.where(jnp.abs(values) < np.float32(2.0**-14), tiny, least)
-    return values.astype(dtype)
 
-
-def box_muller(words: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-    """Return float32 normals from whole blocks of 16 words.
+def box_muller(
+    words: jax.Array, mean: jax.Array, std: jax.Array, dtype: np.dtype[Any], small: bool
+) -> jax.Array:
+    """Return normals of 32 bits and fewer from whole blocks of 16 words.
 
     The first eight words of a block give radii, the last eight angles; the first eight
     results are the cosines. The logarithm is of 1 - u, which is never 0.
     """
 
-    def logs(words: jax.Array) -> tuple[jax.Array]:
-        return (_cephes.log(np.float32(1) - unit_float32(words)),)
+    def work(words: jax.Array) -> tuple[jax.Array, ...]:
+        log = _cephes.log(np.float32(1) - unit_float32(words[:, :_HALF]))
+        radius = jnp.sqrt(log * np.float32(-2))
+        angle = unit_float32(words[:, _HALF:]) * np.float32(_TWO_PI)
+        pair = _cephes.circle(angle)
+        one, two = ((radius * x).astype(jnp.float64) for x in pair)
+        return tuple(narrow(fma_single(x, std, mean), dtype, small) for x in (one, two))
 
-    words = words.reshape(-1, 2, _HALF)
-    # The root stays outside of the loop: XLA of JAX 0.12 takes minutes to compile a root
-    # of the whole chain of the logarithm.
-    (log,) = map_rows(logs, words[:, 0])
-    shape = words.shape
-    log = jnp.broadcast_to(log[:, None], shape)
-    radius = jnp.sqrt(log * np.float32(-2))
-    angle = jnp.broadcast_to(words[:, 1:], shape)
-    want_sin = jnp.broadcast_to(np.array([[False], [True]]), shape)
-    std, mean = jnp.broadcast_to(std, shape), jnp.broadcast_to(mean, shape)
-    value = _cephes.circle(product(_TWO_PI, split(unit_float32(angle))), want_sin)
-    value = product(split(radius), split(value))
-    return fma(split(value), split(std), mean).reshape(-1)
+    return jnp.concatenate(map_rows(work, words.reshape(-1, BLOCK)), axis=1).reshape(-1)
 
 
-def _normal64(radius: jax.Array, angle: jax.Array, want_sin: jax.Array) -> Float64:
-    """Return one value of Box-Muller in double precision from two pairs of words."""
-    number = _integer53(radius)
-    zero = (number[0] | number[1]) == 0
-    rest = subtract((jnp.full_like(number[0], _2_53), jnp.zeros_like(number[1])), number)
-    log = _float64_math.minus_log(_float64.from_integer(rest, -53))
-    log = log._replace(exponent=log.exponent + 1)
-    log = _float64.where(zero, _float64.constant(0.0), log)
-    unit = _float64.from_integer(_integer53(angle), -53)
-    turn = _float64.multiply(_float64.constant(2 * np.pi), unit)
-    value = _float64_math.circle(turn, want_sin)
-    return _float64.multiply(_float64.square_root(log), value)
-
-
-def _scaled(value: Float64, mean: Float64, std: Float64) -> Float64:
-    return _float64.sum_of(_float64.multiply(value, std), mean)
-
-
-def box_muller_wide(words: jax.Array, mean: Float64, std: Float64) -> jax.Array:
+def box_muller_wide(words: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     """Return float64 normals from whole blocks of 16 pairs of words."""
-    words = words.reshape(-1, 2, _HALF, 2)
-    want_sin = jnp.broadcast_to(np.array([[False], [True]]), words.shape[:-1])
-    value = _normal64(words[:, :1], words[:, 1:], want_sin)
-    return _float64.to_float64(_scaled(value, mean, std)).reshape(-1)
+
+    def work(words: jax.Array) -> tuple[jax.Array, ...]:
+        unit = unit_float64(words[..., 0], words[..., 1])
+        radius = jnp.sqrt(jnp.log(1 - unit[:, :_HALF]) * -2.0)
+        angle = unit[:, _HALF:] * _TWO_PI
+        pair = jnp.cos(angle), jnp.sin(angle)
+        return tuple(fma(radius * x, std, mean) for x in pair)
+
+    return jnp.concatenate(map_rows(work, words.reshape(-1, BLOCK, 2)), axis=1).reshape(-1)
 
 
-def box_muller_serial(
-    words: jax.Array, mean: Float64, std: Float64, wide: bool
-) -> jax.Array:
-    """Return the normals of small tensors: two from each row of four words.
+def box_muller_serial(words: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+    """Return the doubles of tensors that are small or not contiguous, two a row.
 
-    The first two words give the angle, the others the radius; the cosine comes first.
-    All is double precision, and rounded to float32 at the end unless ``wide``.
+    The first two words of four give the angle, the others the radius; the cosine comes
+    first.
     """
-    words = jnp.repeat(words, 2, axis=0)
-    want_sin = np.arange(words.shape[0]) % 2 == 1
-    value = _normal64(words[:, 2:], words[:, :2], jnp.asarray(want_sin))
-    value = _scaled(value, mean, std)
-    return _float64.to_float64(value) if wide else _float64.to_float32(value)
+
+    def work(words: jax.Array) -> tuple[jax.Array]:
+        radius = jnp.sqrt(jnp.log1p(-unit_float64(words[:, 2], words[:, 3])) * -2.0)
+        angle = unit_float64(words[:, 0], words[:, 1]) * _TWO_PI
+        pair = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
+        return (fma(radius[:, None] * pair, std, mean),)
+
+    return map_rows(work, words)[0].reshape(-1)

@@ -1,128 +1,342 @@
-"""What a PyTorch layer draws, as plain data, and the drawing of it."""
+"""Drawing all tensors of a model: which draws are needed, and all of a kind at once.
+
+The writes of a model are gone through three times: backwards, to find those whose values
+nobody will see; forwards, to place the draws in the stream; and forwards again, to put
+the drawn values where they belong. Draws of a static length are collected, and one
+compiled program makes their words and values, row by row of one length.
+"""
 
 import dataclasses
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit.replay import _mt19937, _torch_stream
+from jaxinit.replay import _mt19937, _torch_special, _torch_stream
+from jaxinit.replay._arguments import check_size
+from jaxinit.replay._exact import narrow, product
+from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import BLOCK
+from jaxinit.replay._torch_record import DRAWS, UPDATES, Tensor, View, Write
 from jaxinit.replay._torch_stream import Stream
 
+_ROW = 4096
+"""Values that are made at a time; a multiple of `BLOCK`."""
 
-@dataclasses.dataclass(frozen=True)
-class Draw:
-    """One tensor of a layer.
+_MOST_WORDS = 1 << 28
+"""Words that are in memory at a time, unless one tensor needs more."""
 
-    Attributes:
-        name: Its name in the layer's state dict.
-        shape: Axis lengths.
-        law: ``"uniform"`` on [-scale, scale), ``"normal"`` with std ``scale``, or
-            ``"fill"`` with ``scale``, which draws nothing.
-        scale: The number that the law takes.
-        place: Its place in the state dict, where that is not the order of drawing.
-        zero: ``"all"`` if the layer clears the tensor after drawing it, or the number
-            of a row that it clears.
-    """
+_FARTHEST = 9.0
+"""No value of PyTorch's normals lies as many standard deviations from the mean."""
 
-    name: str
-    shape: tuple[int, ...]
-    law: Literal["uniform", "normal", "fill"]
-    scale: float
-    place: int = 0
-    zero: Literal["all"] | int | None = None
-
-
-def kaiming_bound(fan_in: int) -> float:
-    """Return the bound of ``kaiming_uniform_(a=sqrt(5))``, in PyTorch's operations."""
-    gain = math.sqrt(2.0 / (1 + math.sqrt(5) ** 2))
-    return math.sqrt(3.0) * (gain / math.sqrt(fan_in))
-
-
-def xavier_std(fan_in: int, fan_out: int) -> float:
-    """Return the standard deviation of the Xavier laws, in PyTorch's operations."""
-    return math.sqrt(2.0 / float(fan_in + fan_out))
+Dtype = np.dtype[Any]
 
 
 def execute(
-    stream: Stream, draws: list[Draw], dtype: np.dtype[Any]
-) -> tuple[Stream, list[jax.Array]]:
-    """Return the stream after the draws, and the tensors in their order.
-
-    Words are made for as many tensors as possible at a time. Only small normals stand
-    alone, as they may use a value that an earlier one has left.
+    stream: Stream, writes: list[Write], tensors: list[Tensor], dtype: Dtype
+) -> tuple[Stream, dict[int, jax.Array]]:
+    """Return the stream after all writes, and the values of some tensors by their id.
 
     Args:
         stream: The stream.
-        draws: What to draw.
+        writes: All writes of the model, in order.
+        tensors: The tensors whose values are wanted.
         dtype: The dtype of all tensors.
 
     Returns:
-        The stream and the tensors.
+        The stream and the values.
     """
-    results: list[jax.Array] = []
-    pending: list[Draw] = []
-    for draw in draws:
-        if draw.law == "normal" and 0 < math.prod(draw.shape) < BLOCK:
-            stream = _flush(stream, pending, results, dtype)
-            pending = []
-            stream, values = _torch_stream.normal(
-                stream, draw.shape, 0.0, draw.scale, dtype
-            )
-            results.append(_cleared(values, draw))
-        else:
-            pending.append(draw)
-    return _flush(stream, pending, results, dtype), results
+    live = _live(writes, tensors)
+    stream, drawn = _draw_all(stream, writes, live, dtype)
+    values: dict[int, Any] = {}
+    for write in writes:
+        if write.order in live:
+            _put(write, drawn.pop(write.order, None), values, dtype)
+    return stream, {id(t): jnp.asarray(values[id(t)]) for t in tensors}
 
 
-def _words(draw: Draw, dtype: np.dtype[Any]) -> int:
-    size = math.prod(draw.shape)
-    if draw.law == "fill" or size == 0:
-        return 0
-    count = _torch_stream.words_of_uniform
-    return (count if draw.law == "uniform" else _torch_stream.words_of_normal)(size, dtype)
+def _live(writes: list[Write], tensors: Iterable[Tensor]) -> set[int]:
+    """Return the places of the writes that the wanted tensors depend on."""
+    wanted = {id(t) for t in tensors}
+    live: set[int] = set()
+    for write in reversed(writes):
+        if id(write.tensor) not in wanted:
+            continue
+        live.add(write.order)
+        if write.part is None and write.kind not in UPDATES:
+            wanted.discard(id(write.tensor))
+        if write.kind == "copy":
+            wanted.add(id(_base(write.source)))
+    return live
+
+
+def _base(tensor: Tensor) -> Tensor:
+    return tensor.base if isinstance(tensor, View) else tensor
+
+
+_RowKind = Literal["uniform", "normal", "inverse"]
+_KINDS: tuple[_RowKind, ...] = "uniform", "normal", "inverse"
+_GROUPS = tuple((kind, small) for kind in _KINDS for small in (False, True))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draw:
+    """A draw that takes a static number of words.
+
+    Attributes:
+        order: The place of its write.
+        kind: How its words become values.
+        numbers: What that takes: bounds, or mean and standard deviation, ...
+        shape: The shape of its values.
+        words: How many words it takes.
+        live: Whether its values are wanted.
+    """
+
+    order: int
+    kind: _RowKind
+    numbers: tuple[float, ...]
+    shape: tuple[int, ...]
+    words: int
+    live: bool
+
+
+def _static(write: Write, live: bool, dtype: Dtype) -> _Draw | None:
+    """Return a write as a draw of static length, or None if it is none."""
+    numbers, kind = write.numbers, write.kind
+    size = math.prod(write.shape)
+    if kind == "trunc_normal" and _never_cut(*numbers):
+        kind, numbers = "normal", numbers[:2]
+    if kind == "trunc_normal_inverse":
+        bounds = _uniform_bounds(*numbers)
+        count = _torch_stream.words_of_uniform(size, dtype)
+        return _Draw(write.order, "inverse", bounds + numbers, write.shape, count, live)
+    if kind == "uniform":
+        count = _torch_stream.words_of_uniform(size, dtype)
+        return _Draw(write.order, kind, numbers, write.shape, count, live)
+    if kind == "normal" and (size >= BLOCK or size == 0):
+        count = _torch_stream.words_of_normal(size, dtype) if size else 0
+        return _Draw(write.order, kind, numbers, write.shape, count, live)
+    return None
+
+
+def _never_cut(mean: float, std: float, low: float, high: float) -> bool:
+    return low < mean - _FARTHEST * std and mean + _FARTHEST * std < high
+
+
+def _uniform_bounds(mean: float, std: float, a: float, b: float) -> tuple[float, float]:
+    """Return the bounds of the uniform numbers behind a truncated normal."""
+    low, high = ((1 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2 for x in (a, b))
+    return 2 * low - 1, 2 * high - 1
+
+
+def _draw_all(
+    stream: Stream, writes: list[Write], live: set[int], dtype: Dtype
+) -> tuple[Stream, dict[int, jax.Array]]:
+    """Return the stream after all draws, and the values of those that are live."""
+    drawn: dict[int, jax.Array] = {}
+    pending: list[_Draw] = []
+    kept = 0
+    for write in writes:
+        if write.kind not in DRAWS:
+            continue
+        check_size("torch_layers.build", write.shape, 2)
+        draw = _static(write, write.order in live, dtype)
+        if draw is None:
+            stream = _flush(stream, pending, drawn, dtype)
+            pending, kept = [], 0
+            stream, drawn[write.order] = _one(stream, write, dtype)
+            continue
+        words = draw.words if draw.live else 0
+        if kept + words > _MOST_WORDS:
+            stream = _flush(stream, pending, drawn, dtype)
+            pending, kept = [], 0
+        pending.append(draw)
+        kept += words
+    return _flush(stream, pending, drawn, dtype), drawn
+
+
+def _one(stream: Stream, write: Write, dtype: Dtype) -> tuple[Stream, jax.Array]:
+    """Draw what stands alone: short normals, and what is more than a draw and a scale."""
+    numbers, shape = write.numbers, write.shape
+    if write.kind == "orthogonal":
+        return _torch_special.orthogonal(stream, np.float64(numbers[0]), shape, dtype)
+    pair = (0.0, numbers[1]) if write.kind == "sparse" else (numbers[0], numbers[1])
+    if write.kind == "normal":
+        return _torch_stream.normal(stream, shape, pair, dtype)
+    small, moments = _torch_stream.is_small(pair, dtype), np.array(pair)
+    if write.kind == "sparse":
+        zeros = math.ceil(numbers[0] * shape[0])
+        return _torch_special.sparse(stream, moments, shape, zeros, dtype, small)
+    bounds = np.array(numbers[2:])
+    return _torch_special.trunc_normal(stream, moments, bounds, shape, dtype, small)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """The static part of a program: which rows make which values.
+
+    Attributes:
+        runs: Numbers of words to keep and to skip, in turn.
+        values: For each live draw: its group, its first row there, the number of its
+            values that come from whole blocks, and its shape.
+    """
+
+    runs: tuple[int, ...]
+    values: tuple[tuple[int, int, int, tuple[int, ...]], ...]
 
 
 def _flush(
-    stream: Stream, draws: list[Draw], results: list[jax.Array], dtype: np.dtype[Any]
+    stream: Stream, draws: list[_Draw], drawn: dict[int, jax.Array], dtype: Dtype
 ) -> Stream:
-    counts = [_words(d, dtype) for d in draws]
-    window, words = _take_words(stream.window, sum(counts))
-    start = 0
-    for draw, count in zip(draws, counts, strict=True):
-        unnamed = dataclasses.replace(draw, name="", place=0)
-        results.append(_tensor(words, jnp.int32(start), count, unnamed, dtype))
-        start += count
+    """Make the values of draws that follow each other."""
+    if not any(d.words for d in draws):
+        drawn.update({d.order: jnp.zeros(d.shape, dtype) for d in draws})
+        return stream
+    each = 2 if dtype == np.float64 else 1
+    runs, kept = [0], 0
+    rows: list[list[tuple[float, ...]]] = [[] for _ in _GROUPS]
+    values, orders = [], []
+    for draw in draws:
+        keep = draw.live or draw.words < _mt19937.LENGTH
+        if keep == (len(runs) % 2 == 1):
+            runs[-1] += draw.words
+        else:
+            runs.append(draw.words)
+        if draw.live:
+            pair = draw.numbers[0], draw.numbers[1]
+            group = _GROUPS.index((draw.kind, _torch_stream.is_small(pair, dtype)))
+            size = math.prod(draw.shape)
+            whole = size // BLOCK * BLOCK if draw.kind == "normal" else size
+            starts = [kept + i * each for i in range(0, whole, _ROW)]
+            if whole < size:
+                starts.append(kept + draw.words - BLOCK * each)
+            values.append((group, len(rows[group]), whole, draw.shape))
+            rows[group] += [(start, *draw.numbers) for start in starts]
+            orders.append(draw.order)
+        kept += draw.words if keep else 0
+    tables = tuple(
+        (np.array([r[0] for r in g], np.int32), np.array([r[1:] for r in g], np.float64))
+        for g in rows
+    )
+    layout = _Layout(tuple(runs), tuple(values))
+    window, results = _program(stream.window, tables, layout, dtype)
+    drawn.update(zip(orders, results, strict=True))
     return dataclasses.replace(stream, window=window)
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _take_words(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    window, raw = _mt19937.draw(window, count)
-    return window, _mt19937.temper(raw)
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _program(
+    window: jax.Array,
+    tables: tuple[tuple[jax.Array, jax.Array], ...],
+    layout: _Layout,
+    dtype: Dtype,
+) -> tuple[jax.Array, list[jax.Array]]:
+    """Return the window after all words, and the values of the live draws."""
+    kept = []
+    for i, count in enumerate(layout.runs):
+        if i % 2:
+            window = _mt19937.skip(window, count)
+        else:
+            window, raw = _mt19937.draw(window, count)
+            kept.append(raw)
+    length = _ROW * (2 if dtype == np.float64 else 1)
+    words = jnp.concatenate([*kept, jnp.zeros((length,), jnp.uint32)])
+
+    def row(kind: str, small: bool, table: tuple[jax.Array, jax.Array]) -> jax.Array:
+        raw = jax.lax.dynamic_slice(words, (table[0],), (length,))
+        part, numbers = _mt19937.temper(raw), table[1]
+        if kind == "normal":
+            return _torch_stream.normal_from_words(part, _ROW, numbers, dtype, small)
+        values = _torch_stream.uniform_from_words(part, numbers[:2], dtype, small)
+        return values if kind == "uniform" else _inverse(values, numbers[2:], dtype)
+
+    groups = [
+        jax.lax.map(functools.partial(row, *kind), table) if len(table[0]) else words
+        for kind, table in zip(_GROUPS, tables, strict=True)
+    ]
+    results = []
+    for group, first, whole, shape in layout.values:
+        size = math.prod(shape)
+        rows = groups[group]
+        count = -(-whole // _ROW)
+        flat = rows[first : first + count].reshape(-1)[:whole]
+        if whole < size:
+            last = rows[first + count, :BLOCK]
+            flat = jnp.concatenate([flat[: size - BLOCK], last])
+        results.append(flat.reshape(shape))
+    return window, results
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
-def _tensor(
-    words: jax.Array, start: jax.Array, count: int, draw: Draw, dtype: np.dtype[Any]
-) -> jax.Array:
-    """Make one tensor; compiled once for all of one shape and law."""
-    if draw.law == "fill" or count == 0:
-        return jnp.full(draw.shape, draw.scale, dtype)
-    part = jax.lax.dynamic_slice(words, (start,), (count,))
-    if draw.law == "uniform":
-        values = _torch_stream.uniform_values(part, -draw.scale, draw.scale, dtype)
-    else:
-        size = math.prod(draw.shape)
-        values = _torch_stream.normal_from_words(part, size, 0.0, draw.scale, dtype)
-    return _cleared(values.reshape(draw.shape), draw)
+def _put(
+    write: Write, drawn: jax.Array | None, values: dict[int, Any], dtype: Dtype
+) -> None:
+    """Do one write on the values."""
+    key = id(write.tensor)
+    part, old = write.part, values.get(key)
+    if part is None:
+        values[key] = _value(write, drawn, old, values, dtype)
+        return
+    places: Any = slice(part.start, part.start + math.prod(part.shape))
+    if not part.contiguous:
+        places = part.places().reshape(-1)
+    flat = jnp.asarray(old).reshape(-1)
+    new = _value(write, drawn, flat[places].reshape(part.shape), values, dtype)
+    flat = flat.at[places].set(jnp.asarray(new).reshape(-1))
+    values[key] = flat.reshape(write.tensor.shape)
 
 
-def _cleared(values: jax.Array, draw: Draw) -> jax.Array:
-    if draw.zero is None:
-        return values
-    return jnp.zeros_like(values) if draw.zero == "all" else values.at[draw.zero].set(0)
+def _value(
+    write: Write,
+    drawn: jax.Array | None,
+    old: Any,
+    values: dict[int, Any],
+    dtype: Dtype,
+) -> Any:
+    number = write.numbers[0] if write.numbers else 0.0
+    if write.kind == "fill":
+        return np.full(write.shape, number, dtype)
+    if write.kind == "array":
+        return jnp.asarray(write.source, dtype)
+    if write.kind == "copy":
+        source = write.source
+        value = values[id(_base(source))]
+        if isinstance(source, View):
+            return jnp.asarray(value).reshape(-1)[source.part.places()]
+        return value
+    if write.kind in UPDATES:
+        return _updated(jnp.asarray(old), np.float64(number), write.kind, dtype)
+    return drawn
+
+
+def _inverse(unit: jax.Array, numbers: jax.Array, dtype: Dtype) -> jax.Array:
+    """Return truncated normals of uniform numbers on (-1, 1), step by step as PyTorch."""
+    mean, std, low, high = numbers
+    values = narrow(jax.lax.erf_inv(unit.astype(jnp.float64)), dtype)
+    values = _stepped(values, std * math.sqrt(2.0), "scale", dtype)
+    values = _stepped(values, mean, "add", dtype)
+    return jnp.clip(values, low.astype(dtype), high.astype(dtype))
+
+
+_STEPS = {"scale": product, "divide": jnp.divide, "add": jnp.add}
+
+
+def _stepped(old: jax.Array, number: jax.Array, kind: str, dtype: Dtype) -> jax.Array:
+    """Return one operation with a number, rounded once from double precision."""
+    wide = np.float64 if dtype == np.float64 else np.float32
+    other = number.astype(wide).astype(jnp.float64)
+    result = _STEPS[kind](old.astype(jnp.float64), other)
+    if dtype != np.float64:
+        # By bits, not by conversion: LLVM makes a fused operation of two converted ones.
+        result = jax.lax.reduce_precision(result, 8, 23)
+    return narrow(result, dtype)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _updated(old: jax.Array, number: jax.Array, kind: str, dtype: Dtype) -> jax.Array:
+    return _stepped(old, number, kind, dtype)

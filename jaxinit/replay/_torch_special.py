@@ -9,27 +9,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit.replay import _mt19937, _torch_stream
-from jaxinit.replay._torch_stream import Stream
+from jaxinit.replay import _mt19937
+from jaxinit.replay._exact import narrow
+from jaxinit.replay._native import native
+from jaxinit.replay._torch_stream import Stream, normal_of
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+@native
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
 def trunc_normal(
     stream: Stream,
+    moments: jax.Array,
+    bounds: jax.Array,
     shape: tuple[int, ...],
-    law: tuple[float, float, float, float],
     dtype: np.dtype[Any],
+    small: bool,
 ) -> tuple[Stream, jax.Array]:
     """Draw whole tensors until each place has once been within the bounds."""
-    mean, std = law[:2]
-    low, high = (jnp.asarray(x, dtype) for x in law[2:])
+    low, high = narrow(bounds, dtype, small)
 
     def outside(values: jax.Array) -> jax.Array:
         return (values < low) | (values > high)
 
     def body(state: tuple[Stream, jax.Array]) -> tuple[Stream, jax.Array]:
         stream, values = state
-        stream, fresh = _torch_stream.normal(stream, shape, mean, std, dtype)
+        stream, fresh = normal_of(stream, moments, shape, dtype, small, False)
         return stream, jnp.where(outside(values), fresh, values)
 
     # The first draw is the loop's too, so that it is compiled once.
@@ -37,27 +41,35 @@ def trunc_normal(
     return jax.lax.while_loop(lambda s: jnp.any(outside(s[1])), body, start)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def orthogonal(
-    stream: Stream, shape: tuple[int, ...], gain: float, dtype: np.dtype[Any]
+    stream: Stream, gain: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
     """Draw a normal matrix and make it orthogonal by QR, the diagonal of R positive."""
     rows, columns = shape[0], math.prod(shape[1:])
-    stream, matrix = _torch_stream.normal(stream, (rows, columns), 0.0, 1.0, dtype)
+    plain = np.array([0.0, 1.0])
+    stream, matrix = normal_of(stream, plain, (rows, columns), dtype, False, False)
     wide = rows < columns
     q, r = jnp.linalg.qr(matrix.T if wide else matrix)
     q = q * jnp.sign(jnp.diagonal(r))
-    values = (q.T if wide else q) * jnp.asarray(gain, dtype)
+    values = (q.T if wide else q) * gain.astype(dtype)
     return stream, values.reshape(shape)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
 def sparse(
-    stream: Stream, shape: tuple[int, ...], zeros: int, std: float, dtype: np.dtype[Any]
+    stream: Stream,
+    moments: jax.Array,
+    shape: tuple[int, ...],
+    zeros: int,
+    dtype: np.dtype[Any],
+    small: bool,
 ) -> tuple[Stream, jax.Array]:
     """Draw normals, then shuffle the row numbers of each column as ``randperm`` does."""
     rows, columns = shape
-    stream, values = _torch_stream.normal(stream, shape, 0.0, std, dtype)
+    stream, values = normal_of(stream, moments, shape, dtype, small, False)
     steps = max(rows - 1, 0)
     if not steps or not columns:
         return stream, jnp.zeros_like(values) if zeros else values

@@ -3,22 +3,23 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit.replay import _float64, _mt19937
+from jaxinit.replay import _mt19937
+from jaxinit.replay._exact import narrow
+from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import (
     BLOCK,
     affine,
+    as_taken,
     box_muller,
     box_muller_serial,
     box_muller_wide,
-    narrow,
-    unit_float32,
-    unit_float64,
+    units,
 )
 
 
@@ -40,9 +41,12 @@ class Stream:
     spare: jax.Array
     kept: jax.Array
 
+    start: ClassVar[str] = "torch_cpu.manual_seed(seed)"
+
 
 Shape = tuple[int, ...]
 Dtype = np.dtype[Any]
+Pair = tuple[float, float]
 
 
 @jax.jit
@@ -50,6 +54,11 @@ def start(seed: jax.Array) -> Stream:
     """Return the stream of a uint32 seed."""
     spare = jnp.zeros((4,), jnp.uint32)
     return Stream(_mt19937.window_from_seed(seed), spare, jnp.array(False))
+
+
+def is_small(pair: Pair, dtype: Dtype) -> bool:
+    """Whether bounds, or mean and std, are so small that results can be subnormal."""
+    return dtype != np.float64 and max(abs(x) for x in pair) < 2.0**-70
 
 
 def words_of_uniform(size: int, dtype: Dtype) -> int:
@@ -70,107 +79,99 @@ def words_of_normal(size: int, dtype: Dtype) -> int:
     return words_of_uniform(size + BLOCK, dtype)
 
 
-def uniform_values(words: jax.Array, low: float, high: float, dtype: Dtype) -> jax.Array:
+def uniform_from_words(
+    words: jax.Array, bounds: jax.Array, dtype: Dtype, small: bool
+) -> jax.Array:
     """Return a flat uniform tensor from its words."""
-    if dtype == np.float64:
-        unit, wide = unit_float64(words.reshape(-1, 2)), np.float64
-    else:
-        unit, wide = unit_float32(words), np.float32
-    # Arrays, not numbers: the optimiser must not see them as constants.
-    values = affine(unit, jnp.asarray(wide(low)), jnp.asarray(wide(high)))
-    if dtype.itemsize == 2:
-        values = narrow(values, dtype).astype(jnp.float32)
-    top, bottom = (jnp.asarray(x, dtype).astype(wide) for x in (high, low))
-    return jnp.where(values == top, bottom, values).astype(dtype)
-
-
-def normal_values(words: jax.Array, mean: float, std: float, dtype: Dtype) -> jax.Array:
-    """Return a flat normal tensor of 16 values or more from its words, raw blocks."""
-    if dtype == np.float64:
-        wide = _float64.constant(mean), _float64.constant(std)
-        return box_muller_wide(words.reshape(-1, 2), *wide)
-    narrowed = jnp.asarray(np.float32(mean)), jnp.asarray(np.float32(std))
-    return narrow(box_muller(words, *narrowed), dtype)
+    bounds = as_taken(bounds, dtype)
+    return affine(units(words, dtype), bounds[0], bounds[1], dtype, small)
 
 
 def normal_from_words(
-    words: jax.Array, size: int, mean: float, std: float, dtype: Dtype
+    words: jax.Array, size: int, moments: jax.Array, dtype: Dtype, small: bool
 ) -> jax.Array:
     """Return a flat normal tensor of 16 values or more from `words_of_normal` words."""
+    moments = as_taken(moments, dtype)
     rest = size % BLOCK
     if rest:
         each = 2 if dtype == np.float64 else 1
         full = size // BLOCK * BLOCK * each
         words = jnp.concatenate([words[:full], words[-BLOCK * each :]])
-    values = normal_values(words, mean, std, dtype)
+    if dtype == np.float64:
+        values = box_muller_wide(words, moments[0], moments[1])
+    else:
+        values = box_muller(words, moments[0], moments[1], dtype, small)
     if rest:
         values = jnp.concatenate([values[: size - BLOCK], values[-BLOCK:]])
     return values
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
 def uniform(
-    stream: Stream, shape: Shape, low: float, high: float, dtype: Dtype
+    stream: Stream, shape: Shape, bounds: Pair, dtype: Dtype
 ) -> tuple[Stream, jax.Array]:
     """Draw ``torch.empty(shape).uniform_(low, high)``."""
+    return _uniform(stream, np.array(bounds), shape, dtype, is_small(bounds, dtype))
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def _uniform(
+    stream: Stream, bounds: jax.Array, shape: Shape, dtype: Dtype, small: bool
+) -> tuple[Stream, jax.Array]:
     count = words_of_uniform(math.prod(shape), dtype)
     window, raw = _mt19937.draw(stream.window, count)
-    values = uniform_values(_mt19937.temper(raw), low, high, dtype)
+    values = uniform_from_words(_mt19937.temper(raw), bounds, dtype, small)
     return dataclasses.replace(stream, window=window), values.reshape(shape)
 
 
 def normal(
-    stream: Stream, shape: Shape, mean: float, std: float, dtype: Dtype
+    stream: Stream, shape: Shape, moments: Pair, dtype: Dtype, serial: bool = False
 ) -> tuple[Stream, jax.Array]:
-    """Draw ``torch.empty(shape).normal_(mean, std)``."""
+    """Draw ``torch.empty(shape).normal_(mean, std)``.
+
+    Tensors that are not contiguous are ``serial``, as all below 16 values are.
+
+    Returns:
+        The stream after the draw, and the tensor.
+    """
+    small = is_small(moments, dtype)
+    return normal_of(stream, np.array(moments), shape, dtype, small, serial)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def normal_of(
+    stream: Stream,
+    moments: jax.Array,
+    shape: Shape,
+    dtype: Dtype,
+    small: bool,
+    serial: bool,
+) -> tuple[Stream, jax.Array]:
+    """Draw normals whose mean and std are traced."""
     size = math.prod(shape)
-    if size >= BLOCK:
-        return _normal_blocks(stream, shape, mean, std, dtype)
     if size == 0:
         return stream, jnp.zeros(shape, dtype)
-    law = _float64.constant(mean), _float64.constant(std)
-    raw, rows = _serial_words(stream)
-    # Compiled once for all small tensors, since it is the longest of the programs.
-    values = _serial_values(rows, *law, dtype == np.float64)
-    return _serial_take(stream, raw, rows, values, shape, dtype)
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
-def _normal_blocks(
-    stream: Stream, shape: Shape, mean: float, std: float, dtype: Dtype
-) -> tuple[Stream, jax.Array]:
-    size = math.prod(shape)
+    if size < BLOCK or serial:
+        return _normal_serial(stream, moments, shape, dtype, small)
     window, raw = _mt19937.draw(stream.window, words_of_normal(size, dtype))
-    values = normal_from_words(_mt19937.temper(raw), size, mean, std, dtype)
+    values = normal_from_words(_mt19937.temper(raw), size, moments, dtype, small)
     return dataclasses.replace(stream, window=window), values.reshape(shape)
 
 
-@jax.jit
-def _serial_words(stream: Stream) -> tuple[jax.Array, jax.Array]:
-    """Return raw words for the largest small tensor; the kept pair and theirs."""
-    _, raw = _mt19937.draw(stream.window, 2 * BLOCK)
-    fresh = _mt19937.temper(raw).reshape(-1, 4)
-    return raw, jnp.concatenate([stream.spare[None], fresh])
-
-
-_serial_values = jax.jit(box_muller_serial, static_argnums=3)
-
-
-@functools.partial(jax.jit, static_argnums=(4, 5))
-def _serial_take(
-    stream: Stream,
-    raw: jax.Array,
-    rows: jax.Array,
-    values: jax.Array,
-    shape: Shape,
-    dtype: Dtype,
+def _normal_serial(
+    stream: Stream, moments: jax.Array, shape: Shape, dtype: Dtype, small: bool
 ) -> tuple[Stream, jax.Array]:
-    """Hand out the values due, and move the stream on by the pairs used."""
+    """Hand out the kept value, then pairs, and move the stream on by the pairs used."""
     size = math.prod(shape)
+    pairs = -(-size // 2)
+    _, raw = _mt19937.draw(stream.window, 4 * pairs)
+    rows = jnp.concatenate([stream.spare[None], _mt19937.temper(raw).reshape(-1, 4)])
+    values = box_muller_serial(rows, moments[0], moments[1])
     kept = stream.kept.astype(jnp.int32)
     values = jax.lax.dynamic_slice(values, (2 - kept,), (size,))
     used = (size - kept + 1) // 2
     both = jnp.concatenate([stream.window, raw])
     window = jax.lax.dynamic_slice(both, (4 * used,), (_mt19937.LENGTH,))
     after = Stream(window, rows[used], (size - kept) % 2 == 1)
-    return after, narrow(values, dtype).reshape(shape)
+    return after, narrow(values, dtype, small).reshape(shape)

@@ -11,6 +11,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_rank, check_shape
 from jaxinit._types import Shape
 from jaxinit.replay._arguments import Seed, check_seed, check_static
@@ -54,6 +55,7 @@ def _normal(where: str, seed: Seed, shape: Shape, scale: float, mode: str) -> ja
     return stateless_truncated_normal(lengths, _pair(where, seed), 0.0, stddev)
 
 
+@boundary
 def glorot_uniform(seed: Seed, shape: Shape) -> jax.Array:
     """Draw what ``keras.initializers.GlorotUniform(seed)(shape)`` draws.
 
@@ -73,6 +75,7 @@ def glorot_uniform(seed: Seed, shape: Shape) -> jax.Array:
     return _uniform("keras_tensorflow.glorot_uniform", seed, shape, 1.0, "fan_avg")
 
 
+@boundary
 def glorot_normal(seed: Seed, shape: Shape) -> jax.Array:
     """Draw what ``keras.initializers.GlorotNormal(seed)(shape)`` draws, truncated.
 
@@ -86,6 +89,7 @@ def glorot_normal(seed: Seed, shape: Shape) -> jax.Array:
     return _normal("keras_tensorflow.glorot_normal", seed, shape, 1.0, "fan_avg")
 
 
+@boundary
 def he_uniform(seed: Seed, shape: Shape) -> jax.Array:
     """Draw what ``keras.initializers.HeUniform(seed)(shape)`` draws.
 
@@ -99,6 +103,7 @@ def he_uniform(seed: Seed, shape: Shape) -> jax.Array:
     return _uniform("keras_tensorflow.he_uniform", seed, shape, 2.0, "fan_in")
 
 
+@boundary
 def he_normal(seed: Seed, shape: Shape) -> jax.Array:
     """Draw what ``keras.initializers.HeNormal(seed)(shape)`` draws, truncated.
 
@@ -112,6 +117,7 @@ def he_normal(seed: Seed, shape: Shape) -> jax.Array:
     return _normal("keras_tensorflow.he_normal", seed, shape, 2.0, "fan_in")
 
 
+@boundary
 def lecun_uniform(seed: Seed, shape: Shape) -> jax.Array:
     """Draw what ``keras.initializers.LecunUniform(seed)(shape)`` draws.
 
@@ -125,6 +131,7 @@ def lecun_uniform(seed: Seed, shape: Shape) -> jax.Array:
     return _uniform("keras_tensorflow.lecun_uniform", seed, shape, 1.0, "fan_in")
 
 
+@boundary
 def lecun_normal(seed: Seed, shape: Shape) -> jax.Array:
     """Draw what ``keras.initializers.LecunNormal(seed)(shape)`` draws, truncated.
 
@@ -138,6 +145,7 @@ def lecun_normal(seed: Seed, shape: Shape) -> jax.Array:
     return _normal("keras_tensorflow.lecun_normal", seed, shape, 1.0, "fan_in")
 
 
+@boundary
 def random_uniform(
     seed: Seed, shape: Shape, minval: float = -0.05, maxval: float = 0.05
 ) -> jax.Array:
@@ -156,6 +164,7 @@ def random_uniform(
     return stateless_uniform(shape, _pair(where, seed), minval, maxval)
 
 
+@boundary
 def random_normal(
     seed: Seed, shape: Shape, mean: float = 0.0, stddev: float = 0.05
 ) -> jax.Array:
@@ -174,6 +183,7 @@ def random_normal(
     return stateless_normal(shape, _pair(where, seed), mean, stddev)
 
 
+@boundary
 def truncated_normal(
     seed: Seed, shape: Shape, mean: float = 0.0, stddev: float = 0.05
 ) -> jax.Array:

@@ -13,23 +13,34 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, value_error
-from jaxinit.replay.torch_layers import (
+from jaxinit.replay._torch_basic import (
+    BatchNorm,
+    Conv,
+    Conv1D,
+    Embedding,
+    EmbeddingBag,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Linear,
+    PReLU,
+    RMSNorm,
+)
+from jaxinit.replay._torch_module import Module
+from jaxinit.replay._torch_recurrent import (
     GRU,
     LSTM,
     RNN,
-    BatchNorm,
-    Conv,
-    Embedding,
-    GroupNorm,
-    Layer,
-    LayerNorm,
-    Linear,
-    Model,
+    Cell,
+    GRUCell,
+    LSTMCell,
     MultiheadAttention,
     Recurrent,
-    flatten,
+    RNNCell,
 )
+from jaxinit.replay.torch_layers import Model, as_module
 
 Tensors = Mapping[str, jax.Array]
 Tree = dict[str, Any]
@@ -54,11 +65,12 @@ _NAMES = {
 }
 
 
+@boundary
 def port(model: Model, state: Tensors, library: str) -> dict[str, Tree]:
     """Return the parameters of every layer of a model for another library.
 
     Args:
-        model: The description that the state dict was built from.
+        model: What the state dict was built from.
         state: The tensors by PyTorch's names, as `torch_cpu.build` returns them.
         library: ``"linen"``, ``"nnx"``, ``"haiku"`` or ``"equinox"``.
 
@@ -66,7 +78,8 @@ def port(model: Model, state: Tensors, library: str) -> dict[str, Tree]:
         For each layer, by its PyTorch name, a nested dict of arrays: ``kernel`` and
         ``bias`` of ``flax.linen.Dense``, and so on. Layers of several recurrent cells
         give one entry a cell, ``name.l0``, ``name.l0_reverse``, ... Of a batch norm,
-        ``mean`` and ``var`` belong to the collection ``batch_stats`` in linen.
+        ``mean`` and ``var`` belong to the collection ``batch_stats`` in linen. Parameters
+        that belong to no such layer, such as a model's own, stay as they are.
 
     Raises:
         ValueError: The library is unknown, or its layer computes another function than
@@ -81,20 +94,32 @@ def port(model: Model, state: Tensors, library: str) -> dict[str, Tree]:
     """
     check_choice("layouts.port", "library", library, _NAMES)
     result: dict[str, Tree] = {}
-    for name, layer in flatten(model).items():
-        start = f"{name}." if name else ""
-        own = {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}
-        if isinstance(layer, Recurrent):
-            for end, tree in _recurrent(layer, own, library).items():
-                single = layer.num_layers == 1 and not layer.bidirectional
-                result[name if single else f"{start}{end}"] = tree
-        else:
-            convert = next(f for kind, f in _CONVERT.items() if isinstance(layer, kind))
-            result[name] = convert(layer, own, library)
+    _port(as_module(model), "", state, library, result)
     return result
 
 
-def _refuse(layer: Layer, library: str, why: str) -> None:
+def _port(
+    module: Module, name: str, state: Tensors, library: str, result: dict[str, Tree]
+) -> None:
+    """Add the parameters of a module and of those inside it."""
+    start = f"{name}." if name else ""
+    own = {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}
+    convert = next((f for kind, f in _CONVERT.items() if isinstance(module, kind)), None)
+    if isinstance(module, Recurrent):
+        for end, tree in _recurrent(module, own, library).items():
+            single = module.num_layers == 1 and not module.bidirectional
+            result[name if single else f"{start}{end}"] = tree
+    elif convert is not None:
+        result[name] = convert(module, own, library)
+    else:
+        raw = {k: v for k, v in own.items() if "." not in k}
+        if raw:
+            result[name] = raw
+        for child, inner in module.named_children():
+            _port(inner, f"{start}{child}", state, library, result)
+
+
+def _refuse(layer: Module, library: str, why: str) -> None:
     rule = f"{library} has no layer that equals PyTorch's {type(layer).__name__} here"
     value_error("layouts.port", rule, why, "Write that layer by hand.")
 
@@ -104,12 +129,13 @@ def _weight_and_bias(weight: jax.Array, own: Tensors, names: _Names) -> Tree:
     return tree | ({names.bias: own["bias"]} if "bias" in own else {})
 
 
-def _linear(_: Layer, own: Tensors, library: str) -> Tree:
-    weight = own["weight"] if library == "equinox" else own["weight"].T
+def _linear(layer: Module, own: Tensors, library: str) -> Tree:
+    turned = isinstance(layer, Conv1D) != (library == "equinox")
+    weight = own["weight"] if turned else own["weight"].T
     return _weight_and_bias(weight, own, _NAMES[library])
 
 
-def _conv(layer: Layer, own: Tensors, library: str) -> Tree:
+def _conv(layer: Module, own: Tensors, library: str) -> Tree:
     assert isinstance(layer, Conv)
     weight, names = own["weight"], _NAMES[library]
     window = tuple(range(2, weight.ndim))
@@ -130,17 +156,19 @@ def _conv(layer: Layer, own: Tensors, library: str) -> Tree:
     return _weight_and_bias(weight.transpose(*window, *last), own, names)
 
 
-def _embedding(_: Layer, own: Tensors, library: str) -> Tree:
+def _embedding(_: Module, own: Tensors, library: str) -> Tree:
     return {_NAMES[library].embedding: own["weight"]}
 
 
-def _norm(layer: Layer, own: Tensors, library: str) -> Tree:
+def _norm(layer: Module, own: Tensors, library: str) -> Tree:
     names = _NAMES[library]
     tree: Tree = {}
     if "weight" in own:
         tree[names.scale] = own["weight"]
     if "bias" in own:
         tree[names.offset] = own["bias"]
+    if isinstance(layer, InstanceNorm) and "running_mean" in own:
+        _refuse(layer, library, "track_running_stats=True")
     if isinstance(layer, BatchNorm):
         if library not in ("linen", "nnx"):
             _refuse(layer, library, "a batch norm, whose statistics are kept elsewhere")
@@ -149,7 +177,16 @@ def _norm(layer: Layer, own: Tensors, library: str) -> Tree:
     return tree
 
 
-def _attention(layer: Layer, own: Tensors, library: str) -> Tree:
+def _prelu(layer: Module, own: Tensors, library: str) -> Tree:
+    if library in ("linen", "nnx") and own["weight"].size > 1:
+        _refuse(layer, library, f"num_parameters={own['weight'].size}")
+    if library == "haiku":
+        return dict(own)
+    slope = own["weight"]
+    return {"negative_slope": slope.reshape(()) if slope.size == 1 else slope}
+
+
+def _attention(layer: Module, own: Tensors, library: str) -> Tree:
     assert isinstance(layer, MultiheadAttention)
     if layer.add_bias_kv:
         _refuse(layer, library, "add_bias_kv=True")
@@ -158,7 +195,7 @@ def _attention(layer: Layer, own: Tensors, library: str) -> Tree:
         weights = jnp.split(own["in_proj_weight"], 3)
     else:
         weights = [own[f"{x}_proj_weight"] for x in "qkv"]
-    biases = jnp.split(own["in_proj_bias"], 3) if layer.bias else [None] * 3
+    biases = jnp.split(own["in_proj_bias"], 3) if "in_proj_bias" in own else [None] * 3
     parts = ["query", "key", "value"]
     tree: Tree = {}
     out_weight, out_bias = own["out_proj.weight"], own.get("out_proj.bias")
@@ -183,22 +220,31 @@ def _attention(layer: Layer, own: Tensors, library: str) -> Tree:
 
 
 def _recurrent(layer: Recurrent, own: Tensors, library: str) -> dict[str, Tree]:
-    convert = next(f for kind, f in _CELLS.items() if isinstance(layer, kind))
+    if layer.proj_size:
+        _refuse(layer, library, f"proj_size={layer.proj_size}")
     ends = sorted({name.split("_", 2)[2] for name in own})
     cells: dict[str, Tree] = {}
     for end in ends:
-        cell = {k: own[f"{k}_{end}"] for k in ("weight_ih", "weight_hh")}
-        zero = jnp.zeros(own[f"weight_ih_{end}"].shape[0], own[f"weight_ih_{end}"].dtype)
-        cell |= {k: own.get(f"{k}_{end}", zero) for k in ("bias_ih", "bias_hh")}
-        cells[end] = convert(layer, cell, library)
+        part = {
+            k.removesuffix(f"_{end}"): v for k, v in own.items() if k.endswith(f"_{end}")
+        }
+        cells[end] = _cell(layer, part, library)
     return cells
+
+
+def _cell(layer: Module, own: Tensors, library: str) -> Tree:
+    convert = next(f for kind, f in _CELLS.items() if isinstance(layer, kind))
+    rows = own["weight_ih"].shape[0]
+    zero = jnp.zeros(rows, own["weight_ih"].dtype)
+    biases = {k: own.get(k, zero) for k in ("bias_ih", "bias_hh")}
+    return convert(layer, {**own, **biases}, library)
 
 
 def _gates(weight: jax.Array, bias: jax.Array | None) -> Tree:
     return {"kernel": weight.T} | ({} if bias is None else {"bias": bias})
 
 
-def _lstm(_: Layer, cell: Tensors, library: str) -> Tree:
+def _lstm(_: Module, cell: Tensors, library: str) -> Tree:
     inner, outer = cell["weight_ih"], cell["weight_hh"]
     bias = cell["bias_ih"] + cell["bias_hh"]
     if library == "equinox":
@@ -219,7 +265,7 @@ def _lstm(_: Layer, cell: Tensors, library: str) -> Tree:
     return tree
 
 
-def _gru(layer: Layer, cell: Tensors, library: str) -> Tree:
+def _gru(layer: Module, cell: Tensors, library: str) -> Tree:
     if library in ("haiku", "nnx"):
         _refuse(layer, library, "a GRU with a bias inside its reset gate")
     first, second = jnp.split(cell["bias_ih"], 3), jnp.split(cell["bias_hh"], 3)
@@ -237,7 +283,7 @@ def _gru(layer: Layer, cell: Tensors, library: str) -> Tree:
     return tree | {"hn": _gates(outer[2], second[2])}
 
 
-def _rnn(layer: Layer, cell: Tensors, library: str) -> Tree:
+def _rnn(layer: Module, cell: Tensors, library: str) -> Tree:
     if library in ("haiku", "equinox"):
         _refuse(layer, library, "a plain RNN")
     bias = cell["bias_ih"] + cell["bias_hh"]
@@ -247,14 +293,27 @@ def _rnn(layer: Layer, cell: Tensors, library: str) -> Tree:
     return {"i": inner, "h": outer}
 
 
-_Convert = Callable[[Layer, Tensors, str], Tree]
-_CONVERT: dict[type[Layer], _Convert] = {
+_Convert = Callable[[Any, Tensors, str], Tree]
+_CONVERT: dict[type[Module], _Convert] = {
     Linear: _linear,
+    Conv1D: _linear,
     Conv: _conv,
     Embedding: _embedding,
+    EmbeddingBag: _embedding,
     LayerNorm: _norm,
+    RMSNorm: _norm,
     GroupNorm: _norm,
     BatchNorm: _norm,
+    InstanceNorm: _norm,
+    PReLU: _prelu,
     MultiheadAttention: _attention,
+    Cell: _cell,
 }
-_CELLS: dict[type[Layer], _Convert] = {LSTM: _lstm, GRU: _gru, RNN: _rnn}
+_CELLS: dict[type[Module], _Convert] = {
+    LSTM: _lstm,
+    LSTMCell: _lstm,
+    GRU: _gru,
+    GRUCell: _gru,
+    RNN: _rnn,
+    RNNCell: _rnn,
+}

@@ -15,12 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit._types import DTypeLike, Shape
-from jaxinit.replay import _float64, _pcg64
+from jaxinit.replay import _pcg64
 from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
-from jaxinit.replay._float64 import Float64
-from jaxinit.replay._uint64 import shift_right
+from jaxinit.replay._native import native
+from jaxinit.replay._numpy_floats import finish, scaled
 
 _DTYPES = "float32", "float64"
 
@@ -42,6 +43,7 @@ class Stream:
     spare: jax.Array | None = None
 
 
+@boundary
 def default_rng(seed: Seed) -> Stream:
     """Return the stream of ``np.random.default_rng(seed)``.
 
@@ -72,11 +74,13 @@ def default_rng(seed: Seed) -> Stream:
     return _start(jnp.asarray(np.array(words, np.uint32)))
 
 
+@native
 @jax.jit
 def _start(entropy: jax.Array) -> Stream:
     return Stream(*_pcg64.start(_pcg64.seed_sequence(entropy)))
 
 
+@boundary
 def random(
     stream: Stream, shape: Shape, dtype: DTypeLike = "float64"
 ) -> tuple[Stream, jax.Array]:
@@ -99,9 +103,10 @@ def random(
     lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
     if kind == np.float32:
         return _random32(stream, lengths)
-    return _uniform(stream, None, lengths, kind)
+    return _uniform(stream, np.array([0.0, 1.0]), lengths, kind)
 
 
+@boundary
 def uniform(
     stream: Stream,
     shape: Shape,
@@ -134,41 +139,42 @@ def uniform(
         rule = "high must be at least low"
         got = f"low={bottom:g}, high={bottom + width:g}"
         value_error(where, rule, got, "Swap the two.")
-    affine = _float64.constant(width), _float64.constant(bottom)
-    return _uniform(stream, affine, lengths, kind)
+    return _uniform(stream, np.array([bottom, width]), lengths, kind)
 
 
+@native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _uniform(
-    stream: Stream,
-    affine: tuple[Float64, Float64] | None,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
+    stream: Stream, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
     size = math.prod(shape)
-    state, words = _pcg64.draw(stream.state, stream.increment, size)
-    values = _float64.from_integer(shift_right(words, 11), -53)
-    if affine is not None:
-        values = _float64.sum_of(affine[1], _float64.multiply(affine[0], values))
-    wide = dtype == np.float64
-    floats = _float64.to_float64(values) if wide else _float64.to_float32(values)
-    return dataclasses.replace(stream, state=state), floats.reshape(shape)
+    states, words = _pcg64.draw(stream.state, stream.increment, size)
+    values = (words >> 11).astype(jnp.float64) * 2.0**-53
+    values = scaled(values, law[1], law[0])
+    state = _pcg64.limbs_at(states, size)
+    return dataclasses.replace(stream, state=state), finish(values, dtype).reshape(shape)
 
 
+@native
 @functools.partial(jax.jit, static_argnums=1)
 def _random32(stream: Stream, shape: tuple[int, ...]) -> tuple[Stream, jax.Array]:
     """Each 64-bit word gives its lower half, then its upper half."""
     size = math.prod(shape)
+    stream, halves = halves_of(stream, size)
+    values = (halves >> 8).astype(jnp.float32) * np.float32(2.0**-24)
+    return stream, values.reshape(shape)
+
+
+def halves_of(stream: Stream, size: int) -> tuple[Stream, jax.Array]:
+    """Draw 32-bit words: what the spare is, then the lower and upper half of each."""
     if size == 0:
-        return stream, jnp.zeros(shape, jnp.float32)
+        return stream, jnp.zeros((0,), jnp.uint32)
     kept = stream.spare is not None
     count = -(-(size - kept) // 2)
-    state, (high, low) = _pcg64.draw(stream.state, stream.increment, count)
-    halves = jnp.stack([low, high], axis=1).reshape(-1)
+    states, words = _pcg64.draw(stream.state, stream.increment, count)
+    halves = jnp.stack([words, words >> 32], axis=1).reshape(-1).astype(jnp.uint32)
     if stream.spare is not None:
         halves = jnp.concatenate([stream.spare[None], halves])
     odd = (size - kept) % 2 == 1
-    values = (halves[:size] >> 8).astype(jnp.int32).astype(jnp.float32)
-    values = values * np.float32(2.0**-24)
-    spare = halves[-1] if odd else None
-    return Stream(state, stream.increment, spare), values.reshape(shape)
+    state = _pcg64.limbs_at(states, count)
+    return Stream(state, stream.increment, halves[-1] if odd else None), halves[:size]

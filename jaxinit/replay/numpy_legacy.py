@@ -20,17 +20,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, value_error
 from jaxinit._types import DTypeLike, Shape
-from jaxinit.replay import _float64, _mt19937
+from jaxinit.replay import _mt19937
 from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
-from jaxinit.replay._float64 import Float64
-from jaxinit.replay._numpy_floats import WORDS, polar_normals, polar_points, unit
+from jaxinit.replay._native import native
+from jaxinit.replay._numpy_floats import (
+    WORDS,
+    finish,
+    polar_normals,
+    polar_points,
+    scaled,
+    unit,
+)
 from jaxinit.replay._stream import Stream
 
 _DTYPES = "float32", "float64"
 
 
+@boundary
 def seed(seed: Seed | Sequence[int]) -> Stream:
     """Return the stream as it stands after ``np.random.seed(seed)``.
 
@@ -68,6 +77,7 @@ _from_seed = jax.jit(_mt19937.window_from_seed)
 _from_array = jax.jit(_mt19937.window_from_array)
 
 
+@boundary
 def rand(
     stream: Stream, shape: Shape, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -85,6 +95,7 @@ def rand(
     return uniform(stream, shape, dtype=dtype)
 
 
+@boundary
 def uniform(
     stream: Stream,
     shape: Shape,
@@ -113,12 +124,12 @@ def uniform(
     shape, kind = check_draw(where, shape, dtype, _DTYPES, WORDS)
     bottom = check_static(where, "low", low)
     width = check_static(where, "high", high) - bottom
-    plain = bottom == 0 and width == 1
-    scale = _float64.constant(width), _float64.constant(bottom)
-    window, values = _uniform(stream.window, None if plain else scale, shape, kind)
+    law = np.array([bottom, width])
+    window, values = _uniform(stream.window, law, shape, kind)
     return Stream(window, stream.spare), values
 
 
+@boundary
 def randn(
     stream: Stream, shape: Shape, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -136,6 +147,7 @@ def randn(
     return normal(stream, shape, dtype=dtype)
 
 
+@boundary
 def normal(
     stream: Stream,
     shape: Shape,
@@ -163,41 +175,24 @@ def normal(
     shape, kind = check_draw(where, shape, dtype, _DTYPES, 4)
     mean = check_static(where, "loc", loc)
     std = check_static(where, "scale", scale, least=0.0)
-    plain = mean == 0 and std == 1
-    affine = None if plain else (_float64.constant(std), _float64.constant(mean))
-    return _normal(stream, affine, shape, kind)
+    return _normal(stream, np.array([mean, std]), shape, kind)
 
 
-def _finish(
-    values: Float64, affine: tuple[Float64, Float64] | None, dtype: np.dtype[Any]
-) -> jax.Array:
-    """Return ``factor * values + term``, in double precision, in the dtype wanted."""
-    if affine is not None:
-        values = _float64.sum_of(affine[1], _float64.multiply(affine[0], values))
-    if dtype == np.float64:
-        return _float64.to_float64(values)
-    return _float64.to_float32(values)
-
-
+@native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _uniform(
-    window: jax.Array,
-    affine: tuple[Float64, Float64] | None,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
+    window: jax.Array, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[jax.Array, jax.Array]:
     window, raw = _mt19937.draw(window, WORDS * math.prod(shape))
     words = _mt19937.temper(raw).reshape(-1, WORDS)
-    values = _finish(unit(words[:, 0], words[:, 1]), affine, dtype)
-    return window, values.reshape(shape)
+    values = scaled(unit(words[:, 0], words[:, 1]), law[1], law[0])
+    return window, finish(values, dtype).reshape(shape)
 
 
+@native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _normal(
-    stream: Stream,
-    affine: tuple[Float64, Float64] | None,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
+    stream: Stream, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
     size = math.prod(shape)
     if size == 0:
@@ -207,8 +202,7 @@ def _normal(
     window, points = polar_points(stream.window, count)
     if stream.spare is not None:
         points = jnp.concatenate([stream.spare[None], points])
-    finish = functools.partial(_finish, affine=affine, dtype=dtype)
-    values = polar_normals(points, finish)
+    values = polar_normals(points)[kept : kept + size]
+    values = finish(scaled(values, law[1], law[0]), dtype)
     odd = (size - kept) % 2 == 1
-    spare = points[-1] if odd else None
-    return Stream(window, spare), values[kept : kept + size].reshape(shape)
+    return Stream(window, points[-1] if odd else None), values.reshape(shape)

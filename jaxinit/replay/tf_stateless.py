@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import type_error, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay._arguments import check_draw, check_seed, check_static
 from jaxinit.replay._chunks import map_rows
-from jaxinit.replay._exact import product, split
-from jaxinit.replay._float64 import constant, multiply, to_float32
-from jaxinit.replay._libm import circle, from_float32, log
+from jaxinit.replay._exact import narrow
+from jaxinit.replay._libm import circle, log
+from jaxinit.replay._native import native
 from jaxinit.replay._philox import Block, philox
 
 _DTYPES = ("float32",)
@@ -33,6 +34,7 @@ SeedPair = Sequence[int] | jax.Array
 """Two ints, or an integer array of shape ``(2,)``, which may be traced."""
 
 
+@boundary
 def stateless_uniform(
     shape: Shape,
     seed: SeedPair,
@@ -71,10 +73,12 @@ def stateless_uniform(
         rule = "maxval must be at least minval"
         got = f"minval={low:g}, maxval={high:g}"
         value_error(where, rule, got, "Swap the two.")
-    bounds = np.float32(low), np.float32(high)
-    return _uniform(_seed_words(where, seed), *bounds, lengths)
+    wide = np.array([low, high], np.float32).astype(np.float64)
+    width = np.float64(np.float32(wide[1] - wide[0]))  # one rounding: TF subtracts floats
+    return _drawn(where, _uniform, seed, (width, wide[0]), lengths)
 
 
+@boundary
 def stateless_normal(
     shape: Shape,
     seed: SeedPair,
@@ -102,6 +106,7 @@ def stateless_normal(
     return _gaussian(where, _normal, shape, seed, mean, stddev, dtype)
 
 
+@boundary
 def stateless_truncated_normal(
     shape: Shape,
     seed: SeedPair,
@@ -143,8 +148,19 @@ def _gaussian(
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 1)
     mean = check_static(where, "mean", mean)
     stddev = check_static(where, "stddev", stddev, least=0.0)
-    law = np.float32(mean), np.float32(stddev)
-    return draw(_seed_words(where, seed), *law, lengths)
+    law = np.array([stddev, mean], np.float32).astype(np.float64)
+    return _drawn(where, draw, seed, tuple(law), lengths)
+
+
+def _drawn(
+    where: str,
+    draw: Callable[..., jax.Array],
+    seed: SeedPair,
+    law: tuple[float, ...],
+    shape: tuple[int, ...],
+) -> jax.Array:
+    small = max(abs(x) for x in law) < 2.0**-70
+    return draw(_seed_words(where, seed), np.array(law), shape, small)
 
 
 def _seed_words(where: str, seed: SeedPair) -> jax.Array:
@@ -184,75 +200,66 @@ def _unit(words: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, jnp.float32) - np.float32(1)
 
 
-def _affine(x: jax.Array, factor: jax.Array, term: jax.Array) -> jax.Array:
+def _affine(x: jax.Array, factor: jax.Array, term: jax.Array, small: bool) -> jax.Array:
     """Return ``x * factor + term``, rounded twice as by two operations."""
-    return product(split(x), split(jnp.asarray(factor))) + term
+    rounded = narrow(x.astype(jnp.float64) * factor, np.dtype(np.float32))
+    if small:  # then the product is rounded to whole subnormal units
+        exact = x.astype(jnp.float64) * factor
+        rounded = jnp.rint(exact * 2.0**149) * 2.0**-149
+    return narrow(rounded.astype(jnp.float64) + term, np.dtype(np.float32), small)
 
 
-def _flat(columns: tuple[jax.Array, ...], size: int) -> jax.Array:
+def _flat(columns: Sequence[jax.Array], size: int) -> jax.Array:
     return jnp.stack(columns, axis=1).reshape(-1)[:size]
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _uniform(
-    seed: jax.Array, low: jax.Array, high: jax.Array, shape: tuple[int, ...]
+    seed: jax.Array, law: jax.Array, shape: tuple[int, ...], small: bool
 ) -> jax.Array:
     size = math.prod(shape)
     if size == 0:
         return jnp.zeros(shape, jnp.float32)
 
-    def work(index: jax.Array) -> Block:
-        b = _blocks(seed, index)
-        return tuple(_affine(_unit(x), high - low, low) for x in b)  # pyright: ignore[reportReturnType]
+    def work(index: jax.Array) -> tuple[jax.Array, ...]:
+        blocks = _blocks(seed, index)
+        return tuple(_affine(_unit(x), law[0], law[1], small) for x in blocks)
 
     index = jnp.arange(-(-size // 4), dtype=jnp.uint32)
     return _flat(map_rows(work, index), size).reshape(shape)
 
 
-def _squared_radius(words: jax.Array) -> tuple[jax.Array]:
-    unit = jnp.maximum(_unit(words), np.float32(1.0e-7))
-    return (np.float32(-2) * log(unit),)
+def _normal_blocks(seed: jax.Array, index: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the four standard normals of each block."""
+    b = map_rows(lambda index: _blocks(seed, index), index)
+
+    def work(words: jax.Array, turn: jax.Array) -> tuple[jax.Array, ...]:
+        u = jnp.maximum(_unit(words), np.float32(1.0e-7))
+        radius = jnp.sqrt(np.float32(-2) * log(u))
+        angle = 2 * np.pi * _unit(turn).astype(jnp.float64)
+        pair = circle(angle.astype(jnp.float32))
+        return tuple(x * radius for x in pair)
+
+    return *map_rows(work, b[0], b[1]), *map_rows(work, b[2], b[3])
 
 
-def _circle(words: jax.Array, want_sin: jax.Array) -> tuple[jax.Array]:
-    bits = jax.lax.bitcast_convert_type(_unit(words), jnp.uint32)
-    turn = to_float32(multiply(constant(2 * np.pi), from_float32(bits)))
-    return (circle(turn, want_sin),)
-
-
-def _normal_blocks(seed: jax.Array, index: jax.Array) -> jax.Array:
-    """Return the four standard normals of each block, shape ``(4, blocks)``."""
-
-    def words(index: jax.Array) -> Block:
-        return _blocks(seed, index)
-
-    b = map_rows(words, index)
-    (square,) = map_rows(_squared_radius, jnp.concatenate([b[0], b[2]]))
-    # Behind the loop: LLVM as of JAX 0.12 takes for ever over one with a call at its end.
-    radius = jnp.sqrt(square)
-    angle = jnp.concatenate([b[1], b[3]])
-    want_sin = jnp.arange(2 * angle.size) < angle.size
-    (value,) = map_rows(_circle, jnp.concatenate([angle, angle]), want_sin)
-    value = product(split(value.reshape(2, -1)), split(radius))
-    # (sine or cosine, first or second pair of the block, block)
-    return value.reshape(2, 2, -1).swapaxes(0, 1).reshape(4, -1)
-
-
-@functools.partial(jax.jit, static_argnums=3)
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _normal(
-    seed: jax.Array, mean: jax.Array, stddev: jax.Array, shape: tuple[int, ...]
+    seed: jax.Array, law: jax.Array, shape: tuple[int, ...], small: bool
 ) -> jax.Array:
     size = math.prod(shape)
     if size == 0:
         return jnp.zeros(shape, jnp.float32)
-    values = _normal_blocks(seed, jnp.arange(-(-size // 4), dtype=jnp.uint32))
-    values = values.T.reshape(-1)[:size]
-    return _affine(values, stddev, mean).reshape(shape)
+    blocks = _normal_blocks(seed, jnp.arange(-(-size // 4), dtype=jnp.uint32))
+    return _affine(_flat(blocks, size), law[0], law[1], small).reshape(shape)
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _truncated_normal(
-    seed: jax.Array, mean: jax.Array, stddev: jax.Array, shape: tuple[int, ...]
+    seed: jax.Array, law: jax.Array, shape: tuple[int, ...], small: bool
 ) -> jax.Array:
     """Each four results have 256 blocks to themselves, and take what lies within."""
     size = math.prod(shape)
@@ -264,10 +271,9 @@ def _truncated_normal(
 
     def body(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         block, count, results = state
-        values = _normal_blocks(seed, first + block)
-        for i in range(4):
-            accept = (jnp.abs(values[i]) < _CUT) & (count < 4)
-            results = jnp.where(accept & (count == column), values[i], results)
+        for value in _normal_blocks(seed, first + block):
+            accept = (jnp.abs(value) < _CUT) & (count < 4)
+            results = jnp.where(accept & (count == column), value, results)
             count = count + accept.astype(jnp.int32)
         return block + np.uint32(1), count, results
 
@@ -275,4 +281,4 @@ def _truncated_normal(
     state = jnp.uint32(0), jnp.zeros((groups,), jnp.int32), empty
     _, _, results = jax.lax.while_loop(lambda s: jnp.any(s[1] < 4), body, state)
     values = results.T.reshape(-1)[:size]
-    return _affine(values, stddev, mean).reshape(shape)
+    return _affine(values, law[0], law[1], small).reshape(shape)

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number, check_rank, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _torch_scales, _torch_special, _torch_stream, torch_layers
@@ -34,6 +35,7 @@ calculate_gain = _torch_scales.calculate_gain
 _DTYPES = "float64", "float32", "bfloat16", "float16"
 
 
+@boundary
 def manual_seed(seed: Seed) -> Stream:
     """Return the stream as it stands after ``torch.manual_seed(seed)``.
 
@@ -62,6 +64,7 @@ def manual_seed(seed: Seed) -> Stream:
     return _torch_stream.start(jnp.asarray(number))
 
 
+@boundary
 def uniform(
     stream: Stream,
     shape: Shape,
@@ -92,9 +95,10 @@ def uniform(
     if high < low:
         rule = "high must be at least low"
         value_error(where, rule, f"low={low:g}, high={high:g}", "Swap the two.")
-    return _torch_stream.uniform(stream, lengths, low, high, kind)
+    return _torch_stream.uniform(stream, lengths, (low, high), kind)
 
 
+@boundary
 def normal(
     stream: Stream,
     shape: Shape,
@@ -123,9 +127,10 @@ def normal(
     lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
     mean = check_static(where, "mean", mean)
     std = check_static(where, "std", std, least=0.0)
-    return _torch_stream.normal(stream, lengths, mean, std, kind)
+    return _torch_stream.normal(stream, lengths, (mean, std), kind)
 
 
+@boundary
 def xavier_uniform(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -147,6 +152,7 @@ def xavier_uniform(
     return uniform(stream, lengths, -bound, bound, dtype)
 
 
+@boundary
 def xavier_normal(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -168,6 +174,7 @@ def xavier_normal(
     return normal(stream, lengths, 0.0, std, dtype)
 
 
+@boundary
 def kaiming_uniform(
     stream: Stream,
     shape: Shape,
@@ -195,6 +202,7 @@ def kaiming_uniform(
     return uniform(stream, lengths, -bound, bound, dtype)
 
 
+@boundary
 def kaiming_normal(
     stream: Stream,
     shape: Shape,
@@ -222,6 +230,7 @@ def kaiming_normal(
     return normal(stream, lengths, 0.0, std, dtype)
 
 
+@boundary
 def trunc_normal(
     stream: Stream,
     shape: Shape,
@@ -269,7 +278,9 @@ def trunc_normal(
         rule = "the bounds must hold more than 0.3 of the normal law"
         got = f"a share of {share:.3g}"
         value_error(where, rule, got, "PyTorch's numbers cannot be replayed there.")
-    return _torch_special.trunc_normal(stream, lengths, (mean, std, low, high), kind)
+    small = _torch_stream.is_small((mean, std), kind)
+    law = np.array([mean, std]), np.array([low, high])
+    return _torch_special.trunc_normal(stream, *law, lengths, kind, small)
 
 
 def _share(mean: float, std: float, low: float, high: float) -> float:
@@ -279,6 +290,7 @@ def _share(mean: float, std: float, low: float, high: float) -> float:
     return below(high) - below(low)
 
 
+@boundary
 def orthogonal(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -307,9 +319,10 @@ def orthogonal(
     gain = check_static(where, "gain", gain)
     if 0 in lengths:
         return stream, jnp.zeros(lengths, kind)
-    return _torch_special.orthogonal(stream, lengths, gain, kind)
+    return _torch_special.orthogonal(stream, np.float64(gain), lengths, kind)
 
 
+@boundary
 def sparse(
     stream: Stream,
     shape: Shape,
@@ -341,4 +354,5 @@ def sparse(
     share = float(check_number(where, "sparsity", sparsity, least=0.0, most=1.0))
     std = check_static(where, "std", std, least=0.0)
     zeros = math.ceil(share * lengths[0])
-    return _torch_special.sparse(stream, lengths, zeros, std, kind)
+    law, small = np.array([0.0, std]), _torch_stream.is_small((0.0, std), kind)
+    return _torch_special.sparse(stream, law, lengths, zeros, kind, small)

@@ -1,353 +1,127 @@
-"""PyTorch layers as descriptions, and the state dict of a model from its seed.
+"""``torch.nn`` for models that are made from a seed and never run: use it as ``nn``.
 
-A description says what decides the weights: sizes, groups, biases. `build` draws the
-tensors of all layers in the order in which PyTorch's constructors do and returns them
-under the names and in the layout of PyTorch's state dict; `jaxinit.replay.layouts`
-turns them into the parameters of Flax, Haiku and Equinox.
+The classes have PyTorch's names, arguments and order of arguments, so a model's own
+constructor works as it is: ``class Net(nn.Module)``, ``nn.Sequential``, ``nn.init``,
+``model.apply(fn)``, ``for m in model.modules()``. `build` draws what PyTorch would have
+drawn and returns the state dict; `jaxinit.replay.layouts` turns it into the parameters
+of Flax, NNX, Haiku and Equinox.
 """
 
-import abc
-import dataclasses
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 
-from jaxinit._checks import check_choice, check_dtype, check_int, type_error, value_error
+from jaxinit._boundary import boundary
+from jaxinit._checks import check_choice, check_dtype, type_error, value_error
 from jaxinit._types import DTypeLike
-from jaxinit.replay._torch_plan import Draw, execute, kaiming_bound, xavier_std
+from jaxinit.replay import _torch_record, torch_init
+from jaxinit.replay._torch_basic import *  # noqa: F403
+from jaxinit.replay._torch_module import *  # noqa: F403
+from jaxinit.replay._torch_module import Module
+from jaxinit.replay._torch_plain import *  # noqa: F403
+from jaxinit.replay._torch_plan import execute
+from jaxinit.replay._torch_record import Tensor, View, Write, recorded
+from jaxinit.replay._torch_recurrent import *  # noqa: F403
 from jaxinit.replay._torch_stream import Stream
 
-Sizes = int | tuple[int, ...]
+init = torch_init
+Parameter = boundary(_torch_record.Parameter, "torch_layers.Parameter")
 
+Model = Any
+"""A function that makes a model; a module; or lists and dicts of modules, in which None
+stands for a module without parameters, such as an activation."""
 
-class Layer(abc.ABC):
-    """A layer with parameters."""
 
-    @abc.abstractmethod
-    def draws(self) -> list[Draw]:
-        """Return its tensors in the order in which the constructor draws them."""
+def empty(*size: Any) -> Tensor:
+    """Return a tensor for ``torch.empty(size)``; until it is written to it is zero."""
+    return Tensor(*size).fill_(0.0)
 
 
-def _positive(layer: Layer, *names: str) -> None:
-    for name in names:
-        check_int(type(layer).__name__, name, getattr(layer, name), least=1)
+def zeros(*size: Any) -> Tensor:
+    """Return a tensor for ``torch.zeros(size)``."""
+    return Tensor(*size).fill_(0.0)
 
 
-def _fan_in_draws(shape: tuple[int, ...], outputs: int, bias: bool) -> list[Draw]:
-    """Return weight and bias of linear layers and convolutions."""
-    fan_in = math.prod(shape[1:])
-    draws = [Draw("weight", shape, "uniform", kaiming_bound(fan_in))]
-    if bias:
-        draws.append(Draw("bias", (outputs,), "uniform", 1 / math.sqrt(fan_in)))
-    return draws
+def ones(*size: Any) -> Tensor:
+    """Return a tensor for ``torch.ones(size)``."""
+    return Tensor(*size).fill_(1.0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Linear(Layer):
-    """``torch.nn.Linear``."""
+def full(size: Any, fill_value: float) -> Tensor:
+    """Return a tensor for ``torch.full(size, fill_value)``."""
+    return Tensor(size).fill_(fill_value)
 
-    in_features: int
-    out_features: int
-    bias: bool = True
 
-    def __post_init__(self) -> None:
-        _positive(self, "in_features", "out_features")
+def rand(*size: Any) -> Tensor:
+    """Return a tensor for ``torch.rand(size)``."""
+    return Tensor(*size).uniform_()
 
-    def draws(self) -> list[Draw]:
-        """See `Layer.draws`."""
-        shape = self.out_features, self.in_features
-        return _fan_in_draws(shape, self.out_features, self.bias)
 
+def randn(*size: Any) -> Tensor:
+    """Return a tensor for ``torch.randn(size)``."""
+    return Tensor(*size).normal_()
 
-@dataclasses.dataclass(frozen=True)
-class Conv(Layer):
-    """What the convolutions share."""
 
-    in_channels: int
-    out_channels: int
-    kernel_size: Sizes
-    groups: int = 1
-    bias: bool = True
+class _Tree(Module):
+    """The modules of a list or dict."""
 
-    axes: ClassVar[int]
-    transposed: ClassVar[bool] = False
+    def __init__(self, items: Any) -> None:
+        for name, part in items:
+            if isinstance(part, (Mapping, Sequence)) and not isinstance(part, str):
+                self._modules[name] = _Tree(_items(part))
+            elif isinstance(part, Module):
+                self._modules[name] = part
+            elif isinstance(part, Tensor):
+                self._parameters[name] = part
+            elif part is not None:
+                rule = "model must be a layer, or a list or dict of layers"
+                type_error("torch_layers.build", rule, f"{part!r}", "Use None for a ReLU.")
 
-    def __post_init__(self) -> None:
-        _positive(self, "in_channels", "out_channels", "groups")
-        where = type(self).__name__
-        if self.in_channels % self.groups or self.out_channels % self.groups:
-            rule = "groups must divide in_channels and out_channels"
-            got = f"groups={self.groups} with {self.in_channels} and {self.out_channels}"
-            value_error(where, rule, got, "Choose a common divisor.")
-        if len(self.window) != self.axes:
-            rule = f"kernel_size must be an int or {self.axes} ints"
-            got = f"kernel_size={self.kernel_size}"
-            value_error(where, rule, got, "Give one length for each axis.")
-        for length in self.window:
-            check_int(where, "kernel_size", length, least=1)
 
-    @property
-    def window(self) -> tuple[int, ...]:
-        """The lengths of the kernel."""
-        size = self.kernel_size
-        return (size,) * self.axes if isinstance(size, int) else tuple(size)
+def _items(model: Any) -> list[tuple[str, Any]]:
+    pairs = model.items() if isinstance(model, Mapping) else enumerate(model)
+    return [(str(name), part) for name, part in pairs]
 
-    def draws(self) -> list[Draw]:
-        """See `Layer.draws`."""
-        first, second = self.out_channels, self.in_channels // self.groups
-        if self.transposed:
-            first, second = self.in_channels, self.out_channels // self.groups
-        return _fan_in_draws((first, second, *self.window), self.out_channels, self.bias)
 
+def as_module(model: Model) -> Module:
+    """Return a model in any of its forms as one module."""
+    made = model() if callable(model) else model
+    if isinstance(made, Module):
+        return made
+    if isinstance(made, (Mapping, Sequence)) and not isinstance(made, str):
+        return _Tree(_items(made))
+    return _Tree([("", made)])
 
-class Conv1d(Conv):
-    """``torch.nn.Conv1d``; stride, padding and dilation do not matter here."""
 
-    axes = 1
+def _history(tensors: list[Tensor]) -> list[Write]:
+    """Return all writes that the values of some tensors depend on."""
+    writes: list[Write] = []
+    seen: set[int] = set()
+    while tensors:
+        tensor = tensors.pop()
+        tensor = tensor.base if isinstance(tensor, View) else tensor
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            writes += tensor.writes
+            tensors += [w.source for w in tensor.writes if isinstance(w.source, Tensor)]
+    return writes
 
 
-class Conv2d(Conv):
-    """``torch.nn.Conv2d``; stride, padding and dilation do not matter here."""
-
-    axes = 2
-
-
-class Conv3d(Conv):
-    """``torch.nn.Conv3d``; stride, padding and dilation do not matter here."""
-
-    axes = 3
-
-
-class ConvTranspose1d(Conv):
-    """``torch.nn.ConvTranspose1d``."""
-
-    axes = 1
-    transposed = True
-
-
-class ConvTranspose2d(Conv):
-    """``torch.nn.ConvTranspose2d``."""
-
-    axes = 2
-    transposed = True
-
-
-class ConvTranspose3d(Conv):
-    """``torch.nn.ConvTranspose3d``."""
-
-    axes = 3
-    transposed = True
-
-
-@dataclasses.dataclass(frozen=True)
-class Embedding(Layer):
-    """``torch.nn.Embedding``."""
-
-    num_embeddings: int
-    embedding_dim: int
-    padding_idx: int | None = None
-
-    def __post_init__(self) -> None:
-        _positive(self, "num_embeddings", "embedding_dim")
-        row = self.padding_idx
-        if row is not None and not -self.num_embeddings <= row < self.num_embeddings:
-            rule = "padding_idx must be the number of a row"
-            got = f"padding_idx={row} with {self.num_embeddings} rows"
-            value_error("Embedding", rule, got, "Give None for no such row.")
-
-    def draws(self) -> list[Draw]:
-        """See `Layer.draws`."""
-        shape = self.num_embeddings, self.embedding_dim
-        return [Draw("weight", shape, "normal", 1.0, zero=self.padding_idx)]
-
-
-def _norm_draws(shape: tuple[int, ...], weight: bool, bias: bool) -> list[Draw]:
-    draws = [Draw("weight", shape, "fill", 1.0)] if weight else []
-    return [*draws, Draw("bias", shape, "fill", 0.0)] if weight and bias else draws
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerNorm(Layer):
-    """``torch.nn.LayerNorm``; draws nothing."""
-
-    normalized_shape: Sizes
-    elementwise_affine: bool = True
-    bias: bool = True
-
-    def draws(self) -> list[Draw]:
-        """See `Layer.draws`."""
-        size = self.normalized_shape
-        shape = (size,) if isinstance(size, int) else tuple(size)
-        return _norm_draws(shape, self.elementwise_affine, self.bias)
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupNorm(Layer):
-    """``torch.nn.GroupNorm``; draws nothing."""
-
-    num_groups: int
-    num_channels: int
-    affine: bool = True
-
-    def draws(self) -> list[Draw]:
-        """See `Layer.draws`."""
-        return _norm_draws((self.num_channels,), self.affine, True)
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchNorm(Layer):
-    """``torch.nn.BatchNorm1d``, ``2d`` and ``3d``; draws nothing."""
-
-    num_features: int
-    affine: bool = True
-    track_running_stats: bool = True
-
-    def draws(self) -> list[Draw]:
-        """See `Layer.draws`."""
-        shape = (self.num_features,)
-        draws = _norm_draws(shape, self.affine, True)
-        if self.track_running_stats:
-            draws.append(Draw("running_mean", shape, "fill", 0.0))
-            draws.append(Draw("running_var", shape, "fill", 1.0))
-        return draws
-
-
-@dataclasses.dataclass(frozen=True)
-class Recurrent(Layer):
-    """What the recurrent layers share."""
-
-    input_size: int
-    hidden_size: int
-    num_layers: int = 1
-    bias: bool = True
-    bidirectional: bool = False
-
-    gates: ClassVar[int]
-
-    def __post_init__(self) -> None:
-        _positive(self, "input_size", "hidden_size", "num_layers")
-
-    def draws(self) -> list[Draw]:
-        """See `Layer.draws`."""
-        bound, rows = 1.0 / math.sqrt(self.hidden_size), self.gates * self.hidden_size
-        directions = ("", "_reverse") if self.bidirectional else ("",)
-        draws: list[Draw] = []
-        for layer in range(self.num_layers):
-            inputs = self.hidden_size * len(directions) if layer else self.input_size
-            for direction in directions:
-                end = f"_l{layer}{direction}"
-                shapes = {
-                    "weight_ih": (rows, inputs),
-                    "weight_hh": (rows, self.hidden_size),
-                }
-                if self.bias:
-                    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-                for name, shape in shapes.items():
-                    draws.append(Draw(name + end, shape, "uniform", bound))
-        return draws
-
-
-class RNN(Recurrent):
-    """``torch.nn.RNN``."""
-
-    gates = 1
-
-
-class LSTM(Recurrent):
-    """``torch.nn.LSTM`` without projection."""
-
-    gates = 4
-
-
-class GRU(Recurrent):
-    """``torch.nn.GRU``."""
-
-    gates = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class MultiheadAttention(Layer):
-    """``torch.nn.MultiheadAttention``."""
-
-    embed_dim: int
-    num_heads: int
-    bias: bool = True
-    add_bias_kv: bool = False
-    kdim: int | None = None
-    vdim: int | None = None
-
-    def __post_init__(self) -> None:
-        _positive(self, "embed_dim", "num_heads")
-        if self.embed_dim % self.num_heads:
-            rule = "num_heads must divide embed_dim"
-            got = f"embed_dim={self.embed_dim}, num_heads={self.num_heads}"
-            value_error("MultiheadAttention", rule, got, "Choose a divisor.")
-
-    def draws(self) -> list[Draw]:
-        """See `Layer.draws`: the output projection comes first, and its bias is lost."""
-        n = self.embed_dim
-        kdim, vdim = self.kdim or n, self.vdim or n
-        out = Linear(n, n, self.bias).draws()
-        clear = {"weight": None, "bias": "all"}
-        draws = [
-            dataclasses.replace(d, name=f"out_proj.{d.name}", place=2, zero=clear[d.name])  # pyright: ignore[reportArgumentType]
-            for d in out
-        ]
-        if kdim == n == vdim:
-            weights = {"in_proj_weight": (3 * n, n)}
-        else:
-            weights = {
-                "q_proj_weight": (n, n),
-                "k_proj_weight": (n, kdim),
-                "v_proj_weight": (n, vdim),
-            }
-        for name, shape in weights.items():
-            bound = math.sqrt(3.0) * xavier_std(shape[1], shape[0])
-            draws.append(Draw(name, shape, "uniform", bound))
-        if self.bias:
-            draws.append(Draw("in_proj_bias", (3 * n,), "fill", 0.0))
-        if self.add_bias_kv:
-            for name in ("bias_k", "bias_v"):
-                draws.append(Draw(name, (1, 1, n), "normal", xavier_std(n, n), 1))
-        return draws
-
-
-Model = Layer | Sequence[Any] | Mapping[str, Any]
-"""A layer, or models by place or by name, and so on inside. None stands for a layer
-without parameters, such as an activation."""
-
-
-def flatten(model: Model) -> dict[str, Layer]:
-    """Return the layers of a model by their dotted names, in order."""
-    if isinstance(model, Layer):
-        return {"": model}
-    if isinstance(model, Mapping):
-        items = [(str(k), v) for k, v in model.items()]
-    elif isinstance(model, Sequence) and not isinstance(model, str):
-        items = [(str(i), v) for i, v in enumerate(model)]
-    else:
-        rule = "model must be a layer, or a list or dict of layers"
-        type_error("torch_layers.build", rule, f"{model!r}", "Use None for a ReLU.")
-    result: dict[str, Layer] = {}
-    for name, part in items:
-        if part is not None:
-            for rest, layer in flatten(part).items():
-                result[f"{name}.{rest}" if rest else name] = layer
-    return result
-
-
+@boundary
 def build(
     stream: Stream, model: Model, dtype: DTypeLike | None = None
 ) -> tuple[Stream, dict[str, jax.Array]]:
-    """Return the state dict that PyTorch's constructors would leave.
+    """Return the state dict that PyTorch would have after making the model.
 
     Args:
         stream: The stream, ``torch_cpu.manual_seed(seed)`` for a model that is made
             right after seeding.
-        model: One layer; or a list (like ``nn.Sequential``) or dict of them, nested as
-            the modules are, with None for every layer without parameters.
+        model: A function without arguments that makes the model, such as its class. All
+            that would draw from PyTorch's generator inside is replayed in order,
+            also modules that are replaced later. Or a module, or a list (like
+            ``nn.Sequential``) or dict of them, nested, with None for what has no
+            parameters; all of its modules are drawn in the order in which they were made.
         dtype: float32, bfloat16, float16 or float64; None means JAX's default float.
 
     Returns:
@@ -355,30 +129,33 @@ def build(
         ``state_dict()``, but without ``num_batches_tracked``.
 
     Raises:
-        ValueError: A size is out of range.
-        TypeError: The model holds something that is no layer.
+        ValueError: A size is out of range, or modules were made between those of the
+            model, which PyTorch would have drawn too.
+        TypeError: The model holds something that is no module.
 
     Example:
         >>> from jaxinit.replay import torch_cpu, torch_layers as nn
-        >>> stream = torch_cpu.manual_seed(0)
-        >>> _, state = torch_cpu.build(stream, [nn.Linear(4, 3), None, nn.Linear(3, 2)])
+        >>> def make():
+        ...     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        ...     for m in model.modules():
+        ...         if isinstance(m, nn.Linear):
+        ...             nn.init.xavier_uniform_(m.weight)
+        ...     return model
+        >>> _, state = torch_cpu.build(torch_cpu.manual_seed(0), make)
         >>> {name: w.shape for name, w in state.items()}
         {'0.weight': (3, 4), '0.bias': (3,), '2.weight': (2, 3), '2.bias': (2,)}
     """
     where = "torch_layers.build"
     kind = check_dtype(where, dtype)
     check_choice(where, "dtype", kind.name, ("float64", "float32", "bfloat16", "float16"))
-    named = [
-        (name, draw) for name, layer in flatten(model).items() for draw in layer.draws()
-    ]
-    stream, tensors = execute(stream, [draw for _, draw in named], kind)
-    state: dict[str, jax.Array] = {}
-    for name in dict.fromkeys(name for name, _ in named):
-        own = [
-            (draw, tensor)
-            for (owner, draw), tensor in zip(named, tensors, strict=True)
-            if owner == name
-        ]
-        for draw, tensor in sorted(own, key=lambda pair: pair[0].place):
-            state[f"{name}.{draw.name}" if name else draw.name] = tensor
-    return stream, state
+    with recorded() as log:
+        module = as_module(model)
+    named = module.state_dict()
+    history = {w.order: w for w in (*_history(list(named.values())), *log)}
+    writes = [history[order] for order in sorted(history)]
+    if not log and writes and writes[-1].order - writes[0].order >= len(writes):
+        rule = "nothing may be drawn between the modules of a model that it does not hold"
+        advice = "Give build a function that makes the model, so that all is recorded."
+        value_error(where, rule, f"{len(named)} tensors with others between", advice)
+    stream, values = execute(stream, writes, list(named.values()), kind)
+    return stream, {name: values[id(tensor)] for name, tensor in named.items()}

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice
 from jaxinit.signal.studies.result import Prediction, Result
 
 
+@boundary
 def assert_kept(
     result: Result,
     *,
@@ -45,6 +47,7 @@ def assert_kept(
         raise AssertionError(message)
 
 
+@boundary
 def assert_predicted(
     result: Result,
     prediction: Prediction,

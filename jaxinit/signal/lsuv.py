@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
+from jaxinit._jaxpr import bind
 from jaxinit._types import Scalar
-from jaxinit.trace.probes.products import bind
 from jaxinit.trace.probes.scaling import (
     check_all_met,
     find_scales,
@@ -19,6 +20,7 @@ from jaxinit.trace.probes.scaling import (
 )
 
 
+@boundary
 def lsuv(
     apply_fn: Callable[..., Any],
     params: Any,

@@ -1,13 +1,17 @@
 """``trace_params``: what a forward pass does with each of its parameters."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import AxisType
 
-from jaxinit._checks import type_error
+from jaxinit._boundary import boundary
+from jaxinit._checks import is_traced, type_error
 from jaxinit._paths import PyTree, flatten
+from jaxinit.trace.moments.gains import with_gains
 from jaxinit.trace.roles.atoms import whole
 from jaxinit.trace.roles.resolve import Leaf, resolve
 from jaxinit.trace.roles.values import (
@@ -28,6 +32,7 @@ def is_array(leaf: object) -> bool:
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
 
 
+@boundary
 def trace_params(apply_fn: Callable[..., Any], params: PyTree, *inputs: PyTree) -> Uses:
     """Read from the computation how a model uses each of its parameters.
 
@@ -73,6 +78,35 @@ def trace_params(apply_fn: Callable[..., Any], params: PyTree, *inputs: PyTree) 
     if not callable(apply_fn):
         advice = "Give the function apply_fn(params, *inputs)."
         type_error(where, "apply_fn must be a function", f"{apply_fn!r}", advice)
+    forward = read_forward(where, apply_fn, params, inputs)
+    return uses_of(forward)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Forward:
+    """A forward pass, traced once for all that is asked of it.
+
+    Attributes:
+        program: Its closed jaxpr, of the arrays of the parameters and then of the inputs.
+        paths: The paths of the parameters' arrays.
+        own: Their shapes and dtypes.
+        data: Those of the inputs' arrays.
+        arrays: Which leaves of the parameters are arrays.
+        moving: Which leaves of the inputs are.
+    """
+
+    program: Any
+    paths: list[str]
+    own: list[jax.ShapeDtypeStruct]
+    data: list[jax.ShapeDtypeStruct]
+    arrays: list[int]
+    moving: list[int]
+
+
+def read_forward(
+    where: str, apply_fn: Callable[..., Any], params: PyTree, inputs: tuple[PyTree, ...]
+) -> Forward:
+    """Trace a forward pass, with abstract values for all arrays."""
     paths, leaves, structure = flatten(where, params)
     arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
     if not arrays:
@@ -94,22 +128,35 @@ def trace_params(apply_fn: Callable[..., Any], params: PyTree, *inputs: PyTree) 
     own = [_abstract(leaves[i]) for i in arrays]
     data = [_narrowed(_abstract(inputs_flat[i])) for i in moving]
     program = jax.make_jaxpr(forward)(own, data)
-    walk = Walker([paths[i] for i in arrays])
+    return Forward(program, [paths[i] for i in arrays], own, data, arrays, moving)
+
+
+def uses_of(forward: Forward) -> Uses:
+    """Ask a forward pass what its parameters do, and how large what enters weights is."""
+    walk = Walker(forward.paths)
+    own = forward.own
     views: list[Value] = [View(i, whole(leaf.shape)) for i, leaf in enumerate(own)]
-    given = [input_value(walk, leaf.shape, leaf.dtype) for leaf in data]
-    _check_outputs(walk, walk.run(program, [*views, *given]))
-    return Uses(tuple(_uses(walk, own)))
+    given = [input_value(walk, leaf.shape, leaf.dtype) for leaf in forward.data]
+    _check_outputs(walk, walk.run(forward.program, [*views, *given]))
+    uses = _uses(walk, own)
+    return Uses(tuple(with_gains(forward.program, uses, own, forward.data)))
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype)
+    sharding = getattr(jax.typeof(leaf) if is_traced(leaf) else leaf, "sharding", None)
+    mesh = getattr(sharding, "mesh", None)
+    explicit = AxisType.Explicit in getattr(mesh, "axis_types", ())
+    # Under explicit axes the sharding is part of the type that a model checks.
+    place = sharding if explicit else None
+    return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=place)
 
 
 def _narrowed(data: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     """Return an input as JAX takes it: NumPy's float64 and int64 are narrow in it."""
     if not isinstance(data.dtype, np.dtype):  # a key
         return data
-    return jax.ShapeDtypeStruct(data.shape, jax.dtypes.canonicalize_dtype(data.dtype))
+    dtype = jax.dtypes.canonicalize_dtype(data.dtype)
+    return jax.ShapeDtypeStruct(data.shape, dtype, sharding=data.sharding)
 
 
 def _check_outputs(walk: Walker, outputs: list[Value]) -> None:

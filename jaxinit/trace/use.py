@@ -32,15 +32,18 @@ class ParamUse:
             ``"softmax"``, ``"residual addition"``, ...; None where nothing does.
         nonlinearity: The name of what is done to each entry in between: ``"linear"``,
             ``"relu"``, ..., or ``"custom"``; None where it is not known.
-        gain: The gain of that very expression for standard normal entries, by quadrature;
-            None where there is none.
+        gain: ``1 / sqrt(E x^2)`` of what enters the weight, all in all: sums, products of
+            branches, concatenations and factors counted. Every product with a weight is
+            taken to give independent entries of variance 1, every input to have variance 1,
+            every table its standard deviation of :func:`jaxinit.auto`; averages over
+            positions are taken to keep the scale. None for what is no weight.
         activation: The expression itself, a function of an array.
         factor: A number that the weight is multiplied with before use.
         neutral: Of a scale or a bias, the value with which it changes nothing.
         splits: Sizes of the parts, where several weights are kept in one along an output
             axis (q, k and v; gates), else None.
         reason: Of the role, what more there is to say.
-        notes: What the gain and the fans leave out.
+        notes: What the gain and the fans leave out, and where the gain is approximate.
         others: Further uses of the same parameter that differ from this one.
     """
 
@@ -62,6 +65,24 @@ class ParamUse:
     reason: str = ""
     notes: tuple[str, ...] = ()
     others: tuple["ParamUse", ...] = ()
+
+
+STATE = "the state that a loop starts from"
+LOW_RANK = "second factor of a low-rank update"
+_POSITION_STD = 0.02  # BERT, GPT-2 and ViT alike
+
+
+def table_std(use: ParamUse) -> float:
+    """Return the standard deviation that a plan gives to an embedding by its use.
+
+    Tables that are looked up: 1 / sqrt(features). What stands where data stands: 0.02, or 0
+    for the state that a loop starts from.
+    """
+    if use.reason == STATE:
+        return 0.0
+    if use.reason in ("", "looked up by a product") and use.fans is not None:
+        return use.fans.fan_out**-0.5
+    return _POSITION_STD
 
 
 class Uses(Mapping[str, ParamUse]):

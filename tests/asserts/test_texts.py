@@ -84,7 +84,7 @@ def test_texts_of_failures() -> None:
         (
             lambda: asserts.assert_orthogonal(np.eye(3), 0.0),
             ValueError,
-            "Orthogonal: gain must be a number above 0 that is known; got gain=0.0."
+            "assert_orthogonal: gain must be a number above 0 that is known; got gain=0.0."
             " Give the length that each vector is to have.",
         ),
         (

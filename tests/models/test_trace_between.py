@@ -120,7 +120,7 @@ def test_residual_stream_is_said():
     assert [uses[k].nonlinearity for k in "abcd"] == ["linear", "linear", "relu", "relu"]
 
 
-def test_dropout_is_noted_and_not_counted():
+def test_dropout_is_counted():
     def apply(params, x, key):
         y = jnp.maximum(x @ params["w"], 0)
         kept = jax.random.bernoulli(key, 0.9, y.shape)
@@ -129,9 +129,9 @@ def test_dropout_is_noted_and_not_counted():
     key = jax.eval_shape(lambda: jax.random.key(0))
     uses = trace_params(apply, {"w": spec(6, 6), "v": spec(6, 6)}, spec(3, 6), key)
     assert uses["v"].nonlinearity == "relu"
-    assert uses["v"].notes == (
-        "a mask or dropout stands between, which the gain leaves out",
-    )
+    # E (m y / 0.9)^2 = E y^2 / 0.9 with E y^2 = 1/2
+    assert uses["v"].gain == pytest.approx(1.8**0.5, rel=1e-3)
+    assert uses["v"].notes == ()
 
 
 def test_mean_pooling_is_said():
@@ -144,7 +144,8 @@ def test_mean_pooling_is_said():
 
     uses = trace_params(apply, {"w": spec(6, 6), "v": spec(6, 6)}, spec(3, 5, 6))
     assert uses["v"].after == "reduction of weight w"
-    assert uses["v"].notes == ("fed by a sum, mean or extreme, whose scale is not known",)
+    assert uses["v"].gain == pytest.approx(2**0.5)
+    assert uses["v"].notes == ("averages over positions are taken to keep the scale",)
 
 
 def test_nothing_is_allocated():

@@ -9,25 +9,27 @@ from jaxinit.trace.entry import trace_params
 from tests.models.tracing import spec, use_of
 
 UNKNOWN = {
-    "weight norm": (
-        lambda w, x: x @ (w / jnp.linalg.norm(w, axis=0)),
-        "reduced by reduce_sum before use",
-    ),
     "product with itself transposed": (
         lambda w, x: x @ (w @ w.T),
         "multiplied with another parameter",
-    ),
-    "standardised": (
-        lambda w, x: x @ ((w - w.mean(0)) / w.std(0)),
-        "reduced by reduce_sum before use",
     ),
     "positive by exp": (
         lambda w, x: x @ jnp.exp(w),
         "passed through a nonlinear function before the product",
     ),
-    "masked by an array": (
-        lambda w, x: x @ (w * np.tri(6, dtype=np.float32)),
-        "combined with a constant array before use",
+    "positive by exp of a part": (
+        lambda w, x: x @ jnp.exp(w / 3),
+        "passed through a nonlinear function before the product",
+    ),
+    "a triangle from a vector": (
+        lambda w, x: x @ jnp.zeros((36, 36)).at[jnp.arange(36), 0].set(w.reshape(-1))[:6],
+        "enters scatter, which is not followed",
+    ),
+    "mixed by a fixed basis": (
+        lambda w, x: (
+            x @ jnp.einsum("kl,lkio->io", w, np.arange(1296.0).reshape(6, 6, 6, 6))
+        ),
+        "mixed by a constant array before it multiplies the data",
     ),
     "sum of products by hand": (
         lambda w, x: (x[:, :, None] * w).sum(1),
@@ -57,15 +59,6 @@ def test_unknown_says_why(name):
         assert use.reason == reason
 
 
-def test_low_rank_correction_is_unknown_only_where_it_must_be():
-    def apply(params, x):
-        return x @ params["w"] + x @ (params["a"] @ params["b"])
-
-    params = {"w": spec(6, 5), "a": spec(6, 2), "b": spec(2, 5)}
-    uses = trace_params(apply, params, spec(4, 6))
-    assert [uses[k].role for k in ("w", "a", "b")] == ["weight", "unknown", "unknown"]
-
-
 def test_slope_of_a_learned_activation():
     def apply(params, x):
         y = x @ params["w"]
@@ -76,7 +69,10 @@ def test_slope_of_a_learned_activation():
     uses = trace_params(apply, params, spec(2, 3))
     assert uses["slope"].role == "unknown"
     assert uses["slope"].reason == "shapes the activation, whose gain depends on its value"
-    assert uses["v"].gain is None
+    # E f(z)^2 = (1 + E slope^2) / 2 for a slope of variance 1
+    assert uses["v"].gain == pytest.approx(1.0)
+    text = "slope, whose use is unknown, counts as standard normal"
+    assert uses["v"].notes == (text,)
     assert uses["v"].nonlinearity == "learned"
 
 

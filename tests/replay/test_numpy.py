@@ -156,7 +156,7 @@ def test_comparing_bits_can_fail():
         (
             lambda: numpy_legacy.randn(numpy_legacy.seed(0), (2,), "bfloat16"),
             TypeError,
-            "numpy_legacy.normal: dtype must be one of float32, float64; got "
+            "numpy_legacy.randn: dtype must be one of float32, float64; got "
             "dtype=bfloat16. Draw float32 and convert the result.",
         ),
         (
@@ -174,7 +174,7 @@ def test_comparing_bits_can_fail():
         (
             lambda: numpy_legacy.rand(numpy_legacy.seed(0), (2**31,)),
             ValueError,
-            "numpy_legacy.uniform: one draw makes at most 1073676287 values; got "
+            "numpy_legacy.rand: one draw makes at most 1073676287 values; got "
             "shape=(2147483648,). Draw it in parts.",
         ),
         (

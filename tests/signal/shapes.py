@@ -9,8 +9,9 @@ from jax import lax
 
 from jaxinit._gaussian import host_float64
 from jaxinit.signal import autoinit
+from jaxinit.trace.moments.numbers import Conventions
+from jaxinit.trace.moments.reading import Reading
 from jaxinit.trace.moments.values import Unknown, as_spread, input_value
-from jaxinit.trace.moments.walk import _Track
 
 KEY = jax.random.key(7)
 KEYS = jax.random.split(KEY, 12)
@@ -29,13 +30,16 @@ def zeros(*lengths):
 def tracked(function, *shapes):
     """Return the distribution of the function's entries, of standard normal inputs."""
     closed = jax.make_jaxpr(function)(*(shape(*s) for s in shapes))
-    walk = _Track([], 1.0)
+
+    def refuse(_leaf, why):
+        raise AssertionError(why)
+
+    reading = Reading(Conventions(alike=False, refuse=refuse, mean=False))
     with host_float64():
-        values = [input_value(variable.aval) for variable in closed.jaxpr.invars]
-        marks: list[int | None] = [None] * len(values)
-        ((found, _),) = walk.evaluate(closed.jaxpr, list(closed.consts), values, marks)
-        aval = closed.jaxpr.outvars[0].aval
-        found = walk.wrapped(found, aval)
+        avals = [variable.aval for variable in closed.jaxpr.invars]
+        nodes = [reading.drawn(input_value(aval), aval) for aval in avals]
+        (node,) = reading.run(closed, nodes)
+        found, _ = reading.force(node)
     assert not isinstance(found, Unknown), found.why
     return as_spread(found)
 

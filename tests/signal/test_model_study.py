@@ -257,14 +257,14 @@ def test_what_is_not_measured_is_said():
     )
 
 
-def test_kept_leaves_are_said():
+def test_leaves_that_are_not_drawn_are_named():
     p = {
         "rows": np.arange(4, dtype=np.int32),
         "idle": np.ones((2, 2), np.float32),
         "w": jax.ShapeDtypeStruct((6, 2), "float32"),
     }
     weights, remarks = labels_of(lambda p, x: x[p["rows"]] @ p["w"], p, X)
-    assert (weights, remarks) == (["w"], ["Kept as given: idle, rows."])
+    assert (weights, remarks) == (["w"], ["Not drawn, but as given: idle, rows."])
 
 
 def test_bfloat16():
@@ -276,7 +276,7 @@ def test_bfloat16():
     w = np.asarray(jaxinit.initialize(draw, p, plan)["w"], np.float64)
     std = (np.asarray(x, np.float64) @ w).std()
     np.testing.assert_allclose(10.0 ** found.values["log10_std"][0], std, rtol=2**-8)
-    g = jax.random.normal(jax.random.split(end, 1)[0], (4, 8), "bfloat16")
+    g = jaxinit.normal(jax.random.split(end, 1)[0], (4, 8), "bfloat16")
     rms = np.sqrt(np.mean(np.asarray(g, np.float64) ** 2))
     np.testing.assert_allclose(10.0 ** found.values["log10_grad"][0], rms, rtol=2**-8)
 
@@ -292,39 +292,41 @@ ADVICE = (
 REFUSALS = {
     "seeds": (
         lambda: study_model(small, SMALL, X, seeds=0),
-        "study: seeds must be an int, at least 1; got seeds=0. Give 1 or more.",
+        "study_model: seeds must be an int, at least 1; got seeds=0. Give 1 or more.",
     ),
     "seed": (
         lambda: study_model(small, SMALL, X, seed=-1),
-        "study: seed must be an int, at least 0; got seed=-1. Give 0 or more.",
+        "study_model: seed must be an int from 0 to 2**64 - 1; got seed=-1. Give a plain "
+        "int of that range.",
     ),
     "init": (
         lambda: study_model(small, SMALL, X, init="xavier_norml"),  # pyright: ignore[reportArgumentType]
-        "study: init must be one of kaiming_normal, kaiming_uniform, "
-        "kaiming_truncated_normal, xavier_normal, xavier_uniform, "
-        "xavier_truncated_normal, lecun_normal, lecun_uniform, lecun_truncated_normal, "
-        "orthogonal; got init='xavier_norml'. Did you mean 'xavier_normal'?",
+        "study_model: init must be one of delta_orthogonal, glorot_normal, "
+        "glorot_truncated_normal, glorot_uniform, he_normal, he_truncated_normal, "
+        "he_uniform, kaiming_normal, kaiming_truncated_normal, kaiming_uniform, "
+        "lecun_normal, lecun_truncated_normal, lecun_uniform, orthogonal, "
+        "variance_scaling, xavier_normal, xavier_truncated_normal, xavier_uniform; got init='xavier_norml'. Did you mean 'xavier_normal'?",
     ),
     "abstract inputs": (
         lambda: study_model(small, SMALL, jax.ShapeDtypeStruct((4, 6), "float32")),
-        "study: inputs must have values; got ShapeDtypeStruct(shape=(4, 6), "
+        "study_model: inputs must have values; got ShapeDtypeStruct(shape=(4, 6), "
         "dtype=float32). Return arrays from the function.",
     ),
     "no weight": (
         lambda: study_model(lambda p, x: jnp.maximum(x, p["a"][0]), {"a": X}, X[0]),
-        "study: the model must have a weight that meets its input in a product; got none "
+        "study_model: the model must have a weight that meets its input in a product; got none "
         f"in model. {ADVICE}",
     ),
     "weight lost": (
         lambda: study_model(
             lambda p, x: jax.lax.cond(x[0, 0] > 0, small, small, p, x), SMALL, X, name="m"
         ),
-        "study: the model must have a weight that meets its input in a product; got none "
+        "study_model: the model must have a weight that meets its input in a product; got none "
         f"in m; not reached: a (in cond). {ADVICE}",
     ),
     "no outputs": (
         lambda: study_model(lambda p, x: small(p, x) > 0, SMALL, X),
-        "study: the model must return floating-point arrays; got none in model. Return "
+        "study_model: the model must return floating-point arrays; got none in model. Return "
         "what the model predicts, before any rounding.",
     ),
     "resume": (
@@ -335,14 +337,14 @@ REFUSALS = {
             init="xavier_uniform",
             resume=Result("", settings_of(small, SMALL, X), {}),
         ),
-        "study: resume must be a result of the same settings; got another init, digest. "
+        "study_model: resume must be a result of the same settings; got another init. "
         "Run it anew, or write it to another file.",
     ),
     "no values": (
         lambda: study_model(
             small, {**SMALL, "idle": jax.ShapeDtypeStruct((2,), "float32")}, X
         ),
-        "auto: a leaf that is to be kept must have values; got only shapes for idle. Give "
+        "study_model: a leaf that is to be kept must have values; got only shapes for idle. Give "
         "arrays for these, or an initializer.",
     ),
     "no initializer": (
@@ -354,7 +356,7 @@ REFUSALS = {
             X,
             init="orthogonal",
         ),
-        "auto: every leaf needs a rule; got 1 without one: k (6, 1, 1) (orthogonal needs a "
+        "study_model: every leaf needs a rule; got 1 without one: k (6, 1, 1) (orthogonal needs a "
         "weight of one role an axis and no groups). Add rules in front, or "
         '("**", keep) at the end.',
     ),

@@ -186,7 +186,7 @@ REFUSALS = [
     (
         lambda: mean_field(np.tanh, 1.0),
         TypeError,
-        "signal: activation must be a function that JAX can differentiate; got a "
+        "mean_field: activation must be a function that JAX can differentiate; got a "
         "function in NumPy. Write it with jax.numpy instead of numpy.",
     ),
     (

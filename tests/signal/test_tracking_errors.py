@@ -58,7 +58,6 @@ BEHIND = (
     "got w behind {}. Give a batch of data instead of jax.ShapeDtypeStruct."
 )
 UNKNOWN = {
-    "the operation top_k": (lambda x: lax.top_k(x, 2)[0], shape(3, 4)),
     "the operation cumprod": (lambda x: lax.cumprod(x, 1), shape(3, 4)),
     "a complex array": (lambda x: jnp.abs(jnp.fft.fft(x)), shape(3, 4)),
     "the operation while": (

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._gaussian import resolve
 from jaxinit.signal.theory.maps import Nonlinearity, as_function, homogeneity, moments
@@ -23,6 +24,7 @@ class CriticalPoint(NamedTuple):
     """Slope of the length map at q: the point attracts below 1 and repels above."""
 
 
+@boundary
 def critical_line(nonlinearity: Nonlinearity, q: Any) -> CriticalPoint:
     """Return the edge of chaos as a curve in q: arrays where ``q`` is an array.
 
@@ -46,6 +48,7 @@ def critical_line(nonlinearity: Nonlinearity, q: Any) -> CriticalPoint:
         return CriticalPoint(np.sqrt(sw2), np.sqrt(sb2), q, sw2 * at.growth)  # pyright: ignore[reportArgumentType]
 
 
+@boundary
 def critical_points(
     nonlinearity: Nonlinearity, sigma_b: float = 0.0
 ) -> tuple[CriticalPoint, ...]:
@@ -87,6 +90,7 @@ def critical_points(
     return tuple(found)
 
 
+@boundary
 def doubly_critical_points(nonlinearity: Nonlinearity) -> tuple[CriticalPoint, ...]:
     """Return the points on the edge of chaos that also have chi_q = 1.
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxinit._activations import ACTIVATION_NAMES, activation
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, type_error, value_error
 from jaxinit._gaussian import (
     Resolved,
@@ -71,6 +72,10 @@ def as_function(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
         rule = "activation must be a name or a function"
         got = f"activation={nonlinearity!r}"
         type_error(where, rule, got, 'Give for example "tanh" or jax.numpy.tanh.')
+    try:
+        hash(nonlinearity)
+    except TypeError:  # an instance of a dataclass, say; caches take what has a hash
+        return functools.partial(nonlinearity)
     return nonlinearity
 
 
@@ -107,6 +112,7 @@ def _columns(function: Callable[[Any], Any], reach: int) -> np.ndarray:
     return columns
 
 
+@boundary
 def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
     """Return the moments of ``f(x)``, ``x ~ N(0, q)``, for any array of variances.
 
@@ -145,6 +151,7 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
     zero = resolved.at_zero
     mean = zero + (mean - zero) * np.sqrt(below)
     square = zero**2 + (square - zero**2) * below
+    third = zero**3 + (third - zero**3) * below**1.5
     fourth = zero**4 + (fourth - zero**4) * below**2
     central = fourth - 4 * mean * third + 6 * mean**2 * square - 3 * mean**4
     slopes = (slope_square, slope_fourth, spread / flat, growth / flat)
@@ -152,11 +159,13 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
     return Moments(*(column.reshape(q.shape) for column in found))
 
 
+@boundary
 def length_map(nonlinearity: Nonlinearity, q: Any, sigma_w: float, sigma_b: float) -> Any:
     """Return the variance of the next layer's units, given that of this layer's."""
     return sigma_w**2 * moments(nonlinearity, q).square + sigma_b**2
 
 
+@boundary
 def correlation_map(
     nonlinearity: Nonlinearity, c: float, q: float, sigma_w: float, sigma_b: float
 ) -> tuple[float, float]:

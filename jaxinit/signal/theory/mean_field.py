@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit.signal.theory.maps import (
     Moments,
@@ -129,6 +130,7 @@ def moment_grid(function: Callable[[Any], Any]) -> Grid:
     raise AssertionError
 
 
+@boundary
 def fixed_points(
     nonlinearity: Nonlinearity, sigma_w: float, sigma_b: float
 ) -> tuple[FixedPoint, ...]:
@@ -236,6 +238,7 @@ def attractor(
     return min((p.q for p in points), key=lambda p: abs(p - q), default=q)
 
 
+@boundary
 def mean_field(
     nonlinearity: Nonlinearity, sigma_w: float, sigma_b: float = 0.0
 ) -> MeanField:

@@ -1,11 +1,11 @@
 """Phase diagrams: depth scales over a grid of (sigma_w, sigma_b), by theory."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit.signal.theory.critical import critical_line
 from jaxinit.signal.theory.maps import (
@@ -35,6 +35,7 @@ class PhaseDiagram(NamedTuple):
     """The edge of chaos, (sigma_w, sigma_b) along it."""
 
 
+@boundary
 def phase_diagram(
     nonlinearity: Nonlinearity,
     sigma_w: Sequence[float] | Any,
@@ -134,18 +135,3 @@ def _edge(function: Any) -> tuple[np.ndarray, np.ndarray]:
     line = critical_line(function, q[q > 1e-8])
     real = np.isfinite(line.sigma_b)
     return np.asarray(line.sigma_w)[real], np.asarray(line.sigma_b)[real]
-
-
-def phases_to_json(diagram: PhaseDiagram, name: str) -> str:
-    """Return the diagram as JSON text; infinities and NaN are words in it."""
-
-    def plain(values: np.ndarray) -> list[Any]:
-        if values.ndim > 1:
-            return [plain(row) for row in values]
-        return [float(f"{v:.7g}") if np.isfinite(v) else str(float(v)) for v in values]
-
-    columns = diagram._asdict()
-    edge_w, edge_b = columns.pop("edge")
-    found: dict[str, Any] = {key: plain(values) for key, values in columns.items()}
-    found["edge"] = {"sigma_w": plain(edge_w), "sigma_b": plain(edge_b)}
-    return json.dumps({"activation": name, **found})

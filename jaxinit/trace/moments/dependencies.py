@@ -17,23 +17,42 @@ from jaxinit.trace.moments.distribution import (
     Axis,
     Place,
     Spread,
+    fresh_place,
     node_count,
+    normal_nodes,
     other_dims,
     spelled_out,
     wide,
 )
 
 _TRIALS = 16  # of rows
+POOLED = "averages over positions are taken to keep the scale"
 
 
 class Book:
-    """Which axes are independent copies of others: equal questions have equal answers."""
+    """Which axes are independent copies of others: equal questions have equal answers.
+
+    Attributes:
+        alike: Whether sums and maxima over positions take all positions for alike.
+        remarks: What was taken for granted.
+    """
 
     def __init__(self) -> None:
+        self.alike = False
+        self.remarks: list[str] = []
         self._copies: dict[tuple[Axis, Place, bool], Axis] = {}
         self._rows: dict[tuple[Axis, Place, frozenset[Any]], tuple[Axis, Axis]] = {}
         self._nodes: dict[Axis, np.ndarray] = {}
-        self._condensed: dict[int, tuple[dict[Axis, Place], np.ndarray]] = {}
+        # By the table and the places; each entry keeps its table alive.
+        self._condensed: dict[tuple[Any, ...], tuple[np.ndarray, Spread]] = {}
+
+    def pooled_dims(self, x: Spread, dims: Collection[int]) -> list[int]:
+        """Return those of the dimensions along which all entries count as alike."""
+        kinds = x.positions() if self.alike else (False,) * len(x.shape)
+        found = [d for d in dims if kinds[d]]
+        if found:
+            self.remarks.append(POOLED)
+        return found
 
     def copied(self, x: Spread, wanted: Collection[Axis], *, whole: bool = True) -> Spread:
         """Return the array with some axes, and their families, replaced by copies."""
@@ -112,14 +131,17 @@ class Book:
                     x = self.paired(x, axis, other, place)
         return x
 
-    def condense(self, x: Spread, most: int = NODES) -> None:
-        """Describe an array by one axis; equal arrays get the same one."""
-        content = (tuple(x.places.items()), x.values.shape, x.values.tobytes(), most)
-        key = hash(content)
+    def condensed(self, x: Spread, most: int = NODES) -> Spread:
+        """Return an array on one axis, the same one at every time."""
+        key = (id(x.values), tuple(x.places.items()))
         if key not in self._condensed:
-            x.condense(most)
-            self._condensed[key] = x.places, x.values
-        x.places, x.values = self._condensed[key]
+            self._condensed[key] = x.values, x.condensed(most)
+        return self._condensed[key][1]
+
+    def _recalled(self, x: Spread, met: Collection[Axis]) -> Spread:
+        """Return an array as it was when what it meets was computed of it."""
+        _, found = self._condensed.get((id(x.values), tuple(x.places.items())), (None, x))
+        return found if any(axis in met for axis in found.places) else x
 
     def settled(self, x: Spread) -> Spread:
         """Return an array, of which single entries were chosen along some dimensions."""
@@ -140,8 +162,9 @@ class Book:
         if node_count(places) > LIMIT:
             large = [x for x in operands if x.values.size > FEW]
             most = min(NODES, int(LIMIT ** (1 / len(large))))
-            for x in large:
-                self.condense(x, most)
+            operands = [
+                self.condensed(x, most) if x.values.size > FEW else x for x in operands
+            ]
             aligned, places = self._aligned(shape, operands)
         axes = list(places)
         tables = [spelled_out(x, axes) for x in aligned]
@@ -152,7 +175,7 @@ class Book:
         found = Spread(shape, places, wide(result).reshape(tables[0].shape))
         large = sum(axis.size >= NODES // 2 for axis in places)
         if large > 1 and all(axis.parent is None for axis in places):
-            self.condense(found)  # so that all that follows from it goes together
+            return found.condensed()  # so that all that follows from it goes together
         return found
 
     def _aligned(
@@ -160,10 +183,12 @@ class Book:
     ) -> tuple[list[Spread], dict[Axis, Place]]:
         places: dict[Axis, Place] = {}
         aligned = []
-        met = {axis for x in operands for axis in x.places if axis in self._nodes}
+        every = {axis for x in operands for axis in x.places}
+        met = {axis for axis in every if axis in self._nodes}
         full = []
         for operand in operands:
-            x = self._joined(operand, met) if met else operand
+            x = self._recalled(operand, every) if self._condensed else operand
+            x = self._joined(x, met) if met else x
             lead = (None,) * (len(shape) - len(operand.shape))
             full.append(x.moved(shape, lambda place, lead=lead: (*lead, *place)))
         entries = {
@@ -184,6 +209,34 @@ class Book:
                 )
             aligned.append(x)
         return aligned, places
+
+
+def normal_sum(xs: Sequence[Spread], sign: float) -> Spread | None:
+    """Return the sum of two independent normal arrays, or None if they are not that."""
+    one, two = (_normal_moments(x) for x in xs)
+    if one is None or two is None or set(xs[0].places) & set(xs[1].places):
+        return None
+    shape = np.broadcast_shapes(*(x.shape for x in xs))
+    lead = [(None,) * (len(shape) - len(x.shape)) for x in xs]
+    places = [
+        (*more, *place)
+        for more, x in zip(lead, xs, strict=True)
+        for place in x.places.values()
+    ]
+    z, weights = normal_nodes()
+    values = one[0] + sign * two[0] + math.hypot(one[1], two[1]) * z
+    return Spread(shape, {Axis(weights): fresh_place(shape, places)}, values)
+
+
+def _normal_moments(x: Spread) -> tuple[float, float] | None:
+    """Return mean and standard deviation of normal entries, None for others."""
+    z, weights = normal_nodes()
+    if len(x.places) != 1 or next(iter(x.places)).weights is not weights:
+        return None
+    slope = (x.values[-1] - x.values[0]) / (z[-1] - z[0])
+    mean = x.values[0] - slope * z[0]
+    close = np.allclose(x.values, mean + slope * z, rtol=0, atol=1e-9 * abs(slope))
+    return (float(mean), float(slope)) if close else None
 
 
 def _drawn_rows(axis: Axis, count: int, number: int) -> tuple[Axis, Axis, np.ndarray]:

@@ -8,12 +8,14 @@ other exactly as their tables say; two that share none are independent.
 Along which dimensions of the array an axis takes new values is its *place*: one label for
 each dimension, None where the number is the same. Reshapes and transposes move labels, so
 ``x * x`` is a square while ``x[:, :4] * x[:, 4:]`` is a product of independent numbers.
+A label says whether its dimension runs over positions (of a sequence, an image, a batch)
+or over features.
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,27 @@ _MOST_ROWS = 32  # of a constant table such as a causal mask
 FEW = 4  # that such a table may take
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Label:
+    """A dimension along which a random number takes new values.
+
+    Attributes:
+        position: Whether entries along it are the same feature at several positions.
+    """
+
+    position: bool = False
+
+
+def is_position(label: Any) -> bool:
+    """Whether a label, or all that it was merged of, runs over positions."""
+    if isinstance(label, Label):
+        return label.position
+    if label[0] == "merge":
+        return all(is_position(part) for part in label[1] if part is not None)
+    return is_position(label[1] if label[0] == "split" else label[-1])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Axis:
     """One random number.
 
@@ -48,7 +70,7 @@ class Axis:
         return self.weights.shape[-1]
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Spread:
     """The distribution of the entries of an array.
 
@@ -118,14 +140,20 @@ class Spread:
         above = self.places.get(axis.parent, ()) if axis.parent is not None else ()
         return set(self.places[axis]) - set(above) - {None}
 
-    def condense(self, most: int = NODES) -> None:
-        """Describe the entries by one axis; forgets what they share with other arrays."""
+    def positions(self) -> tuple[bool, ...]:
+        """Return for each dimension whether it runs over positions."""
+        columns = zip(*self.places.values(), strict=True)
+        found = tuple(any(s is not None and is_position(s) for s in c) for c in columns)
+        return found or (False,) * len(self.shape)
+
+    def condensed(self, most: int = NODES) -> "Spread":
+        """Return the entries on one axis; forgets what they share with other arrays."""
         if not self.places:
-            return
+            return self
         weights = np.broadcast_to(self.weights(self.places), self.values.shape)
         values, weights = condensed(self.values.reshape(-1), weights.reshape(-1), most)
         place = fresh_place(self.shape, self.places.values())
-        self.places, self.values = {Axis(weights): place}, values
+        return Spread(self.shape, {Axis(weights): place}, values)
 
 
 def other_dims(count: int, kept: tuple[int, ...]) -> tuple[int, ...]:
@@ -133,14 +161,22 @@ def other_dims(count: int, kept: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(k for k in range(count) if k not in kept)
 
 
-def fresh_place(shape: tuple[int, ...], places: Iterable[Place] | None = None) -> Place:
-    """Return new labels wherever one of these places has one, or else everywhere."""
-    given = None if places is None else list(places)
-    marked = [
-        n > 1 and (given is None or any(place[d] is not None for place in given))
-        for d, n in enumerate(shape)
-    ]
-    return tuple(object() if mark else None for mark in marked)
+def fresh_place(shape: tuple[int, ...], places: Iterable[Place]) -> Place:
+    """Return new labels wherever one of these places has one."""
+    columns = zip(*places, strict=True)
+    marks = [[s for s in column if s is not None] for column in columns] or [[]] * len(
+        shape
+    )
+    return tuple(
+        Label(any(map(is_position, labels))) if labels and n > 1 else None
+        for n, labels in zip(shape, marks, strict=True)
+    )
+
+
+def labels(shape: tuple[int, ...], positions: Sequence[bool] | None = None) -> Place:
+    """Return new labels for all dimensions; by default all run over features."""
+    kinds = positions or (False,) * len(shape)
+    return tuple(Label(k) if n > 1 else None for n, k in zip(shape, kinds, strict=True))
 
 
 def scalar(value: Any, shape: tuple[int, ...]) -> Spread:
@@ -148,29 +184,46 @@ def scalar(value: Any, shape: tuple[int, ...]) -> Spread:
     return Spread(shape, {}, wide(np.asarray(value)))
 
 
-def source(shape: tuple[int, ...], values: np.ndarray, weights: np.ndarray) -> Spread:
+def source(
+    shape: tuple[int, ...],
+    values: np.ndarray,
+    weights: np.ndarray,
+    positions: Sequence[bool] | None = None,
+) -> Spread:
     """Return an array of independent entries."""
-    return Spread(shape, {Axis(weights): fresh_place(shape)}, wide(values))
+    return Spread(shape, {Axis(weights): labels(shape, positions)}, wide(values))
 
 
-def gaussian(shape: tuple[int, ...], mean: float, variance: float) -> Spread:
+def gaussian(
+    shape: tuple[int, ...],
+    mean: float,
+    variance: float,
+    positions: Sequence[bool] | None = None,
+) -> Spread:
     """Return an array of independent normal entries."""
     if not variance > 0:
         return scalar(float(mean), shape)
     z, weights = normal_nodes()
-    return source(shape, mean + math.sqrt(variance) * z, weights)
+    return source(shape, mean + math.sqrt(variance) * z, weights, positions)
 
 
-def positive(shape: tuple[int, ...], mean: float, variance: float) -> Spread:
+def positive(
+    shape: tuple[int, ...],
+    mean: float,
+    variance: float,
+    positions: Sequence[bool] | None = None,
+) -> Spread:
     """Return an array of independent positive entries, log-normal ones."""
     if not (variance > 0 and mean > 0):
         return scalar(float(mean), shape)
     z, weights = normal_nodes()
-    return source(shape, log_normal(np.asarray(mean), np.asarray(variance), z), weights)
+    values = log_normal(np.asarray(mean), np.asarray(variance), z)
+    return source(shape, values, weights, positions)
 
 
 def log_normal(mean: np.ndarray, variance: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Return log-normal numbers of that mean and variance, from standard normal ones."""
+    # x = m exp(s z - s^2 / 2) has mean m and variance m^2 (exp(s^2) - 1).
     with np.errstate(divide="ignore", invalid="ignore"):
         squared = np.where(mean > 0, np.log1p(variance / np.square(mean)), 0.0)
     return mean * np.exp(np.sqrt(squared) * z - squared / 2)
@@ -242,7 +295,7 @@ def constant(array: np.ndarray) -> Spread:
     if array.size == 0 or (array == array.flat[0]).all():
         return scalar(array.flat[0] if array.size else 0.0, array.shape)
     varied = [d for d in range(array.ndim) if (array != array.take([0], d)).any()]
-    place = tuple(object() if d in varied else None for d in range(array.ndim))
+    place = tuple(Label() if d in varied else None for d in range(array.ndim))
     core = array[tuple(slice(None) if d in varied else 0 for d in range(array.ndim))]
     if len(varied) > 1:
         atoms, where = np.unique(core, return_inverse=True)

@@ -9,10 +9,11 @@ import numpy as np
 from jaxinit.trace.moments.dependencies import Book
 from jaxinit.trace.moments.distribution import (
     Axis,
+    Label,
     Place,
     Spread,
     condensed,
-    fresh_place,
+    labels,
     scalar,
     source,
 )
@@ -43,7 +44,7 @@ def reshape(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spre
     x, shape = xs[0], tuple(outs[0].shape)
     if x.size == 0:
         return [scalar(0.0, shape)]
-    groups = _matching(x.shape, shape)
+    groups = matching(x.shape, shape)
 
     def move(place: Place) -> list[Any]:
         found: list[Any] = [None] * len(shape)
@@ -57,7 +58,7 @@ def reshape(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spre
     return [x.moved(shape, move)]
 
 
-def _matching(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+def matching(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
     """Return the least groups of dimensions, units left out, of equal products."""
     left = [d for d, n in enumerate(old) if n != 1]
     right = [d for d, n in enumerate(new) if n != 1]
@@ -138,7 +139,7 @@ def _dynamic_slice(
 ) -> list[Spread]:
     x, shape = xs[0], outs[0].shape
     pairs = zip(x.shape, shape, strict=True)
-    names = [None if n == m else ("chosen", object()) for n, m in pairs]
+    names = [None if n == m else ("chosen", Label()) for n, m in pairs]
     return [part(book, x, shape, names)]
 
 
@@ -148,22 +149,52 @@ def _rev(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Sprea
     return [part(book, xs[0], outs[0].shape, names)]
 
 
-def fresh(x: Spread, shape: Sequence[int]) -> Spread:
+def fresh(
+    x: Spread, shape: Sequence[int], positions: Sequence[bool] | None = None
+) -> Spread:
     """Return independent entries of the same distribution, for those that are looked up."""
     if not x.places:
         return scalar(x.values, tuple(shape))
-    return mixture([(1.0, x)], shape)
+    if len(x.places) == 1:
+        (axis,) = x.places
+        return source(tuple(shape), x.values, axis.weights, positions)
+    return mixture([(1.0, x)], shape, positions)
 
 
-def _gather(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
-    return [fresh(xs[0], outs[0].shape)]
+def _gather(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    # The dimensions of the slices are those of the operand, in order; the rest counts them.
+    numbers, x = params["dimension_numbers"], xs[0]
+    gone = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
+    kept = [p for d, p in enumerate(x.positions()) if d not in gone]
+    found = [True] * len(outs[0].shape)
+    for d, position in zip(numbers.offset_dims, kept, strict=True):
+        found[d] = position
+    return [fresh(x, outs[0].shape, found)]
 
 
 def _sort(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
-    return [fresh(x, out.shape) for x, out in zip(xs, outs, strict=True)]
+    return [fresh(x, out.shape, x.positions()) for x, out in zip(xs, outs, strict=True)]
 
 
-def mixture(parts: Sequence[tuple[float, Spread]], shape: Sequence[int]) -> Spread:
+def _top(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    # The k greatest of n entries are those beyond the quantile 1 - k / n, nearly.
+    x, d = xs[0], params.get("axis", len(xs[0].shape) - 1)
+    if not x.places:
+        return [scalar(x.values, outs[0].shape)]
+    all_weights = np.broadcast_to(x.weights(x.places), x.values.shape).reshape(-1)
+    order = np.argsort(x.values.reshape(-1), kind="stable")[::-1]
+    values, weights = x.values.reshape(-1)[order], all_weights[order]
+    share = params["k"] / x.shape[d] * weights.sum()
+    left = np.clip(share - (np.cumsum(weights) - weights), 0, weights)
+    top = condensed(values[left > 0], left[left > 0])
+    return [source(outs[0].shape, *top, x.positions())]
+
+
+def mixture(
+    parts: Sequence[tuple[float, Spread]],
+    shape: Sequence[int],
+    positions: Sequence[bool] | None = None,
+) -> Spread:
     """Return entries each of which is, with these probabilities, of one of the parts."""
     tables, masses = [], []
     for share, x in parts:
@@ -174,17 +205,46 @@ def mixture(parts: Sequence[tuple[float, Spread]], shape: Sequence[int]) -> Spre
     values, weights = condensed(np.concatenate(tables), np.concatenate(masses))
     if values.size == 1:
         return scalar(values[0], tuple(shape))
-    return source(tuple(shape), values, weights)
+    return source(tuple(shape), values, weights, positions)
+
+
+def _in_any(xs: Sequence[Spread]) -> list[bool]:
+    return [any(column) for column in zip(*(x.positions() for x in xs), strict=True)]
 
 
 def _concatenate(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
     shape = outs[0].shape
-    return [mixture([(x.size / math.prod(shape), x) for x in xs if x.size], shape)]
+    parts = [(x.size / math.prod(shape), x) for x in xs if x.size]
+    return [mixture(parts, shape, _in_any(xs))]
+
+
+def _stack(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    d, shape = params["axis"], outs[0].shape
+    wide = (*shape[:d], 1, *shape[d + 1 :])
+    grown = [x.moved(wide, lambda place: (*place[:d], None, *place[d:])) for x in xs]
+    return _concatenate(book, grown, {}, outs)
 
 
 def _update(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
-    share = xs[1].size / xs[0].size
-    return [mixture([(1 - share, xs[0]), (share, xs[1])], outs[0].shape)]
+    share = min(1.0, xs[1].size / xs[0].size)
+    parts = [(1 - share, xs[0]), (share, xs[1])]
+    return [mixture(parts, outs[0].shape, _in_any([xs[0], xs[0]]))]
+
+
+def _tile(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    names = [None if n == 1 else ("tile", n) for n in params["reps"]]
+    return [part(book, xs[0], outs[0].shape, names)]
+
+
+def _unstack(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    d, x = params["axis"], xs[0]
+    found = []
+    for i, out in enumerate(outs):
+        names: list[Any] = [None] * len(x.shape)
+        names[d] = ("slice", i, i + 1, 1)
+        one = part(book, x, (*x.shape[:d], 1, *x.shape[d + 1 :]), names)
+        found.append(one.moved(out.shape, lambda place: (*place[:d], *place[d + 1 :])))
+    return found
 
 
 def _pad(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -203,7 +263,7 @@ def _pad(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Sprea
     if inside == 1:
         return [kept]
     marks = np.array([False, True])
-    place = tuple(s if n else None for n, s in zip(names, fresh_place(shape), strict=True))
+    place = tuple(s if n else None for n, s in zip(names, labels(shape), strict=True))
     within = Spread(shape, {Axis(np.array([1 - inside, inside])): place}, marks)
     return [book.combined(np.where, [within, kept, xs[1]])]
 
@@ -212,11 +272,37 @@ def _same(_: Book, xs: Sequence[Spread], _params: Any, _outs: Any) -> list[Sprea
     return list(xs)
 
 
+_SUMS = ("scatter-add", "scatter_add")
+SCATTERS = ("scatter", *_SUMS)
+
+
+def _placed(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+    x, more = xs
+    share = min(1.0, more.size / max(1, x.size))
+    kinds = x.positions() if x.places else _guessed(more, outs[0].shape)
+    return [mixture([(1 - share, x), (share, more)], outs[0].shape, kinds)]
+
+
+def _scattered(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    x, more = xs
+    book.remarks.append("scattered entries keep their own scale")
+    if not x.places:
+        return [fresh(more, outs[0].shape, _guessed(more, outs[0].shape))]
+    return _placed(book, xs, params, outs)
+
+
+def _guessed(x: Spread, shape: Sequence[int]) -> Sequence[bool]:
+    same = len(x.shape) == len(shape)
+    return x.positions() if same else [d < len(shape) - 1 for d in range(len(shape))]
+
+
 MOVES: dict[str, Rule] = {
     "broadcast_in_dim": _broadcast,
     "concatenate": _concatenate,
     "copy": _same,
     "copy_p": _same,
+    "pcast": _same,
+    "pbroadcast": _same,
     "dynamic_slice": _dynamic_slice,
     "dynamic_update_slice": _update,
     "expand_dims": reshape,
@@ -229,15 +315,25 @@ MOVES: dict[str, Rule] = {
     "reshape": reshape,
     "reshard": _same,
     "rev": _rev,
+    "scatter": _placed,
+    **dict.fromkeys(_SUMS, _scattered),
     "sharding_constraint": _same,
     "slice": _slice,
     "sort": _sort,
     "split": _split_array,
     "squeeze": _squeeze,
     "stop_gradient": _same,
+    "stack": _stack,
+    "tile": _tile,
+    "top_k": _top,
     "transpose": _transpose,
+    "unstack": _unstack,
 }
 """The rules, by the name of the primitive."""
 
-INDEXED = {"gather": 1, "dynamic_slice": 1, "dynamic_update_slice": 2}
-"""How many operands come before indices, which need not be known."""
+NEEDED = {
+    "dynamic_slice": (0,),
+    "dynamic_update_slice": (0, 1),
+    "gather": (0,),
+} | dict.fromkeys(SCATTERS, (0, 2))
+"""Which operands count; indices need not be known."""

@@ -27,14 +27,15 @@ _LONGEST_ROW = 512
 _FEWEST_ROWS = 64
 _FEW_ENTRIES = 16
 _REST_NODES = 8  # of the rest of a sum, a small and smooth part of it
+_MANY = 256  # entries, of whose mean 3 nodes are enough
 _MOST_UNEVEN = 0.1  # variance of a sum of positive terms over its squared mean
 _HIDDEN = -1e29  # entries below are masked, and no maximum
 _RARE = 1e-290  # keeps logarithms of empty sets finite
 
 
 @functools.cache
-def _rest_nodes() -> tuple[np.ndarray, np.ndarray]:
-    z, weights = np.polynomial.hermite_e.hermegauss(_REST_NODES)
+def _rest_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    z, weights = np.polynomial.hermite_e.hermegauss(count)
     return z, weights / weights.sum()
 
 
@@ -61,10 +62,18 @@ def summed(book: Book, x: Spread, dims: Collection[int], *, rows: bool = True) -
     Raises:
         UnevenError: A few large terms dominate.
     """
+    alike = book.pooled_dims(x, dims)
+    x = pooled(x, alike, math.prod(x.shape[d] for d in alike)) if alike else x
     for group, count in _groups(x, dims):
         x = _in_rows(book, x, group, count) if rows else x
         x = _sum_alike(book, x, group, count, strict=rows)
     return x
+
+
+def pooled(x: Spread, dims: Collection[int], count: float) -> Spread:
+    """Return ``count`` times the entry at one position: all positions are alike."""
+    one = _dropped(x, dims)
+    return one if count == 1 else one.mapped(lambda table: table * count)
 
 
 def _groups(x: Spread, dims: Collection[int]) -> list[tuple[list[int], int]]:
@@ -101,7 +110,7 @@ def _sum_alike(
 ) -> Spread:
     drawn, whole = _varied(x, dims)
     if drawn and x.values.size * _REST_NODES > LIMIT:
-        book.condense(x)
+        x = book.condensed(x)
         drawn, whole = _varied(x, dims)
     table = x.values.astype(np.float64)
     if not drawn and not whole:
@@ -109,12 +118,14 @@ def _sum_alike(
     if not drawn:
         total = _widened(x, table, count * x.expect(table, whole), count)
         return _without_axes(_dropped(x, dims), total, whole)
+    # Of n entries of mean m and variance v one is seen; the rest has (n - 1) m, (n - 1) v.
     centre = x.expect(table, drawn)
     variance = x.expect(np.square(table - centre), drawn)
     rest = count * x.expect(centre, whole) - centre
     rest_variance = np.maximum(count * x.expect(variance, whole) - variance, 0)
     x = _dropped(x, dims)
-    return _with_rest(x, table, rest, rest_variance, drawn, strict=strict)
+    nodes = _rest_nodes(3 if count >= _MANY else _REST_NODES)
+    return _with_rest(x, table, (rest, rest_variance), drawn, nodes, strict=strict)
 
 
 def _widened(x: Spread, table: np.ndarray, total: np.ndarray, count: int) -> np.ndarray:
@@ -134,16 +145,17 @@ def _widened(x: Spread, table: np.ndarray, total: np.ndarray, count: int) -> np.
 def _with_rest(
     x: Spread,
     table: np.ndarray,
-    rest: np.ndarray,
-    variance: np.ndarray,
+    moments: tuple[np.ndarray, np.ndarray],
     drawn: list[Axis],
+    nodes: tuple[np.ndarray, np.ndarray],
     *,
     strict: bool,
 ) -> Spread:
     """Return the entry plus a rest of that mean and variance; x gives shape and places."""
+    rest, variance = moments
     if not (variance > 1e-15 * np.square(rest)).any():
         return Spread(x.shape, x.places, np.broadcast_to(table + rest, table.shape))
-    z, weights = _rest_nodes()
+    z, weights = nodes
     rest, variance = rest[..., None], variance[..., None]
     if (table >= 0).all() and (rest >= 0).all():
         uneven = variance / np.maximum(np.square(rest), 1e-300)
@@ -161,10 +173,11 @@ def _with_rest(
 
 def windowed_sum(x: Spread, shape: tuple[int, ...], count: float, extra: float) -> Spread:
     """Return the sum of ``count`` independent entries; ``extra``: the count's variance."""
+    # N terms, N independent of them: Var = E N v + Var N m^2.
     mean, variance = x.mean(), x.variance()
     total = max(count * variance + extra * mean**2, 0.0)
     make = positive if (x.values >= 0).all() else gaussian
-    return make(shape, count * mean, total)
+    return make(shape, count * mean, total, x.positions())
 
 
 def _in_rows(book: Book, x: Spread, dims: list[int], count: int) -> Spread:
@@ -173,7 +186,7 @@ def _in_rows(book: Book, x: Spread, dims: list[int], count: int) -> Spread:
     if count > _LONGEST_ROW or not (drawn or whole):
         return x
     if not whole and (len(drawn) > 1 or drawn[0].parent is not None):
-        book.condense(x)
+        x = book.condensed(x)
         drawn, _ = _varied(x, dims)
     y, entries = x, next((axis for axis in whole if book.is_entries(axis)), None)
     if entries is None:
@@ -192,8 +205,7 @@ def _in_rows(book: Book, x: Spread, dims: list[int], count: int) -> Spread:
     for axis in whole:
         if axis is not entries:
             y = book.paired(y, axis, entries, y.places[entries])
-    x.places, x.values = y.places, y.values
-    return x
+    return y
 
 
 def greatest(book: Book, x: Spread, dims: Collection[int]) -> Spread:
@@ -202,8 +214,8 @@ def greatest(book: Book, x: Spread, dims: Collection[int]) -> Spread:
     It is exact in rows, see :meth:`Book.in_rows`, and else an order statistic that is
     taken for independent of each entry: exact in a softmax, which does not depend on it.
     """
-    top = x
-    for group, count in _groups(x, dims):
+    top = pooled(x, book.pooled_dims(x, dims), 1)
+    for group, count in _groups(top, dims):
         top = _in_rows(book, top, group, count)
         drawn, whole = _varied(top, group)
         if not drawn and node_count(whole) == count:

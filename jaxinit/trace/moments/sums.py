@@ -6,10 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from jaxinit.trace.moments.dependencies import Book
-from jaxinit.trace.moments.distribution import Spread, gaussian, positive, scalar
-from jaxinit.trace.moments.moves import Rule, mixture
-from jaxinit.trace.moments.reductions import greatest, summed, windowed_sum
+from jaxinit.trace.moments.dependencies import POOLED, Book
+from jaxinit.trace.moments.distribution import (
+    Spread,
+    gaussian,
+    labels,
+    positive,
+    scalar,
+)
+from jaxinit.trace.moments.moves import Rule, fresh, mixture
+from jaxinit.trace.moments.reductions import greatest, pooled, summed, windowed_sum
 
 
 def _reduce_sum(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -36,10 +42,23 @@ def _without(x: Spread, dims: Sequence[int]) -> Spread:
     return x.moved((x.shape[d] for d in kept), lambda place: (place[d] for d in kept))
 
 
-def _cumsum(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+def _cumsum(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     x, count = xs[0], xs[0].shape[params["axis"]]
+    book.remarks.append("terms of a cumulative sum count as independent")
     # Over all positions, the number of terms is uniform from 1 to count.
     return [windowed_sum(x, outs[0].shape, (count + 1) / 2, (count**2 - 1) / 12)]
+
+
+def _reduce_prod(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    x, dims = xs[0], params["axes"]
+    count = math.prod(x.shape[d] for d in dims)
+    one = _without(pooled(x, dims, 1), dims)
+    if count == 1 or not x.places:
+        return [one.mapped(lambda table: table**count)]
+    book.remarks.append("factors of a product over an axis count as independent")
+    # E prod x = (E x)^n and E (prod x)^2 = (E x^2)^n.
+    mean, square = x.mean() ** count, x.square() ** count
+    return [gaussian(outs[0].shape, mean, square - mean**2, one.positions())]
 
 
 def _dot_general(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -61,7 +80,16 @@ def _dot_general(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> li
         return [total]
     # One term is little of the sum, and nobody sees it: the sum is normal.
     make = positive if (product.values >= 0).all() else gaussian
-    return [make(shape, total.mean(), total.variance())]
+    return [make(shape, total.mean(), total.variance(), total.positions())]
+
+
+def mixed(book: Book, x: Spread, dims: Sequence[int], out: Any, kinds: Any) -> Spread:
+    """Return a weighted average over dimensions, with weights that add up to 1.
+
+    Positions are taken for alike, so it has the distribution of one entry.
+    """
+    book.remarks.append(POOLED)
+    return fresh(pooled(x, dims, 1), out.shape, kinds)
 
 
 def _arranged(
@@ -79,7 +107,7 @@ def taps(eqn: Any) -> tuple[float, float]:
 
     Padding and the gaps of a dilated input are not counted.
     """
-    params, (left, right) = eqn.params, [atom.aval.shape for atom in eqn.invars]
+    params, (left, right) = eqn.params, [atom.aval.shape for atom in eqn.invars[:2]]
     numbers = params["dimension_numbers"]
     pairs = zip(
         numbers.lhs_spec[2:], numbers.rhs_spec[2:], numbers.out_spec[2:], strict=True
@@ -131,26 +159,38 @@ def _windows(eqn_params: Any, before: tuple[int, ...], after: tuple[int, ...]) -
     ]
 
 
-def _window_sum(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
-    shape = outs[0].shape
-    counts = _windows(params, xs[0].shape, shape)
+def _window_sum(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    x, shape = xs[0], outs[0].shape
+    counts = _windows(params, x.shape, shape)
     mean = math.prod(c.mean() for c in counts)
     square = math.prod(np.square(c).mean() for c in counts)
-    return [windowed_sum(xs[0], shape, mean, square - mean**2)]
+    if _is_pooled(book, x, params):
+        factor = math.sqrt(square)
+        return [fresh(x.mapped(lambda v: v * factor), shape, x.positions())]
+    return [windowed_sum(x, shape, mean, square - mean**2)]
 
 
-def _window_max(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+def _is_pooled(book: Book, x: Spread, params: Any) -> bool:
+    dims = [d for d, n in enumerate(params["window_dimensions"]) if n > 1]
+    return bool(dims) and book.pooled_dims(x, dims) == dims
+
+
+def _window_max(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    if _is_pooled(book, xs[0], params):
+        return [fresh(xs[0], outs[0].shape, xs[0].positions())]
     return [_window_top(xs[0], params, outs[0].shape)]
 
 
-def _window_min(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+def _window_min(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    if _is_pooled(book, xs[0], params):
+        return [fresh(xs[0], outs[0].shape, xs[0].positions())]
     top = _window_top(xs[0].mapped(np.negative), params, outs[0].shape)
     return [top.mapped(np.negative)]
 
 
 def _window_top(x: Spread, params: Any, shape: tuple[int, ...]) -> Spread:
     """Return the maximum over windows, each of as many independent entries as it holds."""
-    distribution = mixture([(1.0, x)], (2,))
+    distribution = fresh(x, (2,))
     if not distribution.places:
         return scalar(distribution.values, shape)
     shares = _shares(_windows(params, x.shape, shape))
@@ -159,7 +199,7 @@ def _window_top(x: Spread, params: Any, shape: tuple[int, ...]) -> Spread:
         for count, share in shares.items()
         if count
     ]
-    return mixture(tops, shape)
+    return mixture(tops, shape, x.positions())
 
 
 def _shares(counts: Sequence[np.ndarray]) -> dict[float, float]:
@@ -178,7 +218,7 @@ def _shares(counts: Sequence[np.ndarray]) -> dict[float, float]:
 
 def _top_of(distribution: Spread, count: int) -> Spread:
     (axis,) = distribution.places
-    row = Spread((count,), {axis: (object() if count > 1 else None,)}, distribution.values)
+    row = Spread((count,), {axis: labels((count,))}, distribution.values)
     return greatest(Book(), row, [0])
 
 
@@ -189,6 +229,7 @@ SUMS: dict[str, Rule] = {
     "reduce_max": _reduce_max,
     "reduce_min": _reduce_min,
     "reduce_or": _reduce_max,
+    "reduce_prod": _reduce_prod,
     "reduce_sum": _reduce_sum,
     "reduce_window_max": _window_max,
     "reduce_window_min": _window_min,

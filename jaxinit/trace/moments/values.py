@@ -77,6 +77,13 @@ def is_known(x: Value) -> bool:
     return isinstance(x, Known) or (isinstance(x, Spread) and not x.places)
 
 
+def kind_of(x: Value) -> str:
+    """Return the kind of the dtype of an array's entries, empty where it is unknown."""
+    if isinstance(x, Known):
+        return x.array.dtype.kind
+    return x.values.dtype.kind if isinstance(x, Spread) else ""
+
+
 def array(x: Value, aval: Any) -> np.ndarray:
     """Return a known value as an array."""
     if isinstance(x, Known):
@@ -124,7 +131,8 @@ def input_value(aval: Any) -> Value:
     """Return what an input without data is taken for."""
     letter = kind(aval.dtype)
     if letter == "f":
-        return gaussian(aval.shape, 0.0, 1.0)
+        kinds = [d < len(aval.shape) - 1 for d in range(len(aval.shape))]
+        return gaussian(tuple(aval.shape), 0.0, 1.0, kinds)
     why = (
         "a random key"
         if letter == "k"

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from jaxinit.trace.roles.atoms import NEW, Atom, plain
+from jaxinit.trace.roles.atoms import NEW, Atom
 from jaxinit.trace.roles.expressions import VALUE, is_same
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
@@ -56,7 +56,7 @@ def _stacked(outer: Sequence[Any], inner: Sequence[Any]) -> int:
 def _step_of(walk: Walk, value: Value) -> Value:
     """Return what one step sees of a stacked value."""
     if isinstance(value, View):
-        return dataclasses.replace(value, dims=value.dims[1:])
+        return value.each(lambda view: dataclasses.replace(view, dims=view.dims[1:]))
     if isinstance(value, Pack):
         first = [math.prod(atom.size for atom in part.dims[0]) for part in value.parts]
         if value.axis == 0 and set(first) == {1}:
@@ -67,7 +67,7 @@ def _step_of(walk: Walk, value: Value) -> Value:
         return give_up(walk, [value], "run over by a loop after a product of parameters")
     if isinstance(value, Signal) and value.dims is not None:
         axes = frozenset(i - 1 for i in value.scaled_axes if i)
-        return dataclasses.replace(value, dims=value.dims[1:], scaled_axes=axes)
+        return dataclasses.replace(value, dims=value.dims[1:], scaled_axes=axes, carried=())
     return value
 
 
@@ -77,7 +77,7 @@ def _stack(walk: Walk, value: Value, length: int) -> Value:
     if isinstance(value, Signal):
         dims = None if value.dims is None else ((Atom(NEW, 0, length),), *value.dims)
         axes = frozenset(i + 1 for i in value.scaled_axes)
-        return dataclasses.replace(value, dims=dims, scaled_axes=axes)
+        return dataclasses.replace(value, dims=dims, scaled_axes=axes, carried=())
     return UNKNOWN_CONSTANT if isinstance(value, Constant) else value
 
 
@@ -151,6 +151,14 @@ def _common(walk: Walk, choices: list[Value]) -> Value:
     if all(choice == first for choice in choices):
         return first
     moving = [choice for choice in choices if isinstance(choice, Signal)]
+    views = [choice for choice in choices if isinstance(choice, View)]
+    places = {(view.leaf, view.dims, view.through) for view in views}
+    if len(views) == len(choices) and len(places) == 1:  # with and without a norm
+        return views[0].noted(*(note for view in views for note in view.notes))
+    if len(views) + len(moving) == len(choices) and moving and views:
+        carried = {view.leaf for _, view in moving[0].carried}
+        if {view.leaf for view in views} <= carried:
+            return moving[0]
     if leaves_of(choices) and not moving:
         return give_up(walk, choices, "chosen by a branch")
     if leaves_of(choices):
@@ -220,14 +228,3 @@ def program_of(equation: Any) -> Any:
         return None
     inner = getattr(found[0], "jaxpr", found[0])
     return found[0] if len(inner.invars) == len(equation.invars) else None
-
-
-def unfollowed(walk: Walk, name: str, values: Sequence[Value], avals: Any) -> list[Value]:
-    """Return the results of an operation that there is no rule for."""
-    results = []
-    for aval in avals:
-        value = give_up(walk, values, f"enters {name}, which is not followed")
-        if isinstance(value, Signal):
-            value = dataclasses.replace(value, dims=plain(aval.shape))
-        results.append(value)
-    return results

@@ -6,12 +6,20 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxinit.trace.roles.atoms import FEATURE, Atom, lengths
-from jaxinit.trace.roles.expressions import VALUE, Expression, apply, contains
-from jaxinit.trace.roles.merging import PRODUCTS, SUMS, merge, merged_dims
+from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths, plain
+from jaxinit.trace.roles.expressions import VALUE, contains
+from jaxinit.trace.roles.merging import SUMS, merge, merged_dims
+from jaxinit.trace.roles.parameters import (
+    FOLDED,
+    MASKED,
+    SCALE_FREE,
+    dominant,
+    factors_of,
+    inverted,
+    own_axes,
+    without_data,
+)
 from jaxinit.trace.roles.values import (
-    UNKNOWN_CONSTANT,
-    Constant,
     Factors,
     Opaque,
     Pack,
@@ -23,6 +31,7 @@ from jaxinit.trace.roles.values import (
     flag_summed,
     give_up,
     leaves_of,
+    views_of,
 )
 
 
@@ -30,13 +39,13 @@ def elementwise(
     walk: Walk, name: str, values: Sequence[Value], params: dict[str, Any], shape: Any
 ) -> Value:
     """Return the result of an operation on each entry."""
-    values = [_as_signal(value) for value in values]
+    values = [aligned(_as_signal(value), shape) for value in values]
     signals = [value for value in values if isinstance(value, Signal)]
+    if not signals:
+        return without_data(walk, name, values, params, _as_data)
     if any(isinstance(value, Opaque) for value in values):
         reason = next(value.reason for value in values if isinstance(value, Opaque))
         return give_up(walk, values, reason)
-    if not signals:
-        return _without_data(walk, name, values, params)
     if leaves_of(values):
         return _meet_parameters(walk, name, values, signals)
     result = merge(walk, name, values, signals, params)
@@ -45,80 +54,40 @@ def elementwise(
     return result
 
 
+def aligned(value: Value, shape: Sequence[int]) -> Value:
+    """Return the value with its axes of length 1 repeated, where the result has more."""
+    if isinstance(value, Factors):
+        parts = (aligned(part, shape) for part in value.parts)
+        return Factors(tuple(part for part in parts if isinstance(part, View)))
+    if isinstance(value, View):
+        return value.each(
+            lambda view: dataclasses.replace(view, dims=_full(view.dims, shape))
+        )
+    if isinstance(value, Signal) and value.dims is not None:
+        carried = tuple(
+            (record, dataclasses.replace(view, dims=_full(view.dims, shape)))
+            for record, view in value.carried
+        )
+        return dataclasses.replace(value, dims=_full(value.dims, shape), carried=carried)
+    return value
+
+
+def _full(dims: Dims, shape: Sequence[int]) -> Dims:
+    if not dims:
+        return tuple((Atom(NEW, -1, n),) for n in shape)
+    if len(dims) != len(shape) or lengths(dims) == tuple(shape):
+        return dims
+    return tuple(
+        ((Atom(NEW, -1, n),) if n > 1 and length == 1 else dim)
+        for dim, length, n in zip(dims, lengths(dims), shape, strict=True)
+    )
+
+
 def _as_signal(value: Value) -> Value:
     """Return the value; of raw input, without what was done to it."""
     if isinstance(value, Signal) and value.base.kind == "input":
         return dataclasses.replace(value, expression=VALUE)
     return value
-
-
-def _without_data(
-    walk: Walk, name: str, values: Sequence[Value], params: dict[str, Any]
-) -> Value:
-    packs = [value for value in values if isinstance(value, Pack)]
-    if packs:
-        return _pack_without_data(walk, name, values, packs, params)
-    if any(isinstance(value, Factors) for value in values):
-        return _more_factors(walk, name, values)
-    views = [value for value in values if isinstance(value, View)]
-    arguments = []
-    for value in values:
-        if isinstance(value, Constant):
-            if value.expression is None:
-                if not views:
-                    return UNKNOWN_CONSTANT
-                return give_up(walk, values, "combined with a constant array before use")
-            arguments.append(value.expression)
-        elif isinstance(value, View):
-            arguments.append(value.through)
-    if name == "stop_gradient" and views:
-        return views[0]
-    node = apply(name, tuple(arguments), params)
-    if not views:
-        return Constant(node)
-    first = views[0]
-    if any(replace_through(view) != replace_through(first) for view in views):
-        return _more_factors(walk, name, values)
-    return dataclasses.replace(first, through=node)
-
-
-def _more_factors(walk: Walk, name: str, values: Sequence[Value]) -> Value:
-    """Return the product of several parameters, entry by entry."""
-    left, right = (_factors(value) for value in values) if len(values) == 2 else ((), ())
-    if name not in PRODUCTS or not left or (not right and name == "div"):
-        return give_up(walk, values, "combined with another parameter before use")
-    if name == "div":
-        right = tuple(_inverted(part) for part in right)
-    return Factors(left + right)
-
-
-def _factors(value: Value) -> tuple[View, ...]:
-    return value.parts if isinstance(value, Factors) else _parts(value)
-
-
-def replace_through(view: View) -> View:
-    """Return the view as if nothing had been done to its entries."""
-    return dataclasses.replace(view, through=VALUE)
-
-
-def _pack_without_data(
-    walk: Walk,
-    name: str,
-    values: Sequence[Value],
-    packs: list[Pack],
-    params: dict[str, Any],
-) -> Value:
-    others = [value for value in values if not isinstance(value, (Pack, Constant))]
-    if len(packs) > 1 or others:
-        return give_up(walk, values, "combined with another parameter before use")
-    parts = []
-    for part in packs[0].parts:
-        one = [part if isinstance(value, Pack) else value for value in values]
-        result = _without_data(walk, name, one, params)
-        if not isinstance(result, View):
-            return Opaque(leaves_of(values), "combined with a constant array before use")
-        parts.append(result)
-    return Pack(tuple(parts), packs[0].axis)
 
 
 # ------------------------------------------------------------- a parameter meets the data
@@ -132,21 +101,103 @@ def _meet_parameters(
 ) -> Value:
     parameters = [value for value in values if isinstance(value, (View, Pack, Factors))]
     if name == "select_n" and leaves_of(values[1:]) and not leaves_of(values[:1]):
-        return _select_token(walk, values[1:], parameters)
-    rule = {**dict.fromkeys(SUMS, _add_parameter), "mul": _scale_by, "div": _scale_by}
-    if len(parameters) == 1 and len(signals) == 1 and len(values) == 2 and name in rule:
-        takes = name == "mul" or not isinstance(parameters[0], Factors)
-        if takes and (name != "div" or parameters[0] is values[1]):
-            for view in _factors(parameters[0]):
-                inverse = view if name != "div" else _inverted(view)
-                rule[name](walk, signals[0], inverse)
-            result = signals[0]
-            if name in PRODUCTS and _is_stored_deviation(_factors(parameters[0])):
-                return Signal(walk.new_base("normalisation", values), dims=result.dims)
-            if name in PRODUCTS:
-                return _scaled(result, parameters[0])
-            return dataclasses.replace(result, statistic="", summed=frozenset())
+        return _selected(walk, values, parameters)
+    if len(parameters) == 1 and len(signals) == 1 and len(values) == 2:
+        (parameter,), (signal,) = parameters, signals
+        if name in SUMS and not isinstance(parameter, Factors):
+            views = _added_views(parameter)
+            records = [_add_parameter(walk, signal, view) for view in views]
+            _find_noise(records, [MASKED in view.notes for view in views])
+            if signal.summed:  # a sum of products by hand
+                signal = dataclasses.replace(
+                    signal, statistic="", level=0, summed=frozenset()
+                )
+            return _carrying(signal, parameter, records)
+        if name == "mul" or (name == "div" and parameter is values[1]):
+            return _multiplied(walk, name, signal, parameter)
+        whole = dominant(parameter)
+        if name == "div" and whole is not None and not whole.is_spread():
+            record = Record(whole.leaf, "unknown", "divided by the data", whole)
+            walk.records.append(record)
+            result = Signal(walk.new_base("product", values), dims=signal.dims)
+            return _carrying(result, whole, [record])
     return give_up(walk, values, f"enters {name} together with the data")
+
+
+def _find_noise(records: Sequence[Record], masked: Sequence[bool]) -> None:
+    """Tell what only scales noise, in a sum of parameters, from the biases beside it."""
+    if all(masked) or not any(masked):
+        return
+    for record, is_noise in zip(records, masked, strict=True):
+        if is_noise:
+            record.role, record.reason = "unknown", "scales noise, or a fixed array"
+            record.met_data = False  # another use of it tells more
+
+
+def _added_views(parameter: Value) -> list[View]:
+    """Return the parameters of a sum of parameters."""
+    return [
+        one for view in views_of(parameter) for one in (view, *view.beside) if not one.inner
+    ]
+
+
+def _multiplied(walk: Walk, name: str, signal: Signal, parameter: Value) -> Signal:
+    """Return the data times a parameter, or divided by it."""
+    records, views = [], factors_of(parameter)
+    for view in views:
+        for one in (view, *view.factors):
+            record = _scale_by(one if name == "mul" else inverted(one), one)
+            records.append(record)
+    walk.records.extend(records)
+    if _is_stored_deviation(views):
+        return Signal(walk.new_base("normalisation", [signal]), dims=signal.dims)
+    return _carrying(_scaled(signal, parameter), dominant(parameter), records)
+
+
+def _carrying(signal: Signal, parameter: Value | None, records: list[Record]) -> Signal:
+    """Return the signal; if the parameter has all its axes, perhaps a weight with noise."""
+    view = dominant(parameter) if parameter is not None else None
+    if view is None or view.is_spread() or not own_axes(view):
+        return signal
+    if signal.dims is not None and lengths(signal.dims) != lengths(view.dims):
+        return signal
+    pairs = tuple((record, record.view or view) for record in records)
+    dims = signal.dims if signal.dims is not None else plain(lengths(view.dims))
+    return dataclasses.replace(signal, dims=dims, carried=(*signal.carried, *pairs))
+
+
+def _as_data(walk: Walk, name: str, data: Value, bias: Value) -> Value:
+    """Take a parameter for data: another one is added to it as a bias."""
+    view = dominant(data)
+    if view is None:
+        return give_up(walk, [data, bias], "combined with another parameter before use")
+    for factor in view.factors:
+        walk.records.append(_scale_by(factor, factor))
+    signal = stands_for_data(walk, view)
+    return _meet_parameters(walk, name, [signal, bias], [signal])
+
+
+def stands_for_data(walk: Walk, view: View) -> Signal:
+    """Return a parameter that stands for data, as data; of a product, the first one."""
+    kind = "normalisation" if SCALE_FREE in view.notes else "embedding"
+    inner = tuple((a, "O") for dim in view.inner for a in dim if a.axis >= 0)
+    record = token(view, "stands for data")
+    record.letters = (*((a, "I" if inner else x) for a, x in record.letters), *inner)
+    walk.records.append(record)
+    base = walk.new_base(kind, [], walk.paths[view.leaf] if kind == "embedding" else "")
+    dims = [tuple(atom._replace(axis=NEW) for atom in dim) for dim in view.common]
+    if dims:
+        dims[-1] = tuple(atom._replace(axis=FEATURE) for atom in view.common[-1])
+    signal = Signal(base, dims=tuple(dims))
+    if not view.inner:
+        return signal
+    (weight,) = view.beside
+    letters = tuple((a, "O") for dim in weight.dims for a in dim if a.axis >= 0)
+    letters += tuple((a, "I") for dim in weight.inner for a in dim if a.axis >= 0)
+    record = Record(weight.leaf, "weight", "", weight, letters, source=signal)
+    walk.records.append(record)
+    base = walk.new_base("weight", [signal], walk.paths[weight.leaf], (record,))
+    return Signal(base, dims=tuple(dims))
 
 
 def _is_stored_deviation(views: Sequence[View]) -> bool:
@@ -154,23 +205,17 @@ def _is_stored_deviation(views: Sequence[View]) -> bool:
     return any(contains(view.through, ("rsqrt", "sqrt")) for view in views)
 
 
-def _parts(value: Value) -> tuple[View, ...]:
-    if isinstance(value, View):
-        return (value,)
-    return value.parts if isinstance(value, Pack) else ()
-
-
-def _inverted(view: View) -> View:
-    one = Expression("number", number=1.0)
-    through = apply("div", (one, view.through), {})
-    return dataclasses.replace(view, through=through)
-
-
-def _select_token(walk: Walk, cases: Sequence[Value], parameters: Sequence[Value]) -> Value:
-    for parameter in parameters:
-        for view in _parts(parameter):
-            walk.records.append(token(view, "chosen in place of the data"))
+def _selected(walk: Walk, values: Sequence[Value], parameters: Sequence[Value]) -> Value:
+    """Follow a choice by the data between a parameter and something else."""
+    cases = values[1:]
     signals = [case for case in cases if isinstance(case, Signal)]
+    views = [case for case in cases if isinstance(case, View)]
+    whole = [view for view in views if len(own_axes(view)) > 1 and not view.is_spread()]
+    if not signals and len(views) == 1 and whole:
+        return views[0].noted("masked by data or at random before use")
+    for parameter in parameters:
+        for view in views_of(parameter):
+            walk.records.append(token(view, "chosen in place of the data"))
     base = walk.new_base("embedding", cases)
     return Signal(base, dims=signals[0].dims if signals else None)
 
@@ -184,16 +229,19 @@ def token(view: View, reason: str) -> Record:
     return Record(view.leaf, "embedding", reason, view, kept)
 
 
-def _add_parameter(walk: Walk, signal: Signal, view: View) -> None:
-    if signal.statistic and not signal.base.records:
+def _add_parameter(walk: Walk, signal: Signal, view: View) -> Record:
+    is_average = view.through is not VALUE  # 0.9 * mean + 0.1 * mean of the batch
+    if signal.statistic and is_average and not signal.base.records:
         flag_summed(walk, signal)
         reason = "added to a sum or mean of the data (a running average?)"
-        walk.records.append(Record(view.leaf, "unknown", reason, view))
-        return
-    if _varies_with_position(signal, view):
-        walk.records.append(token(view, "added at every position"))
-        return
-    walk.records.append(Record(view.leaf, "bias", view=view))
+        record = Record(view.leaf, "unknown", reason, view)
+    elif _varies_with_position(signal, view):
+        record = token(view, "added at every position")
+    else:
+        record = Record(view.leaf, "bias", view=view, notes=list(view.notes))
+        record.met_data = FOLDED not in view.notes
+    walk.records.append(record)
+    return record
 
 
 def _varies_with_position(signal: Signal, view: View) -> bool:
@@ -208,12 +256,13 @@ def _varies_with_position(signal: Signal, view: View) -> bool:
     return any(all(atom.axis < 0 for atom in signal.dims[i] if atom.size > 1) for i in own)
 
 
-def _scale_by(walk: Walk, _: Signal, view: View) -> None:
-    walk.records.append(Record(view.leaf, "scale", view=view))
+def _scale_by(used: View, view: View) -> Record:
+    """Return the record of a parameter that multiplies the data."""
+    return Record(view.leaf, "scale", view=used, notes=list(view.notes))
 
 
 def _scaled(signal: Signal, parameter: Value) -> Signal:
-    views = _factors(parameter)
+    views = factors_of(parameter)
     axes = frozenset(
         i
         for view in views
@@ -239,7 +288,7 @@ def _scaled(signal: Signal, parameter: Value) -> Signal:
 def convert(walk: Walk, value: Value, dtype: Any) -> Value:
     """Return the value after a change of dtype."""
     if isinstance(value, Signal):
-        if jnp.issubdtype(dtype, jnp.floating) or value.is_discrete:
+        if jnp.issubdtype(dtype, jnp.inexact) or value.is_discrete:
             return value
         if value.base is walk.input_base:
             return dataclasses.replace(value, is_discrete=True, expression=VALUE)
@@ -247,6 +296,6 @@ def convert(walk: Walk, value: Value, dtype: Any) -> Value:
             return value
         base = walk.new_base("rounding to integers", [value])
         return Signal(base, dims=value.dims, is_discrete=True)
-    if leaves_of([value]) and not jnp.issubdtype(dtype, jnp.floating):
+    if leaves_of([value]) and not jnp.issubdtype(dtype, jnp.inexact):
         return give_up(walk, [value], f"converted to {jnp.dtype(dtype).name}")
     return value

@@ -2,12 +2,13 @@
 
 import dataclasses
 import functools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
 
 from jaxinit.trace.roles.atoms import NEW, Dims, lengths
-from jaxinit.trace.roles.expressions import VALUE, apply
+from jaxinit.trace.roles.expressions import VALUE, apply, contains_only
 from jaxinit.trace.roles.values import (
     RANDOM,
     Base,
@@ -19,12 +20,14 @@ from jaxinit.trace.roles.values import (
     flag_summed,
     give_up,
 )
+from jaxinit.trace.use import LOW_RANK
 
 SUMS = frozenset({"add", "sub", "add_any"})
 PRODUCTS = frozenset({"mul", "div"})
 COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
 _INVERTING = frozenset({"rsqrt", "sqrt", "div", "pow", "integer_pow"})
 _PLAIN_ON_STATISTICS = SUMS | PRODUCTS | {"neg", "stop_gradient", "copy"}
+_SCALING = frozenset({"value", "number", "mul", "div", "neg"})
 MASKED = "a mask or dropout stands between, which the gain leaves out"
 OFFSET = "an array is added between, which the gain leaves out"
 STRETCHED = "an array multiplies between, which the gain leaves out"
@@ -47,10 +50,8 @@ def merge(
         masked = _mask(name, signals)
         if masked is not None:
             return masked
-    if all(signal.base is signals[0].base for signal in signals):
-        statistics = {bool(signal.statistic) for signal in signals}
-        if statistics != {True, False}:
-            return _same_base(walk, name, values, signals, params)
+    if len({(id(signal.base), signal.level) for signal in signals}) == 1:
+        return _same_base(walk, name, values, signals, params)
     if len(signals) == 2:
         return _two_signals(walk, name, values, signals)
     return give_up(walk, values, f"{name} of several signals")
@@ -105,6 +106,7 @@ def _same_base(
         expression,
         first.dims if len(signals) == 1 else None,
         first.statistic,
+        first.level,
         any(signal.is_inverted for signal in signals) or name in _INVERTING,
         all(signal.is_discrete for signal in signals) and name not in ("exp", "log"),
         first.is_one_hot and len(signals) == 1,
@@ -113,6 +115,7 @@ def _same_base(
         summed,
         frozenset().union(*(signal.scaled_axes for signal in signals)),
         learned,
+        first.carried if len(signals) == 1 and name in _PLAIN_ON_STATISTICS else (),
     )
 
 
@@ -121,7 +124,8 @@ def _learned(walk: Walk, signals: list[Signal]) -> frozenset[int]:
     known = frozenset().union(*(signal.learned for signal in signals))
     every = functools.reduce(operator.or_, (signal.scales for signal in signals))
     common = functools.reduce(operator.and_, (signal.scales for signal in signals))
-    if len(signals) > 1 and signals[0].base is not walk.input_base:
+    is_statistic = signals[0].level > 0  # a deviation times the scale of its norm
+    if len(signals) > 1 and signals[0].base is not walk.input_base and not is_statistic:
         for leaf in sorted(every - common - known):
             reason = "shapes the activation, whose gain depends on its value"
             walk.records.append(Record(leaf, "unknown", reason))
@@ -133,9 +137,10 @@ def _two_signals(
     walk: Walk, name: str, values: Sequence[Value], signals: list[Signal]
 ) -> Value:
     one, other = signals
-    statistic = one if one.statistic else other if other.statistic else None
-    rest = other if statistic is one else one
-    if statistic is not None and not rest.statistic and _is_related(statistic, rest):
+    if name in SUMS:
+        _find_noise(signals)
+    statistic, rest = (one, other) if one.level > other.level else (other, one)
+    if statistic.level != rest.level and _is_related(statistic, rest):
         return _with_statistic(walk, name, values, statistic, rest, rest is one)
     running = _running_statistic(walk, one, other)
     if running is not None and name in SUMS | PRODUCTS:
@@ -215,6 +220,7 @@ def _with_running(
 
 
 def _added(walk: Walk, values: Sequence[Value], one: Signal, other: Signal) -> Signal:
+    _find_low_rank(one, other)
     if _is_related(one, other):
         return Signal(walk.new_base("residual addition", values))
     plain_sum = one.expression is VALUE and other.expression is VALUE
@@ -222,6 +228,39 @@ def _added(walk: Walk, values: Sequence[Value], one: Signal, other: Signal) -> S
     if plain_sum and one.base.records and other.base.records:
         records = one.base.records + other.base.records
     return Signal(walk.new_base("addition", values, records=records))
+
+
+def _find_noise(signals: Sequence[Signal]) -> None:
+    """Tell the scale of noise in a noisy bias: mean + deviation * input."""
+    if all(signal.base.kind == "input" for signal in signals):
+        return
+    for signal in signals:
+        for record, _ in signal.carried if signal.base.kind == "input" else ():
+            if record.role == "scale":
+                record.role, record.reason = "unknown", "scales noise that is an input"
+                record.met_data = False  # another use of it tells more
+
+
+def _find_low_rank(one: Signal, other: Signal) -> None:
+    """Mark the second factor of x @ a @ b that is added to x @ w of the same x."""
+    for full, update in ((one, other), (other, one)):
+        if len(full.base.records) != 1 or not update.base.records:
+            continue
+        (weight,), second = full.base.records, update.base.records[-1]
+        middle = second.source
+        if not isinstance(middle, Signal) or len(middle.base.records) != 1:
+            continue
+        (first,) = middle.base.records
+        if not isinstance(weight.source, Signal) or not isinstance(first.source, Signal):
+            continue
+        is_linear = contains_only(middle.expression, _SCALING)
+        narrow = _size(second, "I") < min(_size(weight, "O"), _size(weight, "I"))
+        if first.source.base is weight.source.base and is_linear and narrow:
+            second.reason = LOW_RANK
+
+
+def _size(record: Record, letter: str) -> int:
+    return math.prod(atom.size for atom, own in record.letters if own == letter)
 
 
 def _select(

@@ -1,13 +1,12 @@
-"""The name and the gain of an expression."""
+"""The name of an expression."""
 
-import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from jaxinit._gains import calculate_gain
-from jaxinit.trace.roles.expressions import VALUE, Expression, on_host
+from jaxinit.trace.roles.expressions import VALUE, Expression, numbers_in, on_host
 
 # Points on both sides of the kinks of the usual activations, none of them special.
 _POINTS = np.array([
@@ -28,6 +27,7 @@ _POINTS = np.array([
     4.6,
     8.1,
 ])
+_WIDEST = 8.0
 _CLOSE = 2e-5
 """Relative; literals of a program are float32, and tanh forms of erf differ by more."""
 
@@ -76,69 +76,52 @@ _NAMED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def name_and_gain(expression: Expression) -> tuple[str, float | None]:
-    """Return what the expression is called, and its forward gain if it has one.
+def name_of(expression: Expression) -> str:
+    """Return what the expression is called, with a factor in front where there is one.
 
-    Args:
-        expression: What is done to each entry.
-
-    Returns:
-        A name, with a factor in front where there is one, and 1 / sqrt(E f(z)^2).
+    A name is given only where the function is that function, on a dense grid and around
+    every number that it is made of.
     """
     if expression is VALUE:
-        return "linear", 1.0
+        return "linear"
     values = on_host(expression, _POINTS)
     if not np.isfinite(values).all():
-        return "custom", None
-    name, factor = _recognised(values)
-    if name == "linear":
-        return _scaled_name(name, factor), 1 / abs(factor)
-    if name in ("relu", "leaky_relu"):
-        slope = values[0] / _POINTS[0] / factor if name == "leaky_relu" else 0.0
-        return _scaled_name(name, factor), math.sqrt(2 / (1 + slope**2)) / abs(factor)
-    try:
-        gain = _gain_of(values.tobytes(), _Same(expression))
-    except ValueError:
-        gain = None
-    return _scaled_name(name, factor), gain
+        return "custom"
+    name, factor, function = _recognised(values)
+    points = _all_points(expression)
+    values, known = on_host(expression, points), factor * function(points)
+    off = np.abs(values - known).max()
+    if not off <= _CLOSE * np.abs(known).max():
+        return "custom"
+    return name if factor == 1 else f"{factor:.4g} {name}"
 
 
-class _Same:
-    """A key that compares equal, to carry an expression past a cache."""
-
-    def __init__(self, expression: Expression) -> None:
-        self.expression = expression
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same)
-
-    def __hash__(self) -> int:
-        return 0
+def _all_points(expression: Expression) -> np.ndarray:
+    """Return a dense grid, and the neighbourhood of the numbers in the expression."""
+    numbers = {abs(x) for x in numbers_in(expression)}
+    near = sorted(n for n in numbers if 0 < n < _WIDEST)
+    around = np.outer(near, [1 - 1e-3, 1 - 1e-5, 1, 1 + 1e-5, 1 + 1e-3]).reshape(-1)
+    return np.concatenate([np.linspace(-_WIDEST, _WIDEST, 1999), around, -around])
 
 
-@functools.lru_cache(maxsize=256)
-def _gain_of(_: bytes, expression: _Same) -> float:
-    """Return the gain, computed once for expressions of the same values."""
-    return calculate_gain(expression.expression, criterion="forward")
-
-
-def _recognised(values: np.ndarray) -> tuple[str, float]:
+def _recognised(values: np.ndarray) -> tuple[str, float, Callable[[np.ndarray], Any]]:
+    """Return the likely name of a function by its values, its factor, and that function."""
     size = np.abs(values).max()
     if size == 0:
-        return "zero", 1.0
+        return "zero", 1.0, np.zeros_like
     for name, function in _NAMED.items():
         known = function(_POINTS)
-        factor = float(values @ known / (known @ known))
-        if abs(factor - 1) < 1e-6:
-            factor = 1.0
+        factor = _near_one(float(values @ known / (known @ known)))
         if np.abs(values - factor * known).max() <= _CLOSE * size:
-            return name, factor
+            return name, factor, function
     above, below = values / _POINTS, _POINTS > 0
     right, left = above[below], above[~below]
     if np.ptp(right) <= _CLOSE * abs(right[0]) and np.ptp(left) <= _CLOSE * abs(right[0]):
-        return "leaky_relu", 1.0 if abs(right[0] - 1) < 1e-6 else float(right[0])
-    return "custom", 1.0
+        slope = left[0] / right[0]
+        factor = _near_one(float(right[0]))
+        return "leaky_relu", factor, lambda x: np.where(x > 0, x, slope * x)
+    return "custom", 1.0, lambda x: np.full_like(x, np.nan)
 
 
-def _scaled_name(name: str, factor: float) -> str:
-    return name if factor == 1 else f"{factor:.4g} {name}"
+def _near_one(factor: float) -> float:
+    return 1.0 if abs(factor - 1) < 1e-6 else factor

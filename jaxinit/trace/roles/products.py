@@ -1,18 +1,18 @@
 """Sums of products: matrix products and convolutions, where parameters become weights."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths, plain
+from jaxinit.trace.roles.elementwise import stands_for_data
 from jaxinit.trace.roles.expressions import VALUE
+from jaxinit.trace.roles.parameters import SCALE_FREE, chain, dominant, own_axes
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,
     Factors,
     Opaque,
-    Pack,
     Record,
     Signal,
     Value,
@@ -22,8 +22,7 @@ from jaxinit.trace.roles.values import (
     give_up,
     views_of,
 )
-
-_SPATIAL = {0: "", 1: "W", 2: "HW", 3: "DHW"}
+from jaxinit.trace.use import LOW_RANK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,23 +68,32 @@ def dot(
     values = [left, right]
     if all(isinstance(value, Constant) for value in values):
         return UNKNOWN_CONSTANT
+    values = [dominant(v) or v if isinstance(v, Factors) else v for v in values]
     if any(isinstance(value, (Opaque, Factors)) for value in values):
         reasons = [v.reason for v in values if isinstance(v, Opaque)]
         return give_up(walk, values, *reasons[:1] or ["combined with another parameter"])
     chosen = _which_is_weight(values)
     if chosen is None:
+        both = [value for value in values if isinstance(value, View)]
+        if len(both) == 2 and (made := chain(both[0], both[1], sides)) is not None:
+            return made
         if views_of(left) or views_of(right):
             return give_up(walk, values, "multiplied with another parameter")
-        return _of_signals(walk, values, sides, shape)
+        claimed = _claimed(walk, values, sides, shape)
+        return claimed or _of_signals(walk, values, sides, shape)
     weight, source = values[chosen], values[1 - chosen]
-    if not isinstance(source, (Signal, Constant)):
+    if isinstance(weight, View) and _is_query(weight, source, sides[chosen]):
+        values[chosen] = stands_for_data(walk, weight)
+        return _of_signals(walk, values, sides, shape)
+    if isinstance(source, View):
+        source = stands_for_data(walk, source)
+    elif not isinstance(source, (Signal, Constant)):
         source = _token_source(walk, source)
     one_hot = isinstance(source, Signal) and source.is_one_hot
     _find_stacks(weight, source, sides[chosen], sides[1 - chosen])
     records = []
     for view in views_of(weight):
-        record = _use(walk, view, source, sides[chosen], one_hot)
-        records.append(record)
+        records += _uses(walk, view, source, sides[chosen], one_hot)
     return _output(walk, weight, source, records, sides, chosen, shape)
 
 
@@ -119,7 +127,20 @@ def _which_is_weight(values: Sequence[Value]) -> int | None:
         spread = [any(view.is_spread() for view in views_of(value)) for value in values]
         if sum(spread) == 1:
             return spread.index(False)
+        chosen = [any(view.is_chosen for view in views_of(value)) for value in values]
+        if sum(chosen) == 1:
+            return chosen.index(False)
     return None
+
+
+def _is_query(weight: View, source: Value, side: Operand) -> bool:
+    """Whether a product of two parameters is data: learned queries that meet the keys."""
+    # A low-rank weight is never fed by the plain output of another weight.
+    if not weight.inner or len(weight.beside) != 1 or not isinstance(source, Signal):
+        return False
+    plain_keys = source.base.kind == "weight" and source.expression is VALUE
+    second = {letter for _, letter in side.letters(weight.beside[0].dims)}
+    return plain_keys and "I" in second
 
 
 def _token_source(walk: Walk, value: Value) -> Signal:
@@ -132,13 +153,52 @@ def _token_source(walk: Walk, value: Value) -> Signal:
     return Signal(walk.new_base("embedding", [], walk.paths[views_of(value)[0].leaf]))
 
 
-def _use(
+def _uses(
     walk: Walk, view: View, source: Signal | Constant, side: Operand, one_hot: bool
+) -> list[Record]:
+    """Return the uses of a parameter and of all that is added to it or scales it."""
+    walk.records.extend(
+        Record(one.leaf, "scale", view=one, notes=list(one.notes)) for one in view.factors
+    )
+    if not view.inner:
+        records = [_use(walk, view, source, side, one_hot)]
+        for other in view.beside:
+            first, *second = _uses(walk, other, source, side, one_hot)
+            if second:
+                second[0].reason = LOW_RANK
+            records += [first, *second]
+        return records
+    first, second, *rest = (view, *view.beside)
+    roles = [{letter for _, letter in side.letters(one.dims)} for one in (first, second)]
+    whole = any({"I", "O"} <= letters for letters in roles)
+    if whole or sum("I" in letters for letters in roles) != 1:
+        give_up(walk, [view, source], "multiplied with another parameter")
+        return []
+    if "I" in roles[1]:
+        first, second = second, first
+    hidden = tuple((a, "O") for dim in first.inner for a in dim if a.axis >= 0)
+    one = _use(walk, first, source, side, one_hot, hidden)
+    base = walk.new_base("weight", [source], walk.paths[first.leaf], (one,))
+    hidden = tuple((a, "I") for dim in second.inner for a in dim if a.axis >= 0)
+    other = _use(walk, second, Signal(base), side, one_hot, hidden)
+    more = [r for extra in rest for r in _uses(walk, extra, source, side, one_hot)]
+    if more:
+        other.reason = LOW_RANK
+    return [one, other, *more]
+
+
+def _use(
+    walk: Walk,
+    view: View,
+    source: Signal | Constant,
+    side: Operand,
+    one_hot: bool,
+    hidden: tuple[tuple[Atom, str], ...] = (),
 ) -> Record:
-    letters = side.letters(view.dims)
+    letters = (*side.letters(view.dims), *hidden)
     spread = [
         i
-        for i, dim in enumerate(view.dims)
+        for i, dim in enumerate(() if view.inner else view.dims)
         if i not in side.batch and any(a.axis < 0 and a.size > 1 for a in dim)
     ]
     role, reason = ("embedding", "looked up by a product") if one_hot else ("weight", "")
@@ -147,7 +207,56 @@ def _use(
     if isinstance(source, Signal):
         flag_summed(walk, source)
     record = Record(view.leaf, role, reason, view, letters, source=source)
+    record.notes += view.notes
     walk.records.append(record)
+    return record
+
+
+def _claimed(
+    walk: Walk, values: Sequence[Value], sides: Sequence[Operand], shape: Any
+) -> Signal | None:
+    """Return the product with a weight that data masked, or to which it added noise."""
+    found = []
+    for i, value in enumerate(values):
+        free = sides[i].free + sides[i].contracted
+        if not isinstance(value, Signal) or not value.carried or not sides[i].free:
+            continue
+        if all(set(free) <= set(own_axes(view)) for _, view in value.carried):
+            found.append(i)
+    if len(found) != 1:
+        return None
+    (place,) = found
+    kernel, source = values[place], values[1 - place]
+    if not isinstance(kernel, Signal) or not isinstance(source, (Signal, Constant)):
+        return None
+    own = sides[place]
+    records = [
+        claim(walk, kernel, record, view, own.letters(view.dims), source)
+        for record, view in kernel.carried
+    ]
+    weight = kernel.carried[0][1]
+    return _output(walk, weight, source, records, sides, place, shape)
+
+
+def claim(
+    walk: Walk,
+    kernel: Signal,
+    record: Record,
+    view: View,
+    letters: tuple[tuple[Atom, str], ...],
+    source: Signal | Constant,
+) -> Record:
+    """Turn the record of a scale or a bias into that of a weight, which it is."""
+    record.role, record.reason, record.view = "weight", "", view
+    record.letters, record.source, record.met_data = letters, source, True
+    note = "data or noise is mixed into it before use"
+    for other in walk.records:  # a power iteration only scales the weight
+        own = other.leaf == record.leaf and other is not record
+        if own and other.outputs & kernel.base.ancestors:
+            other.role, other.reason = "unknown", "enters its own scale"
+            other.met_data = False
+            note = SCALE_FREE
+    record.notes = list(dict.fromkeys([*view.notes, note]))
     return record
 
 
@@ -172,7 +281,7 @@ def _output(
         pairs = zip([weight.dims[i] for i in own.batch], batch, strict=True)
         batch = tuple(a if any(x.axis >= 0 for x in a) else b for a, b in pairs)
     dims = batch + tuple(rest[0]) + tuple(rest[1])
-    sized = _resize(dims, shape)
+    sized = resize(dims, shape)
     path = ", ".join(walk.paths[record.leaf] for record in records[:3])
     kind = "embedding" if records and records[0].role == "embedding" else "weight"
     own_records = tuple(records) if isinstance(weight, View) else ()
@@ -197,7 +306,7 @@ def _dim_of(source: Signal | Constant, axis: int) -> tuple[Atom, ...]:
     )
 
 
-def _resize(dims: Dims, shape: Sequence[int]) -> Dims:
+def resize(dims: Dims, shape: Sequence[int]) -> Dims:
     """Return dims with the lengths of ``shape``; a placeholder has size 0."""
     result = []
     for dim, length in zip(dims, shape, strict=True):
@@ -216,6 +325,7 @@ def _of_signals(
     for signal in signals:
         flag_summed(walk, signal)
     _chosen_weights(values, sides)
+    _find_mixed(values, sides)
     if len(signals) == 1:
         kind = "input" if signals[0].base is walk.input_base else "a fixed linear map"
     elif any(signal.base.kind == "softmax" for signal in signals):
@@ -229,7 +339,42 @@ def _of_signals(
     for value, side in zip(values, sides, strict=True):
         kept = value if isinstance(value, Signal) else Constant()
         dims += tuple(_kept_dims(kept, side))
-    return Signal(base, dims=_resize(dims, shape))
+    return Signal(base, dims=resize(dims, shape))
+
+
+def _find_mixed(values: Sequence[Value], sides: Sequence[Operand]) -> None:
+    """Give up on parameters that a constant array mixes into a weight: a fixed basis."""
+    for value, side in zip(values, sides, strict=True):
+        if not isinstance(value, Signal) or value.dims is None or value.statistic:
+            continue
+        mine = [a.axis for i in side.contracted for a in value.dims[i] if a.size > 1]
+        if all(axis < 0 for axis in mine):
+            unmix(value)
+
+
+def unmix(value: Signal) -> None:
+    """Give up on the parameters of a product with a constant array."""
+    if value.base.records and all(
+        isinstance(record.source, Constant) for record in value.base.records
+    ):
+        for record in value.base.records:
+            record.role = "unknown"
+            record.reason = "mixed by a constant array before it multiplies the data"
+
+
+def grouped(
+    walk: Walk,
+    source: Signal | Constant,
+    view: View,
+    own: Operand,
+    other: Operand,
+    shape: Sequence[int],
+) -> Signal:
+    """Return the product of rows with one matrix a group, which ``own.batch`` numbers."""
+    record = _use(walk, view, source, own, one_hot=False)
+    dims = (*_kept_dims(source, other), *(view.dims[i] for i in own.free))
+    base = walk.new_base("weight", [source], walk.paths[view.leaf], (record,))
+    return Signal(base, dims=resize(dims, shape))
 
 
 def _chosen_weights(values: Sequence[Value], sides: Sequence[Operand]) -> None:
@@ -260,131 +405,3 @@ def _chosen_weights(values: Sequence[Value], sides: Sequence[Operand]) -> None:
         (record,) = table.base.records
         record.role, record.reason, record.source = "weight", "chosen by the data", source
         record.letters = letters
-
-
-# ----------------------------------------------------------------------- convolutions
-
-
-def convolution(
-    walk: Walk, data: Value, kernel: Value, params: dict[str, Any], shape: Any
-) -> Value:
-    """Return the result of ``conv_general_dilated``."""
-    values = [data, kernel]
-    if all(isinstance(value, Constant) for value in values):
-        return UNKNOWN_CONSTANT
-    if any(isinstance(value, (Opaque, Pack, Factors)) for value in values):
-        return give_up(walk, values, "convolved after what is not followed")
-    if params["batch_group_count"] != 1:
-        return give_up(walk, values, "convolved in groups of the batch")
-    if not isinstance(kernel, View):
-        if isinstance(data, View):
-            return give_up(walk, values, "convolved with what is no parameter")
-        return _fixed_convolution(walk, values, kernel, shape)
-    if isinstance(data, View) and not data.is_spread():
-        return give_up(walk, values, "convolved with another parameter")
-    source = data if isinstance(data, (Signal, Constant)) else _token_source(walk, data)
-    record = _convolve(walk, source, kernel, params)
-    spec = params["dimension_numbers"]
-    base = walk.new_base("weight", [source], walk.paths[kernel.leaf], (record,))
-    dims = list(plain(shape))
-    dims[spec.out_spec[1]] = kernel.dims[spec.rhs_spec[0]]
-    return Signal(base, dims=_resize(tuple(dims), shape))
-
-
-def _fixed_convolution(
-    walk: Walk, values: Sequence[Value], kernel: Value, shape: Any
-) -> Value:
-    if isinstance(kernel, Signal) and kernel.base is not walk.input_base:
-        return Signal(walk.new_base("product", values))
-    signals = [value for value in values if isinstance(value, Signal)]
-    if all(signal.base is walk.input_base for signal in signals):
-        return Signal(walk.input_base, dims=plain(shape))
-    return Signal(walk.new_base("a fixed linear map", values))
-
-
-def _convolve(
-    walk: Walk, data: Signal | Constant, kernel: View, params: dict[str, Any]
-) -> Record:
-    spec = params["dimension_numbers"].rhs_spec
-    groups = params["feature_group_count"]
-    names = _SPATIAL.get(len(spec) - 2, "D" * (len(spec) - 2))
-    role = {spec[0]: "O", spec[1]: "I"} | dict(zip(spec[2:], names, strict=True))
-    batch = _independent(kernel, spec[0], groups)
-    letters = []
-    for i, dim in enumerate(kernel.dims):
-        for atom in dim:
-            if atom.axis >= 0:
-                letters.append((atom, "B" if i == spec[0] and atom in batch else role[i]))
-    for atom in batch:
-        groups //= atom.size
-    if isinstance(data, Signal):
-        flag_summed(walk, data)
-    record = Record(kernel.leaf, "weight", "", kernel, tuple(letters), groups, data)
-    if kernel.is_spread():
-        record.role, record.reason = "unknown", "repeated along an axis before the product"
-    stride = math.prod(params["lhs_dilation"])
-    if stride > 1:
-        note = f"transposed by strides {tuple(params['lhs_dilation'])}: each output sums"
-        record.notes.append(f"{note} about 1/{stride} of fan_in")
-    walk.records.append(record)
-    return record
-
-
-def _independent(kernel: View, place: int, groups: int) -> tuple[Atom, ...]:
-    """Return atoms that number independent kernels, which vmap turns into groups."""
-    dim, result = [a for a in kernel.dims[place] if a.size > 1], []
-    while len(dim) > 1 and groups % dim[0].size == 0 and groups > 1:
-        if dim[0].axis in {atom.axis for atom in dim[1:]}:
-            break
-        groups //= dim[0].size
-        result.append(dim.pop(0))
-    return tuple(atom for atom in result if atom.axis >= 0)
-
-
-# ------------------------------------------------------------------------- reductions
-
-
-def reduce(
-    walk: Walk, name: str, values: Sequence[Value], axes: Sequence[int], shape: Any
-) -> Value:
-    """Return the result of a reduction over whole axes."""
-    value = values[0]
-    if isinstance(value, Constant):
-        return UNKNOWN_CONSTANT
-    if not isinstance(value, Signal):
-        return give_up(walk, values, f"reduced by {name} before use")
-    kind = "sum" if name in ("reduce_sum", "reduce_prod") else "extreme"
-    if name == "reduce_sum" and value.expression.operation in ("exp", "exp2"):
-        kind = "exp-sum"
-    dims = value.dims
-    if dims is not None:
-        dims = tuple(dim for i, dim in enumerate(dims) if i not in axes)
-    summed = value.summed
-    if name == "reduce_sum" and value.scaled_axes & set(axes):
-        summed = summed | value.scales
-    kept = [i for i in range(len(shape) + len(axes)) if i not in axes]
-    return dataclasses.replace(
-        value,
-        expression=VALUE,
-        dims=dims,
-        statistic=kind,
-        is_one_hot=False,
-        is_inverted=False,
-        summed=summed,
-        scaled_axes=frozenset(j for j, i in enumerate(kept) if i in value.scaled_axes),
-    )
-
-
-def pool(walk: Walk, name: str, values: Sequence[Value], shape: Any) -> Value:
-    """Return the result of a reduction over windows."""
-    value = values[0]
-    if not isinstance(value, Signal):
-        return (
-            UNKNOWN_CONSTANT if isinstance(value, Constant) else give_up(walk, values, name)
-        )
-    if value.base is walk.input_base:
-        return dataclasses.replace(value, dims=None)
-    kind = "average pooling" if name.endswith("sum") else "maximum pooling"
-    base = walk.new_base(kind, values)
-    dims = value.dims
-    return Signal(base, dims=_resize(dims, shape) if dims is not None else None)

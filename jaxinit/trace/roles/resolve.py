@@ -1,22 +1,18 @@
 """From the uses that were recorded to what is said of each parameter."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from jaxinit._layout import Fans, Layout
 from jaxinit.trace.roles.expressions import VALUE, Expression, on_host
-from jaxinit.trace.roles.naming import name_and_gain
+from jaxinit.trace.roles.naming import name_of
 from jaxinit.trace.roles.values import Constant, Record, Signal, View
 from jaxinit.trace.use import ParamUse
 
 _NEAR = 0.01
 """How near to 0 or 1 a parameter must bring a shift or a factor to be called neutral."""
-
-_NORMAL = frozenset({"input", "weight", "normalisation", "embedding"})
-_HOMOGENEOUS = ("linear", "relu", "leaky_relu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +37,10 @@ def resolve(leaf: Leaf, records: Sequence[Record]) -> ParamUse:
     if not records:
         reason = "no output depends on it"
         return ParamUse(leaf.path, leaf.shape, leaf.dtype, "unused", reason=reason)
+    if any(record.met_data for record in records):
+        records = [record for record in records if record.met_data]
+    elif all(record.role == "unknown" for record in records):
+        records = records[:1]
     groups: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(_kind(leaf, record), []).append(record)
@@ -81,7 +81,7 @@ def _use(leaf: Leaf, records: Sequence[Record]) -> ParamUse:
     if first.view is None or first.role == "unknown":
         return base
     if first.role in ("bias", "scale"):
-        return _neutral(base, first.view)
+        return _neutral(base, first.view, first.notes)
     letters = _letters(leaf, first)
     layout = None
     if all(len(letter) == 1 for letter in letters.values()):
@@ -117,7 +117,8 @@ def linear_factor(through: Expression) -> float | None:
     return factor
 
 
-def _neutral(use: ParamUse, view: View) -> ParamUse:
+def _neutral(use: ParamUse, view: View, notes: Sequence[str]) -> ParamUse:
+    use = dataclasses.replace(use, notes=tuple(notes))
     target = 0.0 if use.role == "bias" else 1.0
     values = on_host(view.through, np.array([0.0, 1.0]))
     order = (0, 1) if use.role == "bias" else (1, 0)
@@ -170,9 +171,8 @@ def _with_fans(
             notes.append(
                 f"parts of unequal sizes {splits}; fan_out is that of one or of all"
             )
-    fans = Fans(max(1, inputs * window), max(1, outputs * window / first.groups))
-    if fans.fan_out == int(fans.fan_out):
-        fans = Fans(fans.fan_in, int(fans.fan_out))
+    summed, reached = inputs * window / first.thinning, outputs * window / first.groups
+    fans = Fans(*(max(1, int(n) if n == int(n) else n) for n in (summed, reached)))
     return dataclasses.replace(use, fans=fans, splits=splits, notes=tuple(notes))
 
 
@@ -207,35 +207,22 @@ def _output_parts(record: Record) -> tuple[int, tuple[int, ...]] | None:
 
 
 def _with_source(use: ParamUse, records: Sequence[Record], first: Record) -> ParamUse:
+    """Say what feeds a weight; how large that is is another question."""
     source = first.source
     notes = list(use.notes)
     if not isinstance(source, Signal):
         after = "constant" if isinstance(source, Constant) else None
-        return dataclasses.replace(use, after=after, nonlinearity="linear", gain=1.0)
+        return dataclasses.replace(use, after=after, nonlinearity="linear")
     expression = VALUE if source.statistic else source.expression
     after = _origin(source)
-    if source.learned:
-        notes.append("the activation has parameters of its own, so it has no fixed gain")
-        name, gain = "learned", None
-    else:
-        name, gain = name_and_gain(expression)
-        if gain is None:
-            notes.append("the expression before it has no finite gain")
-    notes += sorted(source.notes)
-    if source.statistic:
-        notes.append("fed by a sum, mean or extreme, whose scale is not known")
-    if source.base.kind not in _NORMAL and not name.endswith(_HOMOGENEOUS):
-        notes.append(f"the gain takes the {source.base.kind} for standard normal")
+    name = "learned" if source.learned else name_of(expression)
     others = {_origin(r.source) for r in records if isinstance(r.source, Signal)} - {after}
     if others:
         notes.append("fed also by " + ", ".join(sorted(others)[:3]))
-    if gain is not None and not math.isfinite(gain):
-        gain = None
     return dataclasses.replace(
         use,
         after=after,
         nonlinearity=name,
-        gain=gain,
         activation=None if source.learned else expression,
         notes=tuple(notes),
     )

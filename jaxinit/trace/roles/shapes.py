@@ -17,6 +17,7 @@ from jaxinit.trace.roles.atoms import (
 )
 from jaxinit.trace.roles.elementwise import token
 from jaxinit.trace.roles.expressions import VALUE, constant_of, is_same
+from jaxinit.trace.roles.parameters import CHOSEN
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,
@@ -64,10 +65,7 @@ def move(walk: Walk, name: str, value: Value, params: dict[str, Any], shape: Any
     if isinstance(value, (Constant, Opaque)):
         return value
     if isinstance(value, View):
-        dims = _dims_after(name, value.dims, params, shape)
-        if dims is None:
-            return give_up(walk, [value], "reshaped across axes that do not split evenly")
-        return dataclasses.replace(value, dims=dims)
+        return value.each(lambda view: _move_view(walk, name, view, params, shape))
     if isinstance(value, Pack):
         return _move_pack(walk, name, value, params, shape)
     if isinstance(value, Factors):
@@ -78,7 +76,21 @@ def move(walk: Walk, name: str, value: Value, params: dict[str, Any], shape: Any
     axes = value.scaled_axes
     if axes:
         axes = _moved_axes(name, value, params, shape)
-    return dataclasses.replace(value, dims=dims, scaled_axes=axes)
+    carried = []
+    for record, view in value.carried:
+        own = _dims_after(name, view.dims, params, shape)
+        if own is not None:
+            carried.append((record, dataclasses.replace(view, dims=own)))
+    return dataclasses.replace(value, dims=dims, scaled_axes=axes, carried=tuple(carried))
+
+
+def _move_view(
+    walk: Walk, name: str, view: View, params: dict[str, Any], shape: Any
+) -> Value:
+    dims = _dims_after(name, view.dims, params, shape)
+    if dims is None:
+        return give_up(walk, [view], "reshaped across axes that do not split evenly")
+    return dataclasses.replace(view, dims=dims)
 
 
 def _moved_axes(
@@ -163,7 +175,7 @@ def take(
 ) -> Value:
     """Return the value after a slice at known places."""
     if isinstance(value, View):
-        return _take_view(walk, value, start, limit, step)
+        return value.each(lambda view: _take_view(walk, view, start, limit, step))
     if isinstance(value, Signal):
         return _take_signal(value, start, limit, step)
     if isinstance(value, (Pack, Factors)):
@@ -208,7 +220,7 @@ def _take_signal(
                 record.output_cuts.append((atoms[0].axis, length, low, high - low))
         size = -(-(high - low) // stride)
         dims.append((Atom(atoms[0].axis if atoms else NEW, 0, size),))
-    return dataclasses.replace(signal, dims=tuple(dims))
+    return dataclasses.replace(signal, dims=tuple(dims), carried=())
 
 
 def take_at(
@@ -243,8 +255,12 @@ def _take_in_loop(walk: Walk, view: View, sizes: Sequence[int], moving: list[int
     """Return one step's part of a stack of parameters."""
     if any(sizes[i] != 1 for i in moving):
         return give_up(walk, [view], "sliced at a place that a loop computes")
-    dims = tuple((Atom(NEW, 0, 1),) if i in moving else d for i, d in enumerate(view.dims))
-    return dataclasses.replace(view, dims=dims)
+    step = (Atom(NEW, 0, 1),)
+    return view.each(
+        lambda one: dataclasses.replace(
+            one, dims=tuple(step if i in moving else d for i, d in enumerate(one.dims))
+        )
+    )
 
 
 def look_up(walk: Walk, view: View, moving: Sequence[int], shape: Any) -> Signal:
@@ -299,7 +315,24 @@ def gather(
             ends = [s + n for s, n in zip(starts, sizes, strict=True)]
             stepped = take(walk, value, starts, ends, [1] * len(sizes))
         return move(walk, "reshape", stepped, {}, shape)
+    if isinstance(index, Constant):
+        return value.each(lambda view: _chosen(view, moving, numbers.offset_dims, shape))
     return look_up(walk, value, moving, shape)
+
+
+def _chosen(
+    view: View, moving: Sequence[int], offsets: Sequence[int], shape: Sequence[int]
+) -> View:
+    """Return the entries of a parameter that a constant array chooses along some axes."""
+    rest = [dim for i, dim in enumerate(view.dims) if i not in moving]
+    batch = [i for i in range(len(shape)) if i not in offsets]
+    firsts = [next((a.axis for a in view.dims[i] if a.size > 1), NEW) for i in moving]
+    dims = dict(zip(offsets, rest, strict=True))
+    for number, place in enumerate(batch):
+        axis = firsts[min(number, len(firsts) - 1)] if firsts else NEW
+        dims[place] = (Atom(axis, 0, shape[place]),)
+    own = tuple(dims[i] for i in range(len(shape)))
+    return dataclasses.replace(view.noted(CHOSEN), dims=own, is_chosen=True)
 
 
 def _from_index(walk: Walk, index: Value) -> Value:
@@ -318,7 +351,7 @@ def resized(value: Value, shape: Any) -> Value:
         axes = [next((a.axis for a in dim if a.axis >= 0), NEW) for dim in value.dims]
         dims = tuple((Atom(axis, 0, n),) for axis, n in zip(axes, shape, strict=True))
     axes = frozenset(range(len(shape))) if value.scaled_axes else frozenset()
-    return dataclasses.replace(value, dims=dims, scaled_axes=axes)
+    return dataclasses.replace(value, dims=dims, scaled_axes=axes, carried=())
 
 
 def concatenate(walk: Walk, values: Sequence[Value], axis: int, shape: Any) -> Value:

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from jaxinit.trace.roles.atoms import Atom, Dims
@@ -30,6 +30,14 @@ class View:
         through: What was done to each entry.
         cuts: Slices taken of the parameter: (axis, start, size).
         shards: Axes of which a ``shard_map`` shows one part of several: (axis, parts).
+        inner: Its axes that were summed over together with those of the first of
+            ``beside``, of a product of two parameters.
+        beside: Parameters that are added to it, or multiplied with it and summed; their
+            axes lie as its own do.
+        factors: Parameters that multiply whole slices of it.
+        notes: What else was done to it before use.
+        is_chosen: Whether a constant array chose entries of it.
+        touched: Parameters from which what multiplies or shifts it was computed.
     """
 
     leaf: int
@@ -37,10 +45,40 @@ class View:
     through: Expression = VALUE
     cuts: tuple[tuple[int, int, int], ...] = ()
     shards: tuple[tuple[int, int], ...] = ()
+    inner: Dims = ()
+    beside: tuple["View", ...] = ()
+    factors: tuple["View", ...] = ()
+    notes: tuple[str, ...] = ()
+    is_chosen: bool = False
+    touched: frozenset[int] = frozenset()
+
+    @property
+    def common(self) -> Dims:
+        """What each axis comes from, in this parameter or in one beside it."""
+        if not self.beside:
+            return self.dims
+        choices = zip(self.dims, *(view.common for view in self.beside), strict=True)
+        return tuple(
+            next((dim for dim in dims if any(atom.axis >= 0 for atom in dim)), dims[0])
+            for dims in choices
+        )
 
     def is_spread(self) -> bool:
         """Whether the parameter was repeated along some axis, as data is."""
-        return any(atom.axis < 0 and atom.size > 1 for dim in self.dims for atom in dim)
+        return any(atom.axis < 0 and atom.size > 1 for dim in self.common for atom in dim)
+
+    def noted(self, *notes: str) -> "View":
+        """Return the view with more notes."""
+        return dataclasses.replace(self, notes=tuple(dict.fromkeys((*self.notes, *notes))))
+
+    def each(self, change: "Callable[[View], Value]") -> "Value":
+        """Return the view after a change of its own axes and of those beside it."""
+        result = change(self)
+        if not self.beside or not isinstance(result, View):
+            return result
+        moved = [view.each(change) for view in self.beside]
+        beside = tuple(view for view in moved if isinstance(view, View))
+        return dataclasses.replace(result, beside=beside)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +120,13 @@ class Record:
         view: The parameter as it was used.
         letters: The role of each atom of the view.
         groups: Feature groups of a convolution.
+        thinning: Of how many entries of the window an output sums one, on average.
         source: What feeds it.
         output_cuts: Slices taken of its output: (axis, length, start, size).
         notes: What else is to be said.
         met_data: Whether the data was involved.
         stacked: Axes that turned out to number independent models.
+        outputs: The bases that are its plain output, one bit each.
     """
 
     leaf: int
@@ -95,11 +135,13 @@ class Record:
     view: View | None = None
     letters: tuple[tuple[Atom, str], ...] = ()
     groups: int = 1
+    thinning: int = 1
     source: "Signal | Constant | None" = None
     output_cuts: list[tuple[int, int, int, int]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     met_data: bool = True
     stacked: set[int] = dataclasses.field(default_factory=set)
+    outputs: int = 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,6 +171,8 @@ class Signal:
         expression: What was done to each entry since.
         dims: What its axes run over, where known.
         statistic: ``"sum"``, ``"exp-sum"`` or ``"extreme"`` if entries were reduced.
+        level: How often entries were reduced since the base: a norm over pooled features
+            is a statistic of what is one itself.
         is_inverted: Whether a statistic went through a root or a reciprocal.
         is_discrete: Whether it is made of integers and booleans only.
         is_one_hot: Whether it compares integers with a counter.
@@ -137,12 +181,15 @@ class Signal:
         summed: Parameters whose product with it was then summed over their own axes.
         scaled_axes: The axes along which those of ``scales`` vary.
         learned: Parameters that decide the shape of the expression.
+        carried: Records of parameters that have all axes of the signal: weights that data
+            masked, or to which it added noise, if they meet other data in a product.
     """
 
     base: Base
     expression: Expression = VALUE
     dims: Dims | None = None
     statistic: str = ""
+    level: int = 0
     is_inverted: bool = False
     is_discrete: bool = False
     is_one_hot: bool = False
@@ -151,6 +198,7 @@ class Signal:
     summed: frozenset[int] = frozenset()
     scaled_axes: frozenset[int] = frozenset()
     learned: frozenset[int] = frozenset()
+    carried: tuple[tuple[Record, View], ...] = ()
 
 
 Value = Constant | View | Pack | Factors | Opaque | Signal
@@ -196,14 +244,22 @@ def leaves_of(values: Sequence[Value]) -> frozenset[int]:
     return frozenset(_leaves(values))
 
 
+def leaves_in(view: View) -> Iterator[int]:
+    """Yield the parameter of a view and those that are added to it or multiply it."""
+    yield view.leaf
+    for other in (*view.beside, *view.factors):
+        yield from leaves_in(other)
+
+
 def _leaves(values: Sequence[Value]) -> Iterator[int]:
     for value in values:
         if isinstance(value, Opaque):
             yield from value.leaves
         if isinstance(value, Factors):
-            yield from (part.leaf for part in value.parts)
+            for part in value.parts:
+                yield from leaves_in(part)
         for view in views_of(value):
-            yield view.leaf
+            yield from leaves_in(view)
 
 
 def give_up(walk: Walk, values: Sequence[Value], reason: str) -> Value:

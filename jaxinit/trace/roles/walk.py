@@ -10,7 +10,14 @@ import numpy as np
 from jax.extend.core import Literal
 
 from jaxinit._checks import is_traced
-from jaxinit.trace.roles import control, products, shapes
+from jaxinit.trace.roles import (
+    control,
+    convolutions,
+    products,
+    reductions,
+    selections,
+    shapes,
+)
 from jaxinit.trace.roles.atoms import FEATURE, Atom, plain
 from jaxinit.trace.roles.elementwise import convert, elementwise
 from jaxinit.trace.roles.expressions import FUNCTIONS, number
@@ -56,7 +63,7 @@ _SAME = frozenset({
     "sharding_constraint",
 })
 _ACROSS = {"psum": "reduce_sum", "pmax": "reduce_max", "pmin": "reduce_min"}
-_MOVED_SIGNAL = frozenset({"all_gather", "dynamic_update_slice", "pad", "sort"})
+_MOVED_SIGNAL = frozenset({"dynamic_update_slice", "pad"})
 
 
 class Walker:
@@ -82,11 +89,13 @@ class Walker:
         records: tuple[Record, ...] = (),
     ) -> Base:
         """Return a new starting point, computed from ``sources``."""
-        ancestors = 1 << self._num_bases
+        ancestors = own = 1 << self._num_bases
         self._num_bases += 1
         for value in sources:
             if isinstance(value, Signal):
                 ancestors |= value.base.ancestors
+        for record in records:
+            record.outputs |= own
         return Base(kind, detail, ancestors, records)
 
     @contextlib.contextmanager
@@ -133,18 +142,19 @@ class Walker:
         axes = equation.params.get("axes", ())
         if name in _ACROSS and len(values) == 1 and all(type(a) is int for a in axes):
             shape = equation.outvars[0].aval.shape  # vmap has made a plain axis of it
-            return [products.reduce(self, _ACROSS[name], values, axes, shape)]
+            return [reductions.reduce(self, _ACROSS[name], values, axes, shape)]
         if name in _SAME and len(equation.outvars) == len(values):
             return values
         fixed = all(isinstance(value, Constant) for value in values)
         if fixed and name not in FUNCTIONS and name not in _STRUCTURAL:
             return [UNKNOWN_CONSTANT] * len(equation.outvars)
+        if name in selections.RULES:
+            return selections.RULES[name](self, equation, values)
         if len(equation.outvars) == 1:
             result = _single(self, equation, name, values)
             if result is not None:
                 return [result]
-        avals = [var.aval for var in equation.outvars]
-        return control.unfollowed(self, name, values, avals)
+        return selections.unfollowed(self, equation, values)
 
 
 _CONTROL = {
@@ -169,7 +179,7 @@ def _single(walk: Walker, equation: Any, name: str, values: list[Value]) -> Valu
         ranks = [len(var.aval.shape) for var in equation.invars]
         return products.dot(walk, values[0], values[1], params, ranks, shape)
     if name == "conv_general_dilated":
-        return products.convolution(walk, values[0], values[1], params, shape)
+        return convolutions.convolution(walk, values[0], values[1], params, shape)
     if name == "slice":
         steps = params["strides"] or (1,) * len(shape)
         limits = params["limit_indices"]
@@ -183,11 +193,11 @@ def _single(walk: Walker, equation: Any, name: str, values: list[Value]) -> Valu
     if name == "stack":
         return _stacked(walk, values, params["axis"], shape)
     if name in _REDUCTIONS:
-        return products.reduce(walk, name, values, params["axes"], shape)
+        return reductions.reduce(walk, name, values, params["axes"], shape)
     if name in ("argmax", "argmin") and isinstance(values[0], Signal):
         return Signal(walk.input_base, dims=plain(shape), is_discrete=True)
     if name in _POOLS or name.startswith("reduce_window"):
-        return products.pool(walk, name, values, shape)
+        return reductions.pool(walk, name, values, shape)
     if name.startswith(("random_", "threefry")):
         return Signal(walk.new_base(RANDOM, values), is_discrete=True)
     if name in _MOVED_SIGNAL and isinstance(values[0], Signal) and not leaves_of(values):

@@ -1,0 +1,97 @@
+"""The primitives of JAX that act on each entry alone, and what computes them."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def _cases(which: Any, *cases: Any) -> Any:
+    if len(cases) == 2:
+        return jnp.where(which, cases[1], cases[0])
+    return jnp.select([which == i for i in range(len(cases))], list(cases))
+
+
+def _numpy_cases(which: Any, *cases: Any) -> Any:
+    if len(cases) == 2:
+        return np.where(which, cases[1], cases[0])
+    return np.select([which == i for i in range(len(cases))], list(cases))
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _erf(value: Any) -> Any:
+    return np.vectorize(math.erf, otypes=[float])(value)
+
+
+def _erfc(value: Any) -> Any:
+    return np.vectorize(math.erfc, otypes=[float])(value)
+
+
+# The primitives that act on each entry alone, as a JAX function and as a NumPy one.
+# Roundings to a narrower float are left out.
+_PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "abs": (jnp.abs, np.abs),
+    "add": (jnp.add, np.add),
+    "add_any": (jnp.add, np.add),
+    "and": (jnp.logical_and, np.logical_and),
+    "atan2": (jnp.arctan2, np.arctan2),
+    "cbrt": (jnp.cbrt, np.cbrt),
+    "ceil": (jnp.ceil, np.ceil),
+    "clamp": (lambda a, x, b: jnp.clip(x, a, b), lambda a, x, b: np.clip(x, a, b)),
+    "copy": (_same, _same),
+    "copy_p": (_same, _same),
+    "cos": (jnp.cos, np.cos),
+    "cosh": (jnp.cosh, np.cosh),
+    "div": (jnp.true_divide, np.true_divide),
+    "eq": (jnp.equal, np.equal),
+    "erf": (jax.lax.erf, _erf),
+    "erfc": (jax.lax.erfc, _erfc),
+    "exp": (jnp.exp, np.exp),
+    "exp2": (jnp.exp2, np.exp2),
+    "expm1": (jnp.expm1, np.expm1),
+    "floor": (jnp.floor, np.floor),
+    "ge": (jnp.greater_equal, np.greater_equal),
+    "gt": (jnp.greater, np.greater),
+    "integer_pow": (jnp.power, lambda x, y: np.asarray(x, float) ** y),
+    "is_finite": (jnp.isfinite, np.isfinite),
+    "le": (jnp.less_equal, np.less_equal),
+    "log": (jnp.log, np.log),
+    "log1p": (jnp.log1p, np.log1p),
+    "logistic": (jax.nn.sigmoid, lambda x: 0.5 * (1 + np.tanh(np.asarray(x) / 2))),
+    "lt": (jnp.less, np.less),
+    "max": (jnp.maximum, np.maximum),
+    "min": (jnp.minimum, np.minimum),
+    "mul": (jnp.multiply, np.multiply),
+    "ne": (jnp.not_equal, np.not_equal),
+    "neg": (jnp.negative, np.negative),
+    "not": (jnp.logical_not, np.logical_not),
+    "or": (jnp.logical_or, np.logical_or),
+    "pow": (jnp.power, np.power),
+    "reduce_precision": (_same, _same),
+    "rem": (jnp.fmod, np.fmod),
+    "round": (jnp.round, np.round),
+    "rsqrt": (jax.lax.rsqrt, lambda x: 1 / np.sqrt(x)),
+    "select_n": (_cases, _numpy_cases),
+    "sign": (jnp.sign, np.sign),
+    "sin": (jnp.sin, np.sin),
+    "sinh": (jnp.sinh, np.sinh),
+    "sqrt": (jnp.sqrt, np.sqrt),
+    "square": (jnp.square, np.square),
+    "stop_gradient": (_same, _same),
+    "sub": (jnp.subtract, np.subtract),
+    "tan": (jnp.tan, np.tan),
+    "tanh": (jnp.tanh, np.tanh),
+    "xor": (jnp.logical_xor, np.logical_xor),
+}
+_PAIRS |= {
+    name: (getattr(jnp, f"arc{name[1:]}"), getattr(np, f"arc{name[1:]}"))
+    for name in ("acos", "acosh", "asin", "asinh", "atan", "atanh")
+}
+FUNCTIONS = {name: pair[0] for name, pair in _PAIRS.items()}
+ON_HOST = {name: pair[1] for name, pair in _PAIRS.items()}

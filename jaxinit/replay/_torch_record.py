@@ -1,0 +1,355 @@
+"""Tensors without values: their shapes, and a record of what was written into them.
+
+A model is made with them as it is made with PyTorch. Every write takes the next place in
+one count, so that the writes of a model can be put in the order in which they happened,
+which is the order in which PyTorch would have drawn.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+
+import jax
+import numpy as np
+
+from jaxinit._checks import check_number, check_shape, type_error, value_error
+
+Kind = Literal[
+    "array",
+    "copy",
+    "fill",
+    "scale",
+    "divide",
+    "add",
+    "uniform",
+    "normal",
+    "trunc_normal",
+    "trunc_normal_inverse",
+    "orthogonal",
+    "sparse",
+]
+DRAWS = frozenset({
+    "uniform",
+    "normal",
+    "trunc_normal",
+    "trunc_normal_inverse",
+    "orthogonal",
+    "sparse",
+})
+UPDATES = frozenset({"scale", "divide", "add"})
+"""Writes that read what was there before."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Write:
+    """One write into a tensor.
+
+    Attributes:
+        order: Its place among all writes of the process.
+        tensor: The tensor written to.
+        kind: What was written.
+        numbers: The numbers of the distribution or operation.
+        source: The tensor or array that was copied.
+        part: The part of the tensor that was written to; None for all of it.
+    """
+
+    order: int
+    tensor: "Tensor"
+    kind: Kind
+    numbers: tuple[float, ...] = ()
+    source: Any = None
+    part: "Part | None" = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what is written."""
+        return self.tensor.shape if self.part is None else self.part.shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A strided part of a tensor, in elements of the flat tensor."""
+
+    start: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether its elements follow each other in the flat tensor."""
+        step = 1
+        for length, stride in zip(self.shape[::-1], self.strides[::-1], strict=True):
+            if length > 1 and stride != step:
+                return False
+            step *= length
+        return True
+
+    def places(self) -> np.ndarray:
+        """Return the place of each element in the flat tensor."""
+        places = np.full(self.shape, self.start)
+        for axis, (n, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
+            along = [1] * len(self.shape)
+            along[axis] = n
+            places += (np.arange(n) * stride).reshape(along)
+        return places
+
+
+_count = itertools.count()
+_recording: contextvars.ContextVar[list[Write] | None] = contextvars.ContextVar(
+    "recording", default=None
+)
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[Write]]:
+    """Collect every write that happens inside, in order."""
+    writes: list[Write] = []
+    token = _recording.set(writes)
+    try:
+        yield writes
+    finally:
+        _recording.reset(token)
+
+
+class Tensor:
+    """A tensor of a model that is being made: it has a shape and no values.
+
+    Its methods are those of ``torch.Tensor`` by which weights are set. They note what
+    PyTorch would do; the values are drawn by `torch_cpu.build`.
+    """
+
+    def __init__(self, *size: int | tuple[int, ...]) -> None:
+        shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
+        self.shape: tuple[int, ...] = check_shape("Tensor", shape)  # pyright: ignore[reportArgumentType]
+        self.writes: list[Write] = []
+        self.requires_grad = False
+
+    @property
+    def data(self) -> Self:
+        """The tensor itself."""
+        return self
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def dim(self) -> int:
+        """Return the number of axes."""
+        return len(self.shape)
+
+    def numel(self) -> int:
+        """Return the number of values."""
+        return math.prod(self.shape)
+
+    def size(self, axis: int | None = None) -> Any:
+        """Return the shape, or one length of it."""
+        return self.shape if axis is None else self.shape[axis]
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Return the tensor; gradients do not matter here."""
+        self.requires_grad = requires_grad
+        return self
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape})"
+
+    def _write(self, kind: Kind, *numbers: float, source: Any = None) -> Self:
+        self._note(self, kind, numbers, source, None)
+        return self
+
+    @staticmethod
+    def _note(
+        tensor: "Tensor",
+        kind: Kind,
+        numbers: tuple[float, ...],
+        source: Any,
+        part: Part | None,
+    ) -> None:
+        where = f"Tensor.{kind}"
+        plain = tuple(float(check_number(where, "value", x)) for x in numbers)
+        write = Write(next(_count), tensor, kind, plain, source, part)
+        if part is not None and kind in DRAWS and not part.contiguous:
+            rule = "a draw needs a tensor whose values follow each other in memory"
+            got = f"a part of shape {part.shape} and strides {part.strides}"
+            value_error(where, rule, got, "Draw the whole tensor.")
+        tensor.writes.append(write)
+        log = _recording.get()
+        if log is not None:
+            log.append(write)
+
+    def write(self, kind: Kind, *numbers: float, source: Any = None) -> Self:
+        """Note a write of one of the kinds; `torch_init` has a function for each."""
+        return self._write(kind, *numbers, source=source)
+
+    def fill_(self, value: float) -> Self:
+        """Note ``tensor.fill_(value)``."""
+        return self._write("fill", value)
+
+    def zero_(self) -> Self:
+        """Note ``tensor.zero_()``."""
+        return self._write("fill", 0.0)
+
+    def uniform_(self, a: float = 0.0, b: float = 1.0) -> Self:
+        """Note ``tensor.uniform_(a, b)``."""
+        return self._write("uniform", a, b)
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0) -> Self:
+        """Note ``tensor.normal_(mean, std)``."""
+        return self._write("normal", mean, std)
+
+    def mul_(self, factor: float) -> Self:
+        """Note ``tensor.mul_(factor)``."""
+        return self._write("scale", factor)
+
+    def div_(self, divisor: float) -> Self:
+        """Note ``tensor.div_(divisor)``."""
+        return self._write("divide", divisor)
+
+    def add_(self, term: float) -> Self:
+        """Note ``tensor.add_(term)``."""
+        return self._write("add", term)
+
+    def copy_(self, source: Any) -> Self:
+        """Note ``tensor.copy_(source)`` of a tensor or an array of the same shape."""
+        if tuple(source.shape) != self.shape:
+            rule = "source must have the shape of the tensor"
+            got = f"{tuple(source.shape)} for {self.shape}"
+            value_error("Tensor.copy_", rule, got, "Reshape it first.")
+        kind = "copy" if isinstance(source, Tensor) else "array"
+        return self._write(kind, source=source)
+
+    def clone(self) -> "Tensor":
+        """Return another tensor with the same values."""
+        return Tensor(self.shape)._write("copy", source=self)
+
+    def detach(self) -> Self:
+        """Return the tensor itself."""
+        return self
+
+    def __mul__(self, factor: float) -> "Tensor":
+        return self.clone().mul_(factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> "Tensor":
+        return self.clone().div_(divisor)
+
+    def __add__(self, term: float) -> "Tensor":
+        return self.clone().add_(term)
+
+    def __sub__(self, term: float) -> "Tensor":
+        return self.clone().add_(-term)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
+        other.shape, other.writes = self.shape, []
+        other.requires_grad = self.requires_grad
+        return other._write("copy", source=self)
+
+    def __getitem__(self, index: Any) -> "View":
+        # An array that is never touched takes no memory; it only does the indexing.
+        whole = np.empty(self.shape, np.int8)
+        return View(self, whole, whole)[index]
+
+    def diagonal(self) -> "View":
+        """Return the diagonal of a matrix."""
+        return self[...].diagonal()
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self[index]._assign(value)
+
+    def chunk(self, chunks: int, dim: int = 0) -> tuple["View", ...]:
+        """Return the parts of ``tensor.chunk(chunks, dim)``."""
+        length = -(-self.shape[dim] // chunks)
+        cuts = range(0, self.shape[dim], length)
+        before = (slice(None),) * (dim % len(self.shape))
+        return tuple(self[(*before, slice(i, i + length))] for i in cuts)
+
+
+class View(Tensor):
+    """A part of a tensor; what is written into it is written into the tensor."""
+
+    def __init__(self, base: Tensor, window: np.ndarray, whole: np.ndarray) -> None:
+        self.shape, self.requires_grad = window.shape, False
+        self.base, self._window, self._whole = base, window, whole
+
+    @property
+    def part(self) -> Part:
+        """Where in its base it lies."""
+        start = _address(self._window) - _address(self._whole)
+        return Part(start, self._window.shape, self._window.strides)
+
+    def _write(self, kind: Kind, *numbers: float, source: Any = None) -> Self:
+        self._note(self.base, kind, numbers, source, self.part)
+        return self
+
+    def _assign(self, value: Any) -> None:
+        if isinstance(value, (int, float)):
+            self.fill_(value)
+        else:
+            self.copy_(value)
+
+    def diagonal(self) -> "View":
+        """Return the diagonal of a matrix."""
+        return View(self.base, self._window.diagonal(), self._whole)
+
+    def __getitem__(self, index: Any) -> "View":
+        parts = index if isinstance(index, tuple) else (index,)
+        if not all(isinstance(i, (int, slice, type(None), type(...))) for i in parts):
+            rule = "an index must be made of ints and slices"
+            type_error("Tensor", rule, f"index={index!r}", "Index one part at a time.")
+        # The ellipsis keeps NumPy from returning a scalar in place of a view.
+        full = parts if Ellipsis in parts else (*parts, ...)
+        return View(self.base, self._window[full], self._whole)
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+class Parameter(Tensor):
+    """A parameter: ``nn.Parameter(data)``, or a shape and what fills it.
+
+    Args:
+        data: A tensor, as `zeros`, `ones`, `randn`, ... make; an array, whose values
+            are taken; or a shape.
+        init: For a shape: a function of `torch_layers.init`, or any function that
+            writes into the parameter; or a number. None leaves zeros.
+        requires_grad: Does not matter here.
+
+    Raises:
+        TypeError: ``init`` is given beside a tensor or an array.
+
+    Example:
+        >>> from jaxinit.replay import torch_cpu, torch_layers as nn
+        >>> position = nn.Parameter((1, 4, 8), lambda p: nn.init.normal_(p, std=0.02))
+        >>> _, state = torch_cpu.build(torch_cpu.manual_seed(0), {"position": position})
+        >>> state["position"].shape
+        (1, 4, 8)
+    """
+
+    def __init__(self, data: Any, init: Any = None, requires_grad: bool = True) -> None:
+        filled = isinstance(data, (Tensor, np.ndarray, jax.Array))
+        super().__init__(data.shape if filled else data)
+        self.requires_grad = requires_grad
+        if filled and init is not None and not isinstance(init, bool):
+            rule = "init fills a parameter that is given as a shape"
+            type_error("Parameter", rule, f"{data!r} with init", "Give its shape instead.")
+        if filled:
+            self.copy_(data)
+        elif callable(init):
+            init(self)
+        else:
+            self.fill_(0.0 if init is None or isinstance(init, bool) else init)

@@ -1,0 +1,1 @@
+"""Tests of the one reading of a forward pass."""
