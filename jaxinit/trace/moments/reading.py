@@ -201,6 +201,7 @@ class Reading(Interpreter[Node]):
         if rules.refuse and not math.isfinite(square):
             return self.drawn(Unknown("an input that is not finite"), aval)
         variance = self._variance(weight.weights, square, fan)
+        variance /= rules.after.get(first, 1.0) ** 2
         meet = Meet(terms, fan, square if math.isfinite(square) else 0.0, notes)
         for leaf in weight.weights:
             self.meets.setdefault(leaf, []).append(meet)
