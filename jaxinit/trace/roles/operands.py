@@ -39,10 +39,12 @@ class Operand:
 
 
 def kept_dims(source: Signal | Constant, side: Operand) -> list[tuple[Atom, ...]]:
+    """Return what the axes run over that a product keeps of a source."""
     return [_dim_of(source, i) for i in side.free]
 
 
 def batch_dims(source: Signal | Constant, side: Operand, count: int) -> Dims:
+    """Return what the axes run over that both sides share."""
     return tuple(_dim_of(source, i) for i in side.batch[:count])
 
 

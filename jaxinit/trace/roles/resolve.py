@@ -116,7 +116,7 @@ def _with_output_factor(use: ParamUse, record: Record) -> ParamUse:
     if len(record.scalings) != 1 or use.dot_size is not None or count < _MANY:
         return use
     (factor,) = record.scalings
-    if not 0.5 <= abs(factor) * count**0.5 <= 2:  # NTK parametrization: about 1/sqrt(n)
+    if not 0.7 <= abs(factor) * count**0.5 <= 1.55:  # NTK parametrization: about 1/sqrt(n)
         return use
     note = f"its product is multiplied by {factor:.4g}, about 1 / sqrt(fan_in)"
     return dataclasses.replace(use, output_factor=factor, notes=(*use.notes, note))

@@ -22,6 +22,7 @@ from jaxinit.trace.roles.values import (
 def of_signals(
     walk: Walk, values: Sequence[Value], sides: Sequence[Operand], shape: Any
 ) -> Value:
+    """Return the product of two arrays that are no parameters."""
     signals = [value for value in values if isinstance(value, Signal)]
     for signal in signals:
         flag_summed(walk, signal)
