@@ -47,12 +47,18 @@ def called(equation: Any) -> Any:
 
 def bind(equation: Any, values: Sequence[Any]) -> list[Any]:
     """Return the results of one operation on other values, computed or traced."""
-    bound = equation.primitive.get_bind_params(equation.params)
+    return _bound(equation.primitive, equation.params, equation.ctx, values)
+
+
+def _bound(
+    primitive: Any, options: dict[str, Any], context: Any, values: Sequence[Any]
+) -> list[Any]:
+    bound = primitive.get_bind_params(options)
     # A pair until JAX 0.9, then the options alone.
     functions, params = bound if isinstance(bound, tuple) else ((), bound)
-    with equation.ctx.manager:
-        results = equation.primitive.bind(*functions, *values, **params)
-    return list(results) if equation.primitive.multiple_results else [results]
+    with context.manager:
+        results = primitive.bind(*functions, *values, **params)
+    return list(results) if primitive.multiple_results else [results]
 
 
 class Loop(NamedTuple):
@@ -222,14 +228,8 @@ def _inner(equation: Any) -> Any:
 def run_step(step: Step, values: Sequence[Any]) -> list[Any]:
     """Return the results of one step, computed or traced."""
     if step.primitive.name in ("jit", "pjit"):
-        return list(_as_function(_Identified(step.params["jaxpr"]))(*values))
-    bound = step.primitive.get_bind_params(step.params)
-    functions, params = (
-        bound if isinstance(bound, tuple) else ((), bound)
-    )  # JAX < 0.10: a pair
-    with step.context.manager:
-        results = step.primitive.bind(*functions, *values, **params)
-    return list(results) if step.primitive.multiple_results else [results]
+        return list(as_function(step.params["jaxpr"])(*values))
+    return _bound(step.primitive, step.params, step.context, values)
 
 
 class _Identified:
@@ -243,6 +243,11 @@ class _Identified:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Identified) and self.program is other.program
+
+
+def as_function(program: ClosedJaxpr) -> Callable[..., Any]:
+    """Return the compiled function of a program, the same for the same program."""
+    return _as_function(_Identified(program))
 
 
 @functools.lru_cache(maxsize=256)

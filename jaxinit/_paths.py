@@ -7,14 +7,15 @@ different places never have the same text: ``'mlp/~/linear_0'/w`` in a Haiku tre
 
 import functools
 import hashlib
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
 from jaxinit._checks import value_error
+from jaxinit._globs import compile_glob
 
 PyTree = Any
 """Any nesting of containers that JAX knows."""
@@ -64,6 +65,16 @@ def flatten(where: str, tree: PyTree) -> tuple[list[str], list[Any], Any]:
     return paths, [leaf for _, leaf in pairs], structure
 
 
+def is_array(leaf: object) -> bool:
+    """Whether a leaf is an array, or stands for one."""
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+def has_values(leaf: object) -> bool:
+    """Whether a leaf is an array, of values that are known now or traced."""
+    return isinstance(leaf, (np.ndarray, np.generic, jax.Array))
+
+
 @functools.lru_cache(maxsize=64)
 def _check_distinct(where: str, paths: tuple[str, ...]) -> None:
     for what, names in (("paths", paths), ("64-bit hashes", [path_hash(p) for p in paths])):
@@ -81,62 +92,9 @@ def path_hash(path: str) -> int:
     return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big")
 
 
-@functools.lru_cache(maxsize=1024)
-def pattern(where: str, glob: str) -> re.Pattern[str]:
-    """Return the regular expression of a glob.
-
-    ``*`` and ``?`` stay within one name, ``**`` crosses ``/``; ``[abc]`` is one of these
-    letters, ``{a,b}`` one of these texts. The whole path must match.
-
-    Args:
-        where: Name of the function that errors are to name.
-        glob: The pattern.
-
-    Returns:
-        The compiled expression.
-
-    Raises:
-        ValueError: A bracket is not closed.
-    """
-    result, i, depth = [], 0, 0
-    while i < len(glob):
-        letter = glob[i]
-        if glob.startswith("**/", i):
-            result.append("(?:.*/)?")
-            i += 3
-            continue
-        if glob.startswith("**", i):
-            result.append(".*")
-            i += 2
-            continue
-        if letter == "[":
-            end = glob.find("]", i + 2)
-            if end < 0:
-                _unclosed(where, glob, "[")
-            body = glob[i + 1 : end].replace("\\", "\\\\")
-            result.append("[" + ("^" + body[1:] if body[0] == "!" else body) + "]")
-            i = end + 1
-            continue
-        depth += {"{": 1, "}": -1}.get(letter, 0)
-        inside = {"{": "(?:", "}": ")", ",": "|" if depth else ","}
-        single = {"*": "[^/]*", "?": "[^/]", **inside}
-        result.append(single.get(letter, re.escape(letter)))
-        i += 1
-        if depth < 0:
-            _unclosed(where, glob, "}")
-    if depth:
-        _unclosed(where, glob, "{")
-    return re.compile("".join(result), re.DOTALL)
-
-
-def _unclosed(where: str, glob: str, bracket: str) -> None:
-    rule = f"every {bracket} in a pattern must have its partner"
-    value_error(where, rule, f"match={glob!r}", "Close it, or give a function of the path.")
-
-
 def matches(where: str, glob: str, path: str) -> bool:
     """Whether the whole path matches; quotes in the path may be left out of the glob."""
-    expression = pattern(where, glob)
-    if expression.fullmatch(path):
+    compiled = compile_glob(where, glob)
+    if compiled.matches(path):
         return True
-    return "'" in path and bool(expression.fullmatch(path.replace("'", "")))
+    return "'" in path and compiled.matches(path.replace("'", ""))

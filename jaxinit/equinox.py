@@ -33,7 +33,7 @@ from jaxinit.models.by_layer import (
     stacked,
     window,
 )
-from jaxinit.models.initialize import OutShardings
+from jaxinit.models.placement import OutShardings
 from jaxinit.trace.use import Uses
 
 

@@ -28,9 +28,9 @@ from jaxinit.models.by_layer import (
     window,
 )
 from jaxinit.models.einsum import einsum_axes
-from jaxinit.models.initialize import OutShardings
 from jaxinit.models.keys import path_key
 from jaxinit.models.materialize import materialize
+from jaxinit.models.placement import OutShardings
 from jaxinit.trace.use import Uses
 
 

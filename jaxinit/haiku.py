@@ -12,8 +12,9 @@ from jaxinit import _checks
 from jaxinit._boundary import boundary
 from jaxinit._types import DTypeLike, Initializer, Key, Shape
 from jaxinit.models.by_layer import neutral_state, redraw
-from jaxinit.models.initialize import OutShardings
-from jaxinit.models.plan import Plan, Rule
+from jaxinit.models.placement import OutShardings
+from jaxinit.models.plan import Plan
+from jaxinit.models.rules import Rule
 from jaxinit.trace.use import Uses
 
 try:

@@ -159,8 +159,8 @@ def assert_distribution(
         >>> import jax
         >>> from jaxinit import asserts
         >>> x = jax.random.uniform(jax.random.key(0), (256, 256), minval=-1.0)
-        >>> asserts.assert_distribution(x, asserts.Distribution(std=3**-0.5,
-        distribution="uniform"))
+        >>> expected = asserts.Distribution(std=3**-0.5, distribution="uniform")
+        >>> asserts.assert_distribution(x, expected)
     """
     where = "assert_distribution"
     check_array(where, x)

@@ -47,8 +47,8 @@ def assert_tree(
         >>> from jaxinit import asserts
         >>> kernel = jax.random.normal(jax.random.key(0), (64, 64)) / 8
         >>> params = {"kernel": kernel, "bias": jnp.zeros(64)}
-        >>> expected = {"kernel": asserts.Distribution(std=1 / 8), "bias":
-        asserts.Distribution(std=0.0)}
+        >>> zeros = asserts.Distribution(std=0.0)
+        >>> expected = {"kernel": asserts.Distribution(std=1 / 8), "bias": zeros}
         >>> asserts.assert_tree(params, expected)
     """
     where = "assert_tree"

@@ -12,8 +12,10 @@ from jaxinit._distribution import lacks_layout
 from jaxinit._layout import Fans, Layout, resolve_fans
 from jaxinit._paths import PyTree, flatten, matches, path_text
 from jaxinit._types import Initializer, Key
-from jaxinit.models.initialize import OutShardings, initialize
-from jaxinit.models.plan import Keep, Plan, Rule, check_rules, keep, make_plan
+from jaxinit.models.initialize import initialize
+from jaxinit.models.placement import OutShardings
+from jaxinit.models.plan import Plan, make_plan
+from jaxinit.models.rules import CheckedRule, Keep, Rule, check_rules, keep
 from jaxinit.trace.use import ParamUse, Uses
 
 Fields = Mapping[str, Initializer | Keep]
@@ -126,7 +128,8 @@ def redraw(
     if isinstance(rules, Plan):
         return initialize(key, tree, rules, out_shardings=out_shardings)
     if isinstance(rules, Mapping):
-        pairs: Sequence[Rule] = [*_by_type(where, layers, rules, example), ("**", keep)]
+        given = [*_by_type(where, layers, rules, example), ("**", keep)]
+        pairs = check_rules(where, given)
     else:
         pairs = check_rules(where, rules)
         _check_params_only(where, pairs, tree, others or {})
@@ -200,11 +203,11 @@ def _exactly(path: str) -> Any:
 
 
 def _check_params_only(
-    where: str, rules: Sequence[Rule], tree: PyTree, others: Mapping[str, str]
+    where: str, rules: Sequence[CheckedRule[Any]], tree: PyTree, others: Mapping[str, str]
 ) -> None:
     """Refuse a pattern that means only what this function does not draw."""
     paths = flatten(where, tree)[0]
-    for match in (rule[0] for rule in rules):
+    for match in (rule.match for rule in rules):
         if not isinstance(match, str) or any(matches(where, match, p) for p in paths):
             continue
         found = [f"{p} ({kind})" for p, kind in others.items() if matches(where, match, p)]

@@ -1,22 +1,42 @@
 """``initialize``: a plan carried out, one compiled program for each distinct draw."""
 
+import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
-from jax.sharding import NamedSharding, Sharding
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import is_traced, type_error, value_error
-from jaxinit._paths import PyTree, flatten
+from jaxinit._checks import check_choice, is_traced, type_error, value_error
+from jaxinit._distribution import unwrapped
+from jaxinit._paths import PyTree, flatten, is_array
 from jaxinit._types import Initializer, Key
 from jaxinit.initializers.named import is_ours
+from jaxinit.models.checkpoint import MISMATCHES, Mismatch, grown, restored_leaves
+from jaxinit.models.compiling import (
+    Call,
+    Program,
+    only_program,
+    placed_program,
+    run_calls,
+)
+from jaxinit.models.host import MOST_FILLED
 from jaxinit.models.keys import leaf_keys
-from jaxinit.models.plan import Keep, Plan, Row, Rule, check_rules, make_plan
-
-OutShardings = Any
-"""A sharding, a tree or a prefix of them, or a function (path, shape) -> sharding."""
+from jaxinit.models.placement import (
+    OutShardings,
+    Placement,
+    concrete,
+    placement_context,
+    resolve_shardings,
+)
+from jaxinit.models.plan import Plan, Row, make_plan
+from jaxinit.models.rules import Keep, Rule, check_rules
 
 
 @boundary
@@ -25,13 +45,16 @@ def initialize(
     params: PyTree,
     rules: Sequence[Rule] | Plan,
     *,
+    keep: PyTree | None = None,
+    mismatch: Mismatch = "error",
     out_shardings: OutShardings = None,
 ) -> PyTree:
     """Make the leaves of a tree, each by the first rule that matches it.
 
     Every leaf has a key of its own, derived from its path: see :func:`jaxinit.path_key`.
     Its values are exactly those of the single call of its initializer with that key, so
-    adding, renaming or reordering leaves moves no other leaf's values.
+    adding, renaming or reordering leaves moves no other leaf's values. Distinct programs
+    are compiled side by side, equal ones once.
 
     Args:
         key: One typed key, or a legacy ``uint32`` key. For many seeds use ``jax.vmap`` over
@@ -40,18 +63,28 @@ def initialize(
             an Equinox module. Values are read only where a rule says ``keep``. Leaves that
             have no shape and dtype are left as they are.
         rules: Pairs (match, initializer) as :func:`jaxinit.plan` takes them, or a plan made
-            by it or by :func:`jaxinit.auto` for a tree of the same paths and shapes.
-        out_shardings: Where the leaves are to live: one ``jax.sharding.Sharding`` for all,
-            a tree or a prefix of one, or a function of (path, shape). None leaves it to
-            JAX. Every device makes its own part only, without communication, and the values
-            do not depend on the mesh.
+            by it or by :func:`jaxinit.auto` for a tree of the same paths, shapes and
+            dtypes.
+        keep: A checkpoint: a tree of arrays, or a flat mapping from paths. Leaves of
+            ``params`` that it has are taken from it, cast to the dtype in ``params``;
+            only the others are drawn.
+        mismatch: What happens where a leaf of ``keep`` has another shape, or ``params``
+            lacks it: ``"error"`` lists these; ``"draw"`` draws such leaves anew and passes
+            over what is lacking; ``"grow"`` draws a larger leaf (more words, more classes)
+            and puts the old values first along each axis.
+        out_shardings: Where the leaves are to live: one sharding or PartitionSpec (for the
+            mesh in context) for all, a tree or a prefix of one, a list of rules (match,
+            sharding), or a function of (path, shape). Where it is None, a leaf keeps the
+            placement that it has in ``params``, as an array or by
+            ``ShapeDtypeStruct(sharding=...)``. Every device makes its own part only,
+            without communication, and the values do not depend on the mesh.
 
     Returns:
         A tree of the same structure, with arrays of exactly these shapes and dtypes.
 
     Raises:
-        ValueError: As :func:`jaxinit.plan`; or an initializer refused a leaf, or gave
-            another shape or dtype than asked for.
+        ValueError: As :func:`jaxinit.plan`; an initializer refused a leaf, or gave another
+            shape or dtype than asked for; ``keep`` does not fit; or a sharding does not.
         TypeError: As :func:`jaxinit.plan`.
 
     Example:
@@ -63,160 +96,203 @@ def initialize(
         >>> new = jaxinit.initialize(jax.random.key(0), old, rules)
         >>> bool((new["body"]["w"] == 1).all()), bool((new["head"]["w"] == 1).any())
         (True, False)
+
+        A table that grows by two rows:
+
+        >>> grown = {"table": jax.ShapeDtypeStruct((7, 4), "float32")}
+        >>> new = jaxinit.initialize(
+        ...     jax.random.key(0),
+        ...     grown,
+        ...     [("table", jaxinit.normal)],
+        ...     keep={"table": ones((5, 4))},
+        ...     mismatch="grow",
+        ... )
+        >>> bool((new["table"][:5] == 1).all()), bool((new["table"][5:] == 1).any())
+        (True, False)
     """
     where = "initialize"
+    check_choice(where, "mismatch", mismatch, MISMATCHES)
     made = rules
     if not isinstance(made, Plan):
         made = make_plan(where, params, check_rules(where, made))
     paths, leaves, structure = flatten(where, params)
     _check_plan(where, made, paths, leaves)
-    shardings = resolve_shardings(where, out_shardings, params, paths, leaves)
-    drawn = [row for row in made if not isinstance(row.initializer, Keep)]
-    keys = dict(
-        zip(
-            (row.path for row in drawn),
-            leaf_keys(where, key, [row.path for row in drawn]),
-            strict=True,
-        )
-    )
-    results = []
-    for row, leaf, sharding in zip(made, leaves, shardings, strict=True):
-        if isinstance(row.initializer, Keep):
-            results.append(leaf if sharding is None else jax.device_put(leaf, sharding))
+    placements = resolve_shardings(where, out_shardings, params, paths, leaves)
+    whole, blocks = {}, {}
+    if keep is not None:
+        whole, blocks = restored_leaves(where, keep, mismatch, paths, leaves)
+    results: list[Any] = []
+    tasks: list[_Task] = []
+    for i, (row, leaf) in enumerate(zip(made, leaves, strict=True)):
+        if row.path in whole or isinstance(row.initializer, Keep):
+            value = leaf
+            if row.path in whole:
+                value = jnp.asarray(whole[row.path], row.dtype)
+            results.append(_put(value, placements[i]))
         else:
-            results.append(_make(where, row, row.initializer, keys[row.path], sharding))
+            tasks.append(_Task(i, row, row.initializer, placements[i]))
+            results.append(None)
+    keys = leaf_keys(where, key, [task.row.path for task in tasks])
+    for task, drawn in zip(tasks, _draw_all(where, tasks, keys), strict=True):
+        old = blocks.get(task.row.path)
+        results[task.index] = drawn if old is None else grown(drawn, old)
     return jax.tree.unflatten(structure, results)
 
 
 def _check_plan(
     where: str, made: Plan, paths: Sequence[str], leaves: Sequence[Any]
 ) -> None:
-    theirs = {row.path: row.shape for row in made}
-    mine = dict(zip(paths, (tuple(getattr(x, "shape", ())) for x in leaves), strict=True))
+    theirs = {row.path: (row.shape, str(row.dtype)) for row in made}
+    mine = {path: _described(leaf) for path, leaf in zip(paths, leaves, strict=True)}
     if theirs != mine:
         odd = sorted(set(theirs.items()) ^ set(mine.items()))
-        names = ", ".join(dict.fromkeys(f"{path} {shape}" for path, shape in odd))
-        rule = "the plan must be for the paths and shapes of this tree"
+        names = ", ".join(
+            dict.fromkeys(f"{p} {shape} {dtype}" for p, (shape, dtype) in odd)
+        )
+        rule = "the plan must be for the paths, shapes and dtypes of this tree"
         value_error(where, rule, f"differences at {names}", "Make a plan of this tree.")
 
 
-def _make(
-    where: str, row: Row, initializer: Initializer, key: Key, sharding: Sharding | None
-) -> jax.Array:
-    """Draw one leaf; errors name its path."""
-    try:
-        if is_traced(key):
-            result = initializer(key, row.shape, row.dtype)
-            if sharding is not None:
-                result = jax.lax.with_sharding_constraint(result, sharding)
-        elif sharding is None and is_ours(initializer):
-            result = initializer(key, row.shape, row.dtype)
-        elif isinstance(sharding, NamedSharding) and is_ours(initializer):
-            result = initializer(key, row.shape, row.dtype, out_sharding=sharding)  # pyright: ignore[reportCallIssue]
+def _described(leaf: Any) -> tuple[tuple[int, ...], str]:
+    if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
+        return tuple(leaf.shape), str(leaf.dtype)
+    return (), type(leaf).__name__
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """A leaf that is to be drawn."""
+
+    index: int
+    row: Row
+    initializer: Initializer
+    placement: Placement
+
+    def draw(self, key: Key) -> jax.Array:
+        """Return the leaf by a call of its initializer, in its place."""
+        shape, dtype, placement = self.row.shape, self.row.dtype, self.placement
+        if placement is not None and self.takes_placement:
+            return self.initializer(key, shape, dtype, out_sharding=placement)  # pyright: ignore[reportCallIssue]
+        return self.initializer(key, shape, dtype)
+
+    @property
+    def takes_placement(self) -> bool:
+        """Whether the initializer itself can be told where the leaf is to live."""
+        named = isinstance(self.placement, (NamedSharding, PartitionSpec))
+        return named and is_ours(self.initializer)
+
+
+def _put(array: Any, placement: Placement) -> Any:
+    """Return an array in its place."""
+    if placement is None:
+        return array
+    if not is_traced(array):
+        there = concrete(placement)
+        is_there = isinstance(array, jax.Array) and array.sharding == there
+        return array if is_there else jax.device_put(array, there)
+    if jax.sharding.get_abstract_mesh().are_all_axes_explicit:
+        return jax.sharding.reshard(array, placement)
+    return jax.lax.with_sharding_constraint(array, placement)
+
+
+def _draw_all(where: str, tasks: Sequence[_Task], keys: Sequence[Key]) -> list[jax.Array]:
+    """Return the leaves, drawn by few programs; errors name their paths."""
+    results: list[Any] = [None] * len(tasks)
+    programs: dict[Any, Program | None] = {}
+    calls: list[Call] = []
+
+    def run(n: int, draw: Callable[[Key], Any]) -> None:
+        with _naming_the_leaf(where, tasks[n].row):
+            results[n] = draw(keys[n])
+
+    for n, (task, key) in enumerate(zip(tasks, keys, strict=True)):
+        kind = None if is_traced(key) else _kind(task)
+        filled = _filled(task) if kind is not None else None
+        if filled is not None:
+            results[n] = jax.device_put(filled, concrete(task.placement))
+            continue
+        if kind is None:
+            run(n, lambda key, task=task: _put(task.draw(key), task.placement))
+            continue
+        if kind not in programs:
+            with _naming_the_leaf(where, task.row), placement_context(task.placement):
+                programs[kind] = _program(task, key)
+        program = programs[kind]
+        if program is None:
+            run(n, task.draw)
         else:
-            result = _program(_Hashed(initializer), row.shape, row.dtype, sharding)(key)
+            calls.append(program.call(key, functools.partial(run, n)))
+    run_calls(calls)
+    for task, result in zip(tasks, results, strict=True):
+        _check_result(where, task.row, result)
+    return results
+
+
+@contextlib.contextmanager
+def _naming_the_leaf(where: str, row: Row) -> Iterator[None]:
+    """Say of an initializer's error which leaf it was for."""
+    try:
+        yield
     except (ValueError, TypeError) as error:
-        said = str(error).rstrip(".")
-        got = f"{row.path} {row.shape} by {row.distribution.text}, which said: {said}"
+        reason = str(error).rstrip(".")
+        got = f"{row.path} {row.shape} by {row.distribution.text}, whose error is: {reason}"
         kind = value_error if isinstance(error, ValueError) else type_error
         kind(where, "an initializer refused a leaf", got, f"Change the rule {row.rule!r}.")
-    if result.shape != row.shape or result.dtype != row.dtype:
-        got = f"{result.dtype.name}{list(result.shape)} for {row.path} {row.shape}"
+
+
+def _check_result(where: str, row: Row, result: Any) -> None:
+    shape, dtype = getattr(result, "shape", None), getattr(result, "dtype", None)
+    if shape != row.shape or dtype != row.dtype:
+        got = f"{result!r}"
+        if shape is not None and dtype is not None:
+            got = f"{jnp.dtype(dtype).name}{list(shape)}"
+        got = f"{got} for {row.path} {row.shape}"
         rule = "an initializer must give the shape and dtype that it is asked for"
-        value_error(where, rule, got, f"Change {row.distribution.text}.")
-    return result
+        kind = value_error if is_array(result) else type_error
+        kind(where, rule, got, f"Change {row.distribution.text}.")
 
 
-class _Hashed:
-    """A function, compared by what it is: partials by their parts, others by identity."""
+def _kind(task: _Task) -> Any:
+    """Return what is equal for leaves drawn alike; None for one that is drawn by itself.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self._parts = _parts(function)
-
-    def __hash__(self) -> int:
-        return hash(self._parts)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self._parts == other._parts
-
-
-def _parts(function: Any) -> Any:
-    if isinstance(function, functools.partial):
-        options = tuple(sorted((k, _parts(v)) for k, v in function.keywords.items()))
-        return ("partial", _parts(function.func), *map(_parts, function.args), options)
-    try:
-        hash(function)
-    except TypeError:
-        return ("object", id(function))
-    return (type(function), function)
-
-
-@functools.lru_cache(maxsize=512)
-def _program(
-    initializer: _Hashed, shape: tuple[int, ...], dtype: Any, sharding: Sharding | None
-) -> Callable[[Key], jax.Array]:
-    def draw(key: Key) -> jax.Array:
-        return initializer.function(key, shape, dtype)
-
-    return jax.jit(draw, out_shardings=sharding)
-
-
-def resolve_shardings(
-    where: str,
-    out_shardings: OutShardings,
-    params: PyTree,
-    paths: Sequence[str],
-    leaves: Sequence[Any],
-) -> list[Sharding | None]:
-    """Return the sharding of every leaf.
-
-    Args:
-        where: Name of the function that errors are to name.
-        out_shardings: As :func:`initialize` takes it.
-        params: The tree.
-        paths: Its paths.
-        leaves: Its leaves.
-
-    Returns:
-        A sharding or None a leaf; None for leaves that are no arrays.
+    A custom initializer may read what has changed since, so that it is traced anew for
+    each leaf; without a placement it is just called.
     """
-    has_shape = [hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves]
-    if out_shardings is None or isinstance(out_shardings, Sharding):
-        return [out_shardings if has else None for has in has_shape]
-    if callable(out_shardings):
-        found = [
-            out_shardings(path, tuple(leaf.shape)) if has else None
-            for path, leaf, has in zip(paths, leaves, has_shape, strict=True)
-        ]
-    else:
-        found = _broadcast(where, out_shardings, params)
-    wrong = [
-        f"{path}: {sharding!r}"
-        for path, sharding in zip(paths, found, strict=True)
-        if sharding is not None and not isinstance(sharding, Sharding)
-    ]
-    if wrong:
-        rule = "out_shardings must hold shardings or None"
-        advice = "Build them with jax.sharding.NamedSharding(mesh, spec)."
-        type_error(where, rule, "; ".join(wrong[:8]), advice)
-    pairs = zip(found, has_shape, strict=True)
-    return [s if has and isinstance(s, Sharding) else None for s, has in pairs]
-
-
-def _broadcast(where: str, prefix: Any, tree: PyTree) -> list[Any]:
-    def is_leaf(x: Any) -> bool:
-        return x is None or isinstance(x, Sharding)
-
-    found: list[Any] = []
-
-    def spread(sharding: Any, part: Any) -> None:
-        found.extend([sharding] * len(jax.tree.leaves(part)))
-
+    if not is_ours(task.initializer):
+        return task.index if task.placement is not None else None
+    function, options = unwrapped(task.initializer)
+    place = task.placement
+    if place is not None and not task.takes_placement:
+        return task.index
+    values = []
+    for name, value in sorted(options.items()):
+        # 0.0 equals -0.0 and True equals 1, but their texts differ.
+        text = repr(value) if isinstance(value, (int, float)) else ""
+        values.append((name, type(value), value, text))
+    kind = (function, tuple(values), task.row.shape, str(task.row.dtype), place)
     try:
-        jax.tree.map(spread, prefix, tree, is_leaf=is_leaf)
-    except ValueError as error:
-        rule = "out_shardings must be a tree like params, or a prefix of one"
-        got = f"another structure ({str(error).splitlines()[0]})"
-        value_error(where, rule, got, "Or give a function of (path, shape).")
-    return found
+        hash(kind)
+    except TypeError:
+        return task.index
+    return kind
+
+
+def _filled(task: _Task) -> np.ndarray | None:
+    """Return a small array of zeros or ones, which no program is needed for, or None."""
+    row = task.row
+    value = row.distribution.mean
+    has_options = bool(unwrapped(task.initializer)[1])  # which may be -0.0
+    if row.distribution.std != 0 or has_options or not is_ours(task.initializer):
+        return None
+    if value not in (0.0, 1.0):
+        return None
+    small = math.prod(row.shape) <= MOST_FILLED
+    return np.full(row.shape, value, row.dtype) if small else None
+
+
+def _program(task: _Task, key: Key) -> Program | None:
+    """Return the compiled program of a leaf's draw, or None where it is just called."""
+    traced = jax.make_jaxpr(task.draw)(key)
+    if task.placement is not None and not task.takes_placement:
+        return placed_program(traced, concrete(task.placement))
+    return only_program(traced, task.placement)

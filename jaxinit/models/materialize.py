@@ -10,12 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
-from jax.sharding import Sharding
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._jaxpr import (
-    Piece,
     Ref,
     Step,
     cut_piece,
@@ -24,8 +22,9 @@ from jaxinit._jaxpr import (
     run_step,
 )
 from jaxinit._paths import PyTree, flatten
-from jaxinit.models.host import run_on_host, to_device, to_host
-from jaxinit.models.initialize import OutShardings, resolve_shardings
+from jaxinit.models.compiling import Call, compiled_piece, run_calls
+from jaxinit.models.host import constant_of, run_on_host, to_device, to_host
+from jaxinit.models.placement import OutShardings, Placement, concrete, resolve_shardings
 
 _MOST_KEYS = 1 << 16
 _MOST_NUMBERS = 64
@@ -137,31 +136,66 @@ class _Run:
         self.done: dict[int, list[Any]] = {}
         self.leaves: dict[Ref, Any] = {}
 
-    def results(self, shardings: Sequence[Sharding | None]) -> list[Any]:
+    def results(self, shardings: Sequence[Placement]) -> list[Any]:
         """Return the wanted values, group by group of those that share a loop."""
         values: list[Any] = [None] * len(self.wanted)
+        calls: list[Call] = []
+        known: set[Ref] = set()
         for group in _groups(self.steps, self.wanted, self.small):
+            places = tuple(concrete(shardings[i]) for i in group)
             refs = [self.wanted[i] for i in group]
-            known = self.leaves.keys()
             numbers = [n for n in needed(self.steps, refs, known) if n not in self.small]
             piece, taken = cut_piece(self.steps, numbers, refs, known)
+            if (fixed := constant_of(piece)) is not None:
+                self._keep(values, group, [jax.device_put(fixed, places[0])])
+                continue
             names = [self.paths[i] for i in group]
-            arguments = [to_device(self._value(ref, names)) for ref in taken]
-            placed = tuple(shardings[i] for i in group)
-            made = _compiled(piece, placed)(*arguments)
-            for i, value in zip(group, made, strict=True):
-                values[i] = value
-                if self.wanted[i][0] == "step":
-                    self.leaves[self.wanted[i]] = value
+            given = [None if ref in known else self._argument(ref, names) for ref in taken]
+            program = compiled_piece(piece, places)
+            make = functools.partial(self._make, values, group, program, taken, given)
+            shown = [
+                self._shape(ref) if value is None else value
+                for ref, value in zip(taken, given, strict=True)
+            ]
+            calls.append(Call(program, shown, make))
+            known.update(ref for ref in refs if ref[0] == "step")
+        run_calls(calls)
         return values
+
+    def _make(
+        self,
+        values: list[Any],
+        group: Sequence[int],
+        program: Callable[..., Any],
+        taken: Sequence[Ref],
+        given: Sequence[Any],
+    ) -> None:
+        """Compute the leaves of one group."""
+        arguments = [
+            self.leaves[ref] if value is None else value
+            for ref, value in zip(taken, given, strict=True)
+        ]
+        self._keep(values, group, program(*arguments))
+
+    def _keep(self, values: list[Any], group: Sequence[int], made: Sequence[Any]) -> None:
+        for i, value in zip(group, made, strict=True):
+            values[i] = value
+            if self.wanted[i][0] == "step":
+                self.leaves[self.wanted[i]] = value
+
+    def _shape(self, ref: Ref) -> jax.ShapeDtypeStruct:
+        number, result = ref[1]
+        aval = self.steps[number].avals[result]
+        return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+
+    def _argument(self, ref: Ref, paths: Sequence[str]) -> Any:
+        return to_device(self._value(ref, paths))
 
     def _value(self, ref: Ref, paths: Sequence[str]) -> Any:
         """Return a small value, an input or a constant."""
         kind, place = ref
         if kind == "value":
             return place
-        if ref in self.leaves:
-            return self.leaves[ref]
         if kind == "input":
             value = self.inputs[place]
             if isinstance(value, jax.ShapeDtypeStruct):
@@ -239,10 +273,3 @@ def _groups(
         return max(len(needed(steps, [wanted[i]])) for i in group)
 
     return [sorted(group) for group in sorted(groups.values(), key=size)]
-
-
-@functools.lru_cache(maxsize=512)
-def _compiled(piece: Piece, shardings: tuple[Sharding | None, ...]) -> Callable[..., Any]:
-    if all(sharding is None for sharding in shardings):
-        return jax.jit(piece)
-    return jax.jit(piece, out_shardings=list(shardings))

@@ -5,10 +5,8 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-import numpy as np
-
 from jaxinit._boundary import boundary
-from jaxinit._checks import is_traced, type_error, value_error
+from jaxinit._checks import value_error
 from jaxinit._distribution import (
     Distribution,
     descriptor_of,
@@ -16,27 +14,11 @@ from jaxinit._distribution import (
     lacks_layout,
 )
 from jaxinit._layout import Fans, Layout
-from jaxinit._paths import PyTree, flatten, matches, pattern
+from jaxinit._paths import PyTree, flatten, has_values, is_array
 from jaxinit._table import table
 from jaxinit._types import Initializer
+from jaxinit.models.rules import CheckedRule, Keep, Rule, assign, check_rules, keep
 from jaxinit.trace.use import ParamUse, Uses, layout_text
-
-Match = str | Callable[[str, Any], bool]
-"""A glob over the path, or a function of the path and the leaf."""
-
-
-class Keep:
-    """The type of :data:`keep`."""
-
-    def __repr__(self) -> str:
-        return "keep"
-
-
-keep = Keep()
-"""In place of an initializer: leave the leaf as it is."""
-
-Rule = tuple[Match, Initializer | Keep]
-"""What leaves, and how to make them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +120,8 @@ def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> 
             is a glob over the whole path (``"**/kernel"``; ``*`` stays between two slashes,
             ``**`` crosses them, ``{a,b}`` and ``[ab]`` are choices), or a function of
             (path, leaf). The initializer is any function ``(key, shape, dtype)``, or
-            ``keep`` for a leaf that stays as it is.
+            ``keep`` for a leaf that stays as it is. A rule that no leaf goes to is an
+            error, unless its match is marked by :func:`jaxinit.optional`.
         uses: What :func:`jaxinit.trace_params` found. With it, initializers of this library
             that were given no ``layout`` get the traced one.
 
@@ -146,8 +129,9 @@ def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> 
         The plan: one row a leaf, and a table when printed.
 
     Raises:
-        ValueError: Leaves that no rule matches, all of them listed; leaves that are to be
-            kept but have no values; a pattern with an open bracket.
+        ValueError: Leaves that no rule matches, all of them listed; a rule that no leaf
+            goes to; leaves that are to be kept but have no values; a glob with an open
+            bracket.
         TypeError: A rule is not such a pair, or a match gave no boolean.
 
     Example:
@@ -159,7 +143,7 @@ def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> 
         >>> params = {"layer": layer}
         >>> rules = [("**/bias", jaxinit.zeros), ("**/kernel", jaxinit.xavier_normal)]
         >>> print(jaxinit.plan(params, rules))
-        path          shape       dtype    distribution            std      rule
+        path          shape       dtype    distribution   std      rule
         ------------  ----------  -------  -------------  -------  ---------
         layer/bias    (512,)      float32  zeros          0        **/bias
         layer/kernel  (256, 512)  float32  xavier_normal  0.05103  **/kernel
@@ -171,9 +155,9 @@ def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> 
 def make_plan(
     where: str,
     params: PyTree,
-    rules: Sequence[Rule],
+    rules: Sequence[CheckedRule[Initializer | Keep]],
     uses: Uses | None = None,
-    fallback: Callable[[ParamUse], tuple[Initializer, str, str] | str] | None = None,
+    fallback: Callable[[ParamUse], tuple[Initializer | Keep, str, str] | str] | None = None,
 ) -> Plan:
     """Return the plan that rules make, and behind them a choice by traced use.
 
@@ -189,21 +173,23 @@ def make_plan(
         The plan.
     """
     paths, leaves, structure = flatten(where, params)
+    arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
+    own_paths, own_leaves = [paths[i] for i in arrays], [leaves[i] for i in arrays]
+    assigned = assign(where, rules, own_paths, own_leaves)
+    found = dict(zip(arrays, assigned, strict=True))
     rows: list[Row] = []
     missed: list[str] = []
-    for path, leaf in zip(paths, leaves, strict=True):
+    for i, (path, leaf) in enumerate(zip(paths, leaves, strict=True)):
         use = uses.get(path) if uses is not None else None
-        if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
-            rows.append(
-                Row(path, (), type(leaf).__name__, keep, Distribution("keep"), "no array")
-            )
+        if i not in found:
+            kind, kept = type(leaf).__name__, Distribution("keep")
+            rows.append(Row(path, (), kind, keep, kept, "no array"))
             continue
-        shape = tuple(leaf.shape)
-        found = _first(where, rules, path, leaf)
-        if found is not None:
-            text, initializer = found
-            initializer, distribution = _bound(initializer, shape, leaf.dtype, use)
-            rows.append(Row(path, shape, leaf.dtype, initializer, distribution, text, use))
+        shape, rule = tuple(leaf.shape), found[i]
+        if rule is not None:
+            initializer, distribution = _bound(rule.value, shape, leaf.dtype, use)
+            row = Row(path, shape, leaf.dtype, initializer, distribution, rule.text, use)
+            rows.append(row)
             continue
         choice = fallback(use) if fallback is not None and use is not None else "no rule"
         if isinstance(choice, str):
@@ -212,9 +198,12 @@ def make_plan(
             )
             continue
         initializer, distribution_text, text = choice
-        distribution = distribution_of(initializer, shape, leaf.dtype)._replace(
-            text=distribution_text
-        )
+        if isinstance(initializer, Keep):
+            distribution = Distribution(distribution_text)
+        else:
+            distribution = distribution_of(initializer, shape, leaf.dtype)._replace(
+                text=distribution_text
+            )
         rows.append(Row(path, shape, leaf.dtype, initializer, distribution, text, use))
     if missed:
         rule = "every leaf needs a rule"
@@ -223,46 +212,6 @@ def make_plan(
         value_error(where, rule, got, advice)
     _check_kept(where, rows, leaves)
     return Plan(rows, structure)
-
-
-def check_rules(where: str, rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    """Return the rules if they are pairs of a match and an initializer."""
-    rule = "rules must be a list of pairs (match, initializer)"
-    advice = 'Write [("**/bias", jaxinit.zeros), ("**", jaxinit.lecun_normal)].'
-    if isinstance(rules, (str, dict)) or not isinstance(rules, Sequence):
-        type_error(where, rule, f"rules={rules!r}", advice)
-    for pair in rules:
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            type_error(where, rule, f"the rule {pair!r}", advice)
-        match, initializer = pair
-        if isinstance(match, str):
-            pattern(where, match)
-        elif not callable(match):
-            type_error(
-                where, "match must be a glob or a function", f"match={match!r}", advice
-            )
-        if not callable(initializer) and not isinstance(initializer, Keep):
-            rule = "an initializer must be a function (key, shape, dtype), or keep"
-            type_error(where, rule, f"{initializer!r} for match={match!r}", advice)
-    return tuple((match, initializer) for match, initializer in rules)
-
-
-def _first(
-    where: str, rules: Sequence[Rule], path: str, leaf: Any
-) -> tuple[str, Initializer | Keep] | None:
-    for number, (match, initializer) in enumerate(rules):
-        if isinstance(match, str):
-            if matches(where, match, path):
-                return match, initializer
-            continue
-        answer = match(path, leaf)
-        if not isinstance(answer, (bool, np.bool_)):
-            rule = "a match function must return True or False"
-            got = f"{answer!r} for {path!r}"
-            type_error(where, rule, got, "Compare names, shapes or dtypes, not values.")
-        if answer:
-            return getattr(match, "__name__", f"rule {number}"), initializer
-    return None
 
 
 def _bound(
@@ -303,8 +252,7 @@ def _check_kept(where: str, rows: Sequence[Row], leaves: Sequence[Any]) -> None:
         for row, leaf in zip(rows, leaves, strict=True)
         if isinstance(row.initializer, Keep)
         and row.rule != "no array"
-        and not isinstance(leaf, np.ndarray)
-        and not (hasattr(leaf, "addressable_shards") or is_traced(leaf))
+        and not has_values(leaf)
     ]
     if lost:
         rule = "a leaf that is to be kept must have values"

@@ -1,6 +1,8 @@
 """The paths of leaves, and the keys that come of them."""
 
 import dataclasses
+import itertools
+import re
 from typing import Any
 
 import jax
@@ -89,6 +91,17 @@ GLOBS = [
     ("'b/c'/w", "'b/c'/w", True),
     ("b/c/w", "'b/c'/w", True),
     ("**/w", "'b/c'/w", True),
+    ("a**/w", "ab/c/w", True),
+    ("a**/w", "bb/c/w", False),
+    ("*a**b", "xa/yb", True),
+    ("{a,b/{c,d}}/w", "b/d/w", True),
+    ("{a,b/{c,d}}/w", "b/w", False),
+    ("[]a]", "]", True),
+    ("[!a-c]", "b", False),
+    ("[^a-c]", "d", True),
+    ("a,b", "a,b", True),
+    ("", "", True),
+    ("{,x}", "x", True),
 ]
 
 
@@ -97,10 +110,52 @@ def test_globs(glob, path, answer):
     assert matches("test", glob, path) is answer
 
 
+def test_a_glob_of_many_stars_is_as_quick_as_any():
+    """A backtracking matcher needs more than 2^60 steps here."""
+    assert not matches("test", "*a" * 60 + "b", "a" * 120)
+    assert not matches("test", "**a" * 60 + "b", "a/" * 120)
+    assert matches("test", "{a,aa}" * 40, "a" * 60)
+
+
+def test_globs_are_those_of_a_regular_expression():
+    """On all short paths and many short globs, against Python's re."""
+    single = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    pieces = [*single, "a", "b", "/"]
+    paths = ["".join(p) for n in range(4) for p in itertools.product("ab/", repeat=n)]
+    for glob in itertools.product(pieces, repeat=3):
+        joined = "".join(glob)
+        if "***" in joined:  # read from the left
+            continue
+        expression = re.compile("".join(single.get(p, p) for p in tokens(joined)))
+        for path in paths:
+            expected = expression.fullmatch(path) is not None
+            assert matches("test", joined, path) is expected, (joined, path)
+
+
+def tokens(glob: str) -> list[str]:
+    return re.findall(r"\*\*/|\*\*|.", glob)
+
+
+@pytest.mark.parametrize(
+    ("glob", "text"),
+    [
+        ("[!]", "every [ in a glob must have its partner; got match='[!]'. Close it, or"),
+        ("a}", "every } in a glob must have its partner; got match='a}'. Close it, or"),
+        (
+            "l/[z-a]",
+            "a range of letters in a glob must go upwards; got [z-a] in "
+            "match='l/[z-a]'. Write [a-z].",
+        ),
+    ],
+)
+def test_wrong_globs_are_refused(glob, text):
+    assert error_of(plan, {"a": spec(1)}, [(glob, zeros)]).startswith(f"plan: {text}")
+
+
 def test_open_brackets_are_refused():
     assert error_of(plan, {"a": spec(1)}, [("a/{b,c", zeros)]) == (
-        "plan: every { in a pattern must have its partner; got match='a/{b,c'. "
-        "Close it, or give a function of the path."
+        "plan: every { in a glob must have its partner; got match='a/{b,c'. "
+        "Close it, or give a function of (path, leaf)."
     )
 
 

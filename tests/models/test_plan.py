@@ -63,7 +63,7 @@ def test_plan_prints():
 
 
 PRINTED = """\
-path             shape     dtype     distribution               std     rule
+path             shape     dtype     distribution      std     rule
 ---------------  --------  --------  ----------------  ------  --------
 embed/table      (50, 16)  float32   normal(std=0.02)  0.02    embed/*
 layers/0/bias    (32,)     float32   zeros             0       **/bias
@@ -90,7 +90,7 @@ def test_rules_are_checked_at_once():
         'Write [("**/bias", jaxinit.zeros), ("**", jaxinit.lecun_normal)].'
     )
     assert error_of(plan, PARAMS, [(3, zeros)]).startswith(
-        "plan: match must be a glob or a function; got match=3."
+        "plan: match must be a glob or a function of (path, leaf); got match=3."
     )
     assert error_of(plan, PARAMS, [(lambda _, leaf: leaf.shape, zeros)]) == (
         "plan: a match function must return True or False; got (50, 16) for 'embed/table'. "
@@ -174,7 +174,7 @@ def test_values_are_those_of_single_calls():
 def test_other_leaves_do_not_move():
     made = initialize(KEY, PARAMS, RULES)
     more = {"aaa": spec(7, 7), "layers": PARAMS["layers"], "zzz": spec(3, 3)}
-    again = initialize(KEY, more, RULES)
+    again = initialize(KEY, more, [rule for rule in RULES if rule[0] != "embed/*"])
     assert equal(made["layers"], again["layers"])
 
 
@@ -210,18 +210,57 @@ def test_keep_and_missing_leaves_of_a_checkpoint():
     assert made["head"].shape == (3, 5)
 
 
-def test_foreign_initializers_are_compiled_once():
-    count = [0]
+class Stateful:
+    """A custom initializer whose values depend on what can change between two calls."""
 
-    def theirs(key, shape, dtype=None):
-        count[0] += 1
-        return jax.random.normal(key, shape, dtype)
+    def __init__(self, value):
+        self.value = value
 
-    params = {f"layer{i}": spec(4, 4) for i in range(6)}
-    made = initialize(KEY, params, [("**", theirs)])
-    assert count[0] == 1
-    one = jax.random.normal(path_key(KEY, "layer3"), (4, 4), "float32")
-    np.testing.assert_allclose(made["layer3"], one, rtol=1e-6)
+    def __call__(self, _, shape, dtype=None):
+        return jnp.full(shape, self.value, dtype)
+
+
+@pytest.mark.parametrize("is_placed", [False, True])
+def test_custom_initializers_are_never_stale(is_placed):
+    mesh = jax.make_mesh((2,), ("d",), devices=jax.devices()[:2])
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    options: Any = {"out_shardings": place} if is_placed else {}
+    held, array = Stateful(1.0), np.ones((4,), np.float32)
+
+    def from_array(key, shape, dtype=None, *, values):
+        return jnp.array(values, dtype)
+
+    rules = [
+        ("a", held),
+        ("b", functools.partial(from_array, values=array)),
+        ("c", functools.partial(jaxinit.constant, value=0.0)),
+        ("d", functools.partial(jaxinit.constant, value=-0.0)),
+    ]
+    params = {name: spec(4) for name in "abcd"}
+    first = initialize(KEY, params, rules, **options)
+    held.value = 2.0
+    array[:] = 2.0
+    second = initialize(KEY, params, rules, **options)
+    for name in "ab":
+        assert (first[name] == 1).all(), name
+        assert (second[name] == 2).all(), name
+    assert not np.signbit(second["c"]).any()
+    assert np.signbit(second["d"]).all()
+
+
+@pytest.mark.parametrize("is_placed", [False, True])
+def test_custom_initializers_give_what_their_call_gives(is_placed):
+    mesh = jax.make_mesh((2,), ("d",), devices=jax.devices()[:2])
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("d"))
+    options: Any = {"out_shardings": place} if is_placed else {}
+    params = {f"layer{i}": spec(4, 4) for i in range(3)}
+    made = initialize(KEY, params, [("**", jax.nn.initializers.normal(0.3))], **options)
+    one = jax.nn.initializers.normal(0.3)(path_key(KEY, "layer1"), (4, 4), "float32")
+    if is_placed:  # one program with the placement: rounded as that program is
+        np.testing.assert_allclose(made["layer1"], one, rtol=1e-6)
+        assert made["layer1"].sharding.is_equivalent_to(place, 2)
+    else:
+        np.testing.assert_array_equal(made["layer1"], one, strict=True)
 
 
 def test_static_leaves_are_left_alone():
@@ -233,8 +272,8 @@ def test_static_leaves_are_left_alone():
 
 def test_refusals_name_the_leaf():
     assert error_of(initialize, KEY, {"a": {"b": spec(3)}}, [("**", lecun_normal)]) == (
-        "initialize: an initializer refused a leaf; got a/b (3,) by lecun_normal, which "
-        "said: "
+        "initialize: an initializer refused a leaf; got a/b (3,) by lecun_normal, whose "
+        "error is: "
         "lecun_normal: shape needs at least 2 axes; got shape=(3,). For a bias use "
         "zeros, or a "
         "plain distribution with an explicit std; to scale by the weight's fans pass "
@@ -254,9 +293,8 @@ def test_plan_of_another_tree_is_refused():
     made = plan({"a": spec(3)}, [("**", zeros)])
     assert isinstance(made, Plan)
     assert error_of(initialize, KEY, {"a": spec(4)}, made) == (
-        "initialize: the plan must be for the paths and shapes of this tree; got "
-        "differences at "
-        "a (3,), a (4,). Make a plan of this tree."
+        "initialize: the plan must be for the paths, shapes and dtypes of this tree; got "
+        "differences at a (3,) float32, a (4,) float32. Make a plan of this tree."
     )
 
 

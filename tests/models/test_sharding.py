@@ -92,7 +92,7 @@ def test_shardings_of_another_structure_are_refused():
             out_shardings=lambda _, shape: "rows" if len(shape) == 1 else None,
         )
     assert str(caught.value) == (
-        "initialize: out_shardings must hold shardings or None; got layers/0/b: 'rows'. "
+        "initialize: out_shardings must hold shardings, PartitionSpecs or None; got layers/0/b: 'rows'. "
         "Build them with jax.sharding.NamedSharding(mesh, spec)."
     )
 

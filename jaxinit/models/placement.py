@@ -1,0 +1,155 @@
+"""Where each leaf of a tree is to live."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
+
+from jaxinit._checks import is_traced, mesh_context, type_error, value_error
+from jaxinit._paths import PyTree, is_array
+from jaxinit.models.rules import assign, check_pairs
+
+OutShardings = Any
+"""A sharding, a tree or prefix of them, rules, or a function (path, shape) -> sharding."""
+
+Placement = Sharding | PartitionSpec | None
+"""A sharding, a spec for the mesh in context, or None, which leaves it to JAX."""
+
+
+def resolve_shardings(
+    where: str,
+    out_shardings: OutShardings,
+    params: PyTree,
+    paths: Sequence[str],
+    leaves: Sequence[Any],
+) -> list[Placement]:
+    """Return the placement of every leaf.
+
+    Args:
+        where: Name of the function that errors are to name.
+        out_shardings: One placement for all, a tree or a prefix of one, a list of rules
+            (match, placement), or a function of (path, shape). Where it is None, a leaf
+            keeps the placement that it has.
+        params: The tree.
+        paths: Its paths.
+        leaves: Its leaves.
+
+    Returns:
+        A placement a leaf; None for leaves that are no arrays.
+    """
+    arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
+    if out_shardings is None or _is_placement(out_shardings):
+        found: list[Any] = [out_shardings] * len(leaves)
+    elif callable(out_shardings):
+        found = [None] * len(leaves)
+        for i in arrays:
+            found[i] = out_shardings(paths[i], tuple(leaves[i].shape))
+    elif _are_rules(out_shardings):
+        advice = 'Write [("**/kernel", PartitionSpec("model")), ("**", None)].'
+        pairs = check_pairs(where, "out_shardings", "sharding", out_shardings, advice)
+        own = [paths[i] for i in arrays]
+        assigned = assign(where, pairs, own, [leaves[i] for i in arrays])
+        found = [None] * len(leaves)
+        for i, rule in zip(arrays, assigned, strict=True):
+            found[i] = rule.value if rule is not None else None
+    else:
+        found = _broadcast(where, out_shardings, params)
+    placements: list[Placement] = [None] * len(leaves)
+    for i in arrays:
+        asked = found[i]
+        if asked is not None:
+            _check(where, paths[i], tuple(leaves[i].shape), asked)
+        placements[i] = asked if asked is not None else placement_of(leaves[i])
+    return placements
+
+
+def placement_of(leaf: Any) -> Placement:
+    """Return where an array lives, or where a shape says that one is to live."""
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf.sharding
+    if is_traced(leaf):
+        sharding = getattr(jax.typeof(leaf), "sharding", None)
+        if sharding is None or AxisType.Explicit not in sharding.mesh.axis_types:
+            return None
+        return sharding.spec
+    if isinstance(leaf, jax.Array) and getattr(leaf, "committed", True):
+        return leaf.sharding
+    return None
+
+
+def _is_placement(value: object) -> bool:
+    return isinstance(value, (Sharding, PartitionSpec))
+
+
+def _are_rules(value: object) -> bool:
+    """Whether this is a list of pairs, not a tree of shardings."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return all(
+        isinstance(pair, tuple) and len(pair) == 2 and not _is_tree(pair[0])
+        for pair in value
+    )
+
+
+def _is_tree(value: object) -> bool:
+    nodes = (dict, list, tuple, type(None))
+    return _is_placement(value) or isinstance(value, nodes)
+
+
+def _check(where: str, path: str, shape: tuple[int, ...], placement: Any) -> None:
+    if not _is_placement(placement):
+        rule = "out_shardings must hold shardings, PartitionSpecs or None"
+        advice = "Build them with jax.sharding.NamedSharding(mesh, spec)."
+        type_error(where, rule, f"{path}: {placement!r}", advice)
+    is_spec = isinstance(placement, PartitionSpec)
+    entries: Any = placement if is_spec else getattr(placement, "spec", ())
+    spec = tuple(entries)
+    if len(spec) > len(shape):
+        rule = "a PartitionSpec must not be longer than the shape"
+        got = f"PartitionSpec{spec} for {path} {shape}"
+        value_error(where, rule, got, "Give one entry for each axis, or fewer.")
+    if not is_spec:
+        return
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        rule = "a PartitionSpec needs a mesh in context"
+        advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
+        value_error(where, rule, f"PartitionSpec{spec} for {path}", advice)
+    named: list[Any] = jax.tree.leaves(spec)
+    lacking = [n for n in named if isinstance(n, str) and n not in mesh.axis_names]
+    if lacking:
+        rule = f"a PartitionSpec must name axes of the mesh, {', '.join(mesh.axis_names)}"
+        got = f"axis {lacking[0]!r} for {path}"
+        value_error(where, rule, got, "Use one of these names.")
+
+
+def concrete(placement: Placement) -> Sharding | None:
+    """Return a placement outside of jit as a sharding: specs are for the current mesh."""
+    if isinstance(placement, PartitionSpec):
+        return NamedSharding(jax.sharding.get_mesh(), placement)
+    return placement
+
+
+def placement_context(placement: Placement) -> AbstractContextManager[object]:
+    """Return what enters the mesh of a placement, where JAX would ask for that."""
+    return mesh_context(placement if isinstance(placement, NamedSharding) else None)
+
+
+def _broadcast(where: str, prefix: Any, tree: PyTree) -> list[Any]:
+    def is_leaf(x: Any) -> bool:
+        return x is None or _is_placement(x)
+
+    found: list[Any] = []
+
+    def spread(sharding: Any, part: Any) -> None:
+        found.extend([sharding] * len(jax.tree.leaves(part)))
+
+    try:
+        jax.tree.map(spread, prefix, tree, is_leaf=is_leaf)
+    except ValueError as error:
+        rule = "out_shardings must be a tree like params, or a prefix of one"
+        got = f"another structure ({str(error).splitlines()[0]})"
+        value_error(where, rule, got, "Or give a function of (path, shape).")
+    return found
