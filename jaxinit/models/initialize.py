@@ -281,9 +281,10 @@ def _filled(task: _Task) -> np.ndarray | None:
     """Return a small array of zeros or ones, which no program is needed for, or None."""
     row = task.row
     value = row.distribution.mean
-    if row.distribution.std != 0 or not is_ours(task.initializer):
+    has_options = bool(unwrapped(task.initializer)[1])  # which may be -0.0
+    if row.distribution.std != 0 or has_options or not is_ours(task.initializer):
         return None
-    if value not in (0.0, 1.0) or math.copysign(1.0, value) < 0:
+    if value not in (0.0, 1.0):
         return None
     small = math.prod(row.shape) <= MOST_FILLED
     return np.full(row.shape, value, row.dtype) if small else None
