@@ -121,7 +121,7 @@ def test_orthogonal_takes_the_layout():
 
 @pytest.mark.parametrize("channels", [(8, 16), (16, 16)])
 def test_audit_knows_delta_orthogonal(channels):
-    conv = eqx.nn.Conv2d(*channels, 3, key=KEY)
+    conv = eqx.nn.Conv2d(channels[0], channels[1], 3, key=KEY)
     fields = {"weight": partial(jaxinit.delta_orthogonal, gain=1.0)}
     conv = reinitialize(NEW, conv, {eqx.nn.Conv2d: fields})
     apply_fn, params = forward(conv)
