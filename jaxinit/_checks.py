@@ -142,7 +142,17 @@ def check_shape(where: str, shape: Shape) -> tuple[int, ...]:
     if max(lengths, default=0) > _MOST:
         rule = "no length may be above 2**63 - 1"
         value_error(where, rule, f"shape={shown(lengths)}", "Split the array.")
+    if math.prod(lengths) >= 2**59:
+        _check_only_traced(where, lengths)
     return lengths
+
+
+def _check_only_traced(where: str, lengths: tuple[int, ...]) -> None:
+    """Refuse to make an array whose size XLA cannot count: it ends the process."""
+    if not is_traced(jnp.zeros(())):
+        rule = "an array must have fewer than 2**59 entries to be made"
+        advice = "Ask jax.eval_shape for its shape alone."
+        value_error(where, rule, f"shape={shown(lengths)}", advice)
 
 
 def check_rank(where: str, shape: tuple[int, ...], least: int, advice: str) -> None:

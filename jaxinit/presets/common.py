@@ -57,6 +57,14 @@ def check_uses(where: str, name: str, uses: object) -> Uses:
     return uses
 
 
+def check_flag(where: str, name: str, value: object) -> bool:
+    """Return True or False, given as such."""
+    if not isinstance(value, bool):
+        rule = f"{name} must be True or False"
+        type_error(where, rule, f"{name}={value!r}", "Give one of the two.")
+    return value
+
+
 def check_globs(where: str, **globs: object) -> None:
     """Refuse what is no pattern over paths; None stands for no such leaves."""
     for name, glob in globs.items():

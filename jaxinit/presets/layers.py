@@ -18,6 +18,7 @@ from jaxinit.models.rules import Rule
 from jaxinit.presets.common import (
     bounded,
     by_role,
+    check_flag,
     check_globs,
     check_uses,
     cut_gaussian,
@@ -125,6 +126,7 @@ def pytorch_attention(
     """
     where = "pytorch_attention"
     check_globs(where, in_kernels=in_kernels, out_kernels=out_kernels, biases=biases)
+    check_flag(where, "packed", packed)
     embed_dim = check_int(where, "embed_dim", embed_dim, least=1)
     bound = (6 / ((4 if packed else 2) * embed_dim)) ** 0.5
     return [

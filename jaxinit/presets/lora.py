@@ -9,7 +9,7 @@ from jaxinit._checks import check_choice, check_int, check_number, value_error
 from jaxinit._types import Initializer
 from jaxinit.initializers.kaiming import kaiming_uniform
 from jaxinit.models.rules import Rule
-from jaxinit.presets.common import ZEROS, check_globs, gaussian
+from jaxinit.presets.common import ZEROS, check_flag, check_globs, gaussian
 
 LoraVariant = Literal["kaiming", "gaussian"]
 
@@ -65,12 +65,14 @@ def lora(
     where = "lora"
     check_globs(where, a=a, b=b, table_a=table_a, table_b=table_b)
     check_choice(where, "variant", variant, ("kaiming", "gaussian"))
+    if rank is not None:
+        check_int(where, "rank", rank, least=1)
     first = functools.partial(kaiming_uniform, a=math.sqrt(5))
     if variant == "gaussian":
         if rank is None:
             rule = "the variant gaussian needs the rank"
             value_error(where, rule, "rank=None", "Give rank=r of the updates.")
-        first = gaussian(1 / check_int(where, "rank", rank, least=1))
+        first = gaussian(1 / rank)
     rules: list[Rule] = [(a, cast("Initializer", first)), (b, ZEROS)]
     if table_a is not None:
         rules.append((table_a, ZEROS))
@@ -111,4 +113,5 @@ def lora_scaling(alpha: float, rank: int, *, rank_stabilized: bool = False) -> f
     where = "lora_scaling"
     number = float(check_number(where, "alpha", alpha))
     size = check_int(where, "rank", rank, least=1)
+    check_flag(where, "rank_stabilized", rank_stabilized)
     return number / (math.sqrt(size) if rank_stabilized else size)

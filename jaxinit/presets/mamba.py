@@ -126,7 +126,8 @@ def mamba(
         Rules for a whole model.
 
     Raises:
-        ValueError: A number is out of range, or ``out`` comes without ``num_layers``.
+        ValueError: A number is out of range, or one of ``out`` and ``num_layers`` comes
+            without the other.
         TypeError: ``uses`` are no traced uses, or a glob is no string.
 
     References:
@@ -159,12 +160,12 @@ def mamba(
         (a_log, LogCount()),
         (skip, ONES),
     ]
+    if (out is None) != (num_layers is None):
+        got = f"out={out!r} and num_layers={num_layers!r}"
+        value_error(where, "out and num_layers go together", got, "Give both, or none.")
+    each = check_int(where, "residuals_per_layer", residuals_per_layer, least=1)
     if out is not None:
-        if num_layers is None:
-            advice = "Give the number of layers."
-            value_error(where, "out needs num_layers", "num_layers=None", advice)
         layers = check_int(where, "num_layers", num_layers, least=1)
-        each = check_int(where, "residuals_per_layer", residuals_per_layer, least=1)
         rules += _divided(where, uses, out, math.sqrt(layers * each))
 
     def weight(use: ParamUse) -> Initializer:

@@ -11,7 +11,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, value_error
 from jaxinit._paths import path_text
 from jaxinit.models.rules import Rule
-from jaxinit.presets.common import by_role, check_uses, exactly, gaussian
+from jaxinit.presets.common import by_role, check_flag, check_uses, exactly, gaussian
 from jaxinit.trace.use import ParamUse, Uses
 
 Optimizer = Literal["adam", "sgd"]
@@ -41,7 +41,7 @@ class MuP(NamedTuple):
     output: dict[str, float]
 
     @boundary
-    def scale_updates(self, optimizer: Optimizer) -> Transformation:
+    def scale_updates(self, optimizer: Optimizer) -> Any:
         """Return the learning rates as an optax transformation, to be put last in a chain.
 
         With weight decay as ``optax.adamw`` has it, the decay is scaled too. For a decay
@@ -168,6 +168,7 @@ def mup(
     where = "mup"
     check_uses(where, "uses", uses)
     check_uses(where, "base", base)
+    check_flag(where, "zero_readout", zero_readout)
     std = float(check_number(where, "table_std", table_std, least=0))
     if set(uses) != set(base):
         odd = sorted(set(uses) ^ set(base))

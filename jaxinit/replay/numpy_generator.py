@@ -165,6 +165,7 @@ def _random32(stream: Stream, shape: tuple[int, ...]) -> tuple[Stream, jax.Array
     return stream, values.reshape(shape)
 
 
+@boundary
 def halves_of(stream: Stream, size: int) -> tuple[Stream, jax.Array]:
     """Draw 32-bit words: what the spare is, then the lower and upper half of each."""
     if size == 0:

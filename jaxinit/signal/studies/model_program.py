@@ -14,7 +14,6 @@ from jaxinit.models.plan import Plan
 from jaxinit.models.rules import Rule, keep, optional
 from jaxinit.trace.entry import is_array, trace_params
 from jaxinit.trace.probes.probes import ProbeWalk
-from jaxinit.trace.probes.products import Marked
 from jaxinit.trace.use import ParamUse
 
 
@@ -29,11 +28,8 @@ class TracedModel(NamedTuple):
 
     def run(self, walk: ProbeWalk, own: list[Any], data: list[Any]) -> list[Any]:
         """Run the forward pass and return its floating-point outputs."""
-        unmarked: list[int | None] = [None] * len(data)
-        closed, marks = self.program, self.marks + unmarked
-        found: list[Marked] = walk.evaluate(
-            closed.jaxpr, closed.consts, [*own, *data], marks
-        )
+        marks = [*self.marks, *[None] * len(data)]
+        found = walk.run(self.program, list(zip([*own, *data], marks, strict=True)))
         return [out for out, _ in found if jnp.issubdtype(out.dtype, jnp.floating)]
 
 

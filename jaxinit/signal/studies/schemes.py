@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, check_number, type_error, value_error
+from jaxinit._checks import check_choice, check_number, shown, type_error, value_error
 from jaxinit._distribution import bound_options, descriptor_of, distribution_of
 from jaxinit._gains import Criterion, calculate_gain
 from jaxinit._layout import Fans
@@ -242,10 +242,18 @@ def draw_weight(
     """Return one layer's weight; for a custom initializer without the gain."""
     if isinstance(distribution, str):
         return DISTRIBUTIONS[distribution](key, shape, dtype, gain=gain)
-    return distribution(key, shape, dtype)
+    return _checked(distribution(key, shape, dtype), shape)
+
+
+def _checked(weight: Any, shape: tuple[int, ...]) -> jax.Array:
+    if getattr(weight, "shape", None) != shape:
+        rule = f"an initializer must return an array of the shape {shape} asked for"
+        type_error("study", rule, shown(weight), "Return it from (key, shape, dtype).")
+    return weight
 
 
 def measured_sigma_w(init: Initializer, shape: tuple[int, ...], fan_in: int) -> float:
     """Return the root of the fan-in times the root mean square of one draw."""
-    weight = jnp.asarray(init(root_key(0), shape, jnp.float32), jnp.float32)
+    drawn = _checked(init(root_key(0), shape, jnp.float32), shape)
+    weight = jnp.asarray(drawn, jnp.float32)
     return float(jnp.sqrt(jnp.mean(weight**2)) * math.sqrt(fan_in))

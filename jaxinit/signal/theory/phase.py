@@ -11,6 +11,7 @@ from jaxinit.signal.theory.critical import critical_line
 from jaxinit.signal.theory.maps import (
     Nonlinearity,
     as_function,
+    check_numbers,
     correlation_series,
     homogeneity,
     moments,
@@ -56,7 +57,8 @@ def phase_diagram(
         ValueError: A standard deviation is negative or not finite, or sigma_w is zero.
     """
     function = as_function("phase_diagram", nonlinearity)
-    sw, sb = (np.asarray(v, np.float64).reshape(-1) for v in (sigma_w, sigma_b))
+    pairs = (("sigma_w", sigma_w), ("sigma_b", sigma_b))
+    sw, sb = (check_numbers("phase_diagram", n, v).reshape(-1) for n, v in pairs)
     if not (np.isfinite(sw).all() and np.isfinite(sb).all()) or min(sw.min(), sb.min()) < 0:
         rule = "sigma_w and sigma_b must be finite, at least 0"
         got = f"sigma_w from {sw.min():g}, sigma_b from {sb.min():g}"
