@@ -20,7 +20,7 @@ from jaxinit._checks import is_traced, shown, type_error, value_error
 from jaxinit._layout import Fans, Layout
 
 _ATTRIBUTE = "__distribution__"
-_CALL = frozenset(("key", "shape", "dtype", "out_sharding"))
+_CALL = frozenset(("key", "shape", "dtype", "window", "out_sharding"))
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
 

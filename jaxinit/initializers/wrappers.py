@@ -12,6 +12,7 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error, value_error
 from jaxinit._distribution import Distribution, distribution_of
+from jaxinit._scale import check_scale
 from jaxinit._types import DTypeLike, Initializer, Key, OutSharding, Shape
 
 
@@ -35,6 +36,9 @@ class PerSlice:
         scales = self._scales_for(tuple(shape))
         final = jnp.dtype(dtype or jax.dtypes.canonicalize_dtype(np.float64))
         wide = final if final.itemsize >= 4 else jnp.dtype(np.float32)
+        std = distribution_of(self.initializer, tuple(shape), wide).std
+        for scale in scales if std else ():
+            check_scale("per_slice", final, 0.0, abs(scale) * float(std or 0), 1.0)
         factor = np.asarray(scales, np.float64).astype(jnp.finfo(wide).dtype)
         factor = factor.reshape([-1 if i == self.axis else 1 for i in range(len(shape))])
         kept = {"out_sharding": out_sharding} if out_sharding is not None else {}
