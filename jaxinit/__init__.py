@@ -31,6 +31,7 @@ from jaxinit.initializers.lecun import lecun_truncated_normal as lecun_truncated
 from jaxinit.initializers.lecun import lecun_uniform as lecun_uniform
 from jaxinit.initializers.named import from_config as from_config
 from jaxinit.initializers.named import get as get
+from jaxinit.initializers.named import get_config as get_config
 from jaxinit.initializers.orthogonal import delta_orthogonal as delta_orthogonal
 from jaxinit.initializers.orthogonal import orthogonal as orthogonal
 from jaxinit.initializers.plain import normal as normal
