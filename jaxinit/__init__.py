@@ -11,8 +11,6 @@ from jaxinit._layout import compute_fans as compute_fans
 from jaxinit._types import Initializer as Initializer
 from jaxinit._version import __version__ as __version__
 from jaxinit.initializers.composed import parts as parts
-from jaxinit.initializers.composed import rows as rows
-from jaxinit.initializers.composed import where as where
 from jaxinit.initializers.constant import constant as constant
 from jaxinit.initializers.constant import dirac as dirac
 from jaxinit.initializers.constant import identity as identity
@@ -29,6 +27,8 @@ from jaxinit.initializers.kaiming import kaiming_uniform as kaiming_uniform
 from jaxinit.initializers.lecun import lecun_normal as lecun_normal
 from jaxinit.initializers.lecun import lecun_truncated_normal as lecun_truncated_normal
 from jaxinit.initializers.lecun import lecun_uniform as lecun_uniform
+from jaxinit.initializers.masked import rows as rows
+from jaxinit.initializers.masked import where as where
 from jaxinit.initializers.named import from_config as from_config
 from jaxinit.initializers.named import get as get
 from jaxinit.initializers.named import get_config as get_config
