@@ -47,8 +47,8 @@ def _line(name: str, function: Any) -> str:
     plain = re.sub(r":\w+:`([^`]*)`|``", r"\1", summary).removeprefix("Return ")
     plain = plain[:1].upper() + plain[1:]
     wrapped = textwrap.wrap(call, 80, subsequent_indent=" " * (len(name) + 1))
-    indent = {"initial_indent": "    ", "subsequent_indent": "    "}
-    return "\n".join([*wrapped, *textwrap.wrap(plain, 80, **indent)])
+    about = textwrap.wrap(plain, 80, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join([*wrapped, *about])
 
 
 PRESETS = Command(
