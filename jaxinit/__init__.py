@@ -10,6 +10,8 @@ from jaxinit._layout import Layout as Layout
 from jaxinit._layout import compute_fans as compute_fans
 from jaxinit._types import Initializer as Initializer
 from jaxinit._version import __version__ as __version__
+from jaxinit.initializers.biases import class_prior as class_prior
+from jaxinit.initializers.biases import log_uniform as log_uniform
 from jaxinit.initializers.composed import parts as parts
 from jaxinit.initializers.constant import constant as constant
 from jaxinit.initializers.constant import dirac as dirac
@@ -39,6 +41,7 @@ from jaxinit.initializers.plain import truncated_normal as truncated_normal
 from jaxinit.initializers.plain import uniform as uniform
 from jaxinit.initializers.scaled import variance_scaling as variance_scaling
 from jaxinit.initializers.sparse import sparse as sparse
+from jaxinit.initializers.upsampling import bilinear as bilinear
 from jaxinit.initializers.wrappers import per_slice as per_slice
 from jaxinit.initializers.xavier import glorot_normal as glorot_normal
 from jaxinit.initializers.xavier import glorot_truncated_normal as glorot_truncated_normal

@@ -16,6 +16,7 @@ from jaxinit._checks import check_choice, is_traced, shown, type_error, value_er
 from jaxinit._distribution import bound_options, descriptor_of, unwrapped
 from jaxinit._layout import Fans, Layout
 from jaxinit.initializers import (
+    biases,
     constant,
     kaiming,
     lecun,
@@ -23,10 +24,22 @@ from jaxinit.initializers import (
     plain,
     scaled,
     sparse,
+    upsampling,
     xavier,
 )
 
-_FAMILIES = (constant, kaiming, lecun, orthogonal, plain, scaled, sparse, xavier)
+_FAMILIES = (
+    biases,
+    constant,
+    kaiming,
+    lecun,
+    orthogonal,
+    plain,
+    scaled,
+    sparse,
+    upsampling,
+    xavier,
+)
 _FOUND = (item for family in _FAMILIES for item in vars(family).items())
 BY_NAME: dict[str, Callable[..., jax.Array]] = {
     name: value
@@ -186,7 +199,16 @@ def _try(initializer: Callable[..., jax.Array], options: Mapping[str, Any]) -> N
     layout = options.get("layout")
     axes = layout.axes if isinstance(layout, Layout) else layout
     groups = max(getattr(layout, "groups", 1), options.get("groups", 1))
-    least = 3 if function in (constant.dirac, orthogonal.delta_orthogonal) else 2
+    least = (
+        3
+        if function
+        in (
+            constant.dirac,
+            orthogonal.delta_orthogonal,
+            upsampling.bilinear,
+        )
+        else 2
+    )
     rank = len(axes) if isinstance(axes, str) else least
     arrays = [np.shape(v) for v in options.values() if isinstance(v, (list, np.ndarray))]
     shape = arrays[0] if arrays else (groups if isinstance(groups, int) else 1,) * rank

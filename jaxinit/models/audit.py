@@ -227,7 +227,7 @@ def _of_plan(row: Row) -> _Target:
         role,
         ((distribution.text, distribution.std),),
         distribution.mean,
-        distribution.kurtosis or 3.0,
+        1.0 if distribution.is_fixed else distribution.kurtosis or 3.0,
     )
 
 
