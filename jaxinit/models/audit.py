@@ -316,40 +316,29 @@ def _explained(weight: Weight, lecun: float) -> str:
 
 
 def orthogonal_std(leaf: Any, use: ParamUse) -> float | None:
-    """Return the entries' standard deviation if the matrix is orthogonal, else None.
-
-    Of a convolution, the window's middle alone may be orthogonal and the rest zeros.
-    """
+    """Return the entries' standard deviation if the weight is orthogonal, else None."""
     layout = use.layout
     if layout is None or layout.groups > 1 or not isinstance(leaf, (jax.Array, np.ndarray)):
         return None
     first = leaf[tuple(0 if letter == "B" else slice(None) for letter in layout.axes)]
     axes = layout.axes.replace("B", "")
-    if np.size(first) > _MOST_ENTRIES:
+    kinds = ("DHW", "I", "O")
+    order = [i for kind in kinds for i, letter in enumerate(axes) if letter in kind]
+    sizes = [math.prod(np.shape(first)[i] for i in order if axes[i] in k) for k in kinds]
+    columns = sizes[2]
+    if not 1 < columns < np.size(first) or np.size(first) > _MOST_ENTRIES:
         return None
-    whole = np.asarray(first, np.float64)
-    middle = tuple(
-        n // 2 if letter in "DHW" else slice(None)
-        for n, letter in zip(whole.shape, axes, strict=True)
-    )
-    choices = [(whole, axes)]
-    if set("DHW") & set(axes) and np.square(whole[middle]).sum() == np.square(whole).sum():
-        choices.append((whole[middle], axes.translate(dict.fromkeys(map(ord, "DHW")))))
-    if any(_is_orthogonal(matrix, letters) for matrix, letters in choices):
-        return float(np.sqrt(np.square(whole).mean()))
-    return None
-
-
-def _is_orthogonal(array: np.ndarray, axes: str) -> bool:
-    order = sorted(range(len(axes)), key=lambda i: axes[i] == "O")
-    columns = math.prod(n for n, a in zip(array.shape, axes, strict=True) if a == "O")
-    if not 1 < columns < array.size:
-        return False
-    matrix = array.transpose(order).reshape(-1, columns)
+    wide = np.complex128 if np.dtype(first.dtype).kind == "c" else np.float64
+    by_tap = np.asarray(first, wide).transpose(order).reshape(sizes)
+    used = np.flatnonzero(by_tap.any(axis=(1, 2)))
+    is_delta = sizes[0] > 1 and len(used) == 1  # delta-orthogonal: one tap, the rest 0
+    matrix = by_tap[used[0]] if is_delta else by_tap.reshape(-1, columns)
     short = matrix if matrix.shape[0] <= columns else matrix.T
-    gram = short @ short.T
-    gain = np.trace(gram) / len(gram)
-    return bool(gain and np.abs(gram - gain * np.eye(len(gram))).max() <= 0.02 * gain)
+    gram = short @ short.conj().T
+    gain = np.trace(gram).real / len(gram)
+    if gain == 0 or np.abs(gram - gain * np.eye(len(gram))).max() > 0.02 * gain:
+        return None
+    return math.sqrt(gain / max(matrix.shape) / (sizes[0] if is_delta else 1))
 
 
 def _moments(leaf: Any) -> _Moments:
