@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import json
-import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import jax
 
 import jaxinit
 from benchmarks._timing import Row
+from jaxinit.cli.commands import cores
 
 NAMES = ("draw", "start", "orthogonal", "models", "replay", "signal", "training")
 """Each is a module ``bench_<name>.py`` with ``run(quick) -> Iterator[Row]``."""
@@ -53,7 +53,7 @@ def describe(quick: bool) -> dict[str, Any]:
         "jaxinit": jaxinit.__version__,
         "jax": jax.__version__,
         "device": jax.devices()[0].device_kind,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "python": platform.python_version(),
         "quick": quick,
     }

@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-import os
 import statistics
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 
 import jaxinit
 from benchmarks._timing import Row, paired, seconds
+from jaxinit.cli.commands import cores
 
 Draw = Callable[..., jax.Array]
 Call = Callable[[], Any]
@@ -128,7 +128,7 @@ def _against_torch(
         return
     import torch  # pyright: ignore[reportMissingImports]
 
-    threads = len(os.sched_getaffinity(0))
+    threads = cores()
     torch.set_num_threads(threads)
     init, shape = torch.nn.init, (side, side)
     # The cut is at two standard deviations on both sides.

@@ -3,7 +3,6 @@
 import itertools
 import math
 import multiprocessing
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import jax
 import numpy as np
 
 from benchmarks._timing import Row
+from jaxinit.cli.commands import cores
 from jaxinit.signal import Study, mean_field, phase_diagram, run_studies
 
 _MEMORY = """
@@ -91,7 +91,7 @@ def _against_torch(depth: int, width: int, seeds: int) -> list[Row]:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return []
-    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    jax.config.update("jax_num_cpu_devices", cores())
     root = math.sqrt(width)
     draws: dict[str, Callable[[Any], Any]] = {
         "unit_uniform": lambda w: torch.nn.init.uniform_(w, -1 / root, 1 / root),

@@ -1,11 +1,15 @@
 """Weight initializers for JAX: exact in every dtype, fast, the same on every mesh."""
 
+from jaxinit import _interrupt as _interrupt
+
+# isort: split
 from jaxinit._fused import fused_key as fused_key
 from jaxinit._gains import calculate_gain as calculate_gain
 from jaxinit._layout import Fans as Fans
 from jaxinit._layout import Layout as Layout
 from jaxinit._layout import compute_fans as compute_fans
 from jaxinit._types import Initializer as Initializer
+from jaxinit._version import __version__ as __version__
 from jaxinit.initializers.constant import constant as constant
 from jaxinit.initializers.constant import dirac as dirac
 from jaxinit.initializers.constant import identity as identity
@@ -50,5 +54,3 @@ from jaxinit.models.wrappers import per_slice as per_slice
 from jaxinit.trace.entry import trace_params as trace_params
 from jaxinit.trace.use import ParamUse as ParamUse
 from jaxinit.trace.use import Uses as Uses
-
-__version__ = "0.1.0"

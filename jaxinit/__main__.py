@@ -1,8 +1,6 @@
 """``python -m jaxinit``: the same as the command ``jaxinit``."""
 
-import sys
-
-from jaxinit.cli import main
+from jaxinit.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -111,7 +111,12 @@ def _high_product(x: jax.Array, factor: int) -> jax.Array:
 
 def is_threefry(key: Key) -> bool:
     """Whether the words of this typed key are made by our own expression."""
-    return str(jax.random.key_impl(key)) in {THREEFRY, "fry", FUSED_TAG}
+    return is_threefry_implementation(jax.random.key_impl(key))
+
+
+def is_threefry_implementation(implementation: object) -> bool:
+    """Whether this is Threefry-2x32, as ``jax.random.key_impl`` gives it."""
+    return str(implementation) in {THREEFRY, "fry", FUSED_TAG}
 
 
 def key_words(key: Key) -> _Pair:

@@ -8,6 +8,7 @@ import collections.abc
 import difflib
 import functools
 import inspect
+import re
 import sys
 import types
 import typing
@@ -22,6 +23,7 @@ from jaxinit._checks import PARTS, error_text, shown, type_error, value_error
 _F = TypeVar("_F", bound=Callable[..., Any])
 _RAW = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 _PASSED = sys.stdlib_module_names | {"jax", "jaxlib", "jaxinit", "numpy", "ml_dtypes"}
+_FORM = re.compile(r"[\w.]+: .+; got ", re.DOTALL)
 _QUALIFIED = frozenset(("replay", "flax", "haiku", "equinox", "keras"))
 # What other libraries call an option that is here.
 _ELSEWHERE = {
@@ -100,12 +102,12 @@ def _refuse(
             _, colon, place = where.partition(": ")
             error.args = (error_text(name + colon + place, *rest),)
         return
-    if "; got " in str(error):  # written in that form by hand
+    if _FORM.match(str(error)):  # written in that form by hand
         return
     try:
         if inside is None:
             _refuse_call(name, function, args, options)
-        if _is_foreign(inside) or type(error).__module__.startswith("jax"):
+        if _is_foreign(inside):
             return
         _refuse_kind(name, function, args, options)
     except (TypeError, ValueError) as clear:
@@ -219,9 +221,38 @@ def _refuse_kind(
             wrong = [v for v in value.values() if not fits(v, hint)]
         else:
             wrong = [] if fits(value, hint) else [value]
+        if not wrong and _is_key(value) and "key" not in argument:
+            rule = f"{argument} must not be a random key"
+            type_error(name, rule, f"{argument}={shown(value)}", f"See help({name}).")
+        if argument == "dtype" and not wrong and not _is_dtype(value):
+            rule = "dtype must be that of an array"
+            type_error(name, rule, f"dtype={shown(value)}", "Give for example float32.")
         if wrong:
             rule, got = f"{argument} must be {kind_text(hint)}", shown(wrong[0])
+            rule += _size_text(wrong[0])
             type_error(name, rule, f"{argument}={got}", f"See help({name}).")
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, jax.Array) and jax.numpy.issubdtype(
+        value.dtype, jax.dtypes.prng_key
+    )
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        return value is None or np.dtype(value) is not None
+    except _RAW:
+        return False
+
+
+def _size_text(value: object) -> str:
+    """Return what is to be added where a number is refused for its size alone."""
+    return " of at most 64 bits" if _is_huge(value) else ""
+
+
+def _is_huge(value: object) -> bool:
+    return isinstance(value, int) and value.bit_length() > 64
 
 
 def fits(value: object, hint: Any) -> bool:
@@ -249,7 +280,9 @@ def _is_instance(value: object, hint: type) -> bool:
         numbers = {int: (int, np.integer), float: (int, float, np.integer, np.floating)}
         allowed = numbers.get(hint, (int, float, complex, np.number))
         if isinstance(value, (jax.Array, np.ndarray)):
-            return np.ndim(value) == 0
+            return np.ndim(value) == 0 and not _is_key(value)
+        if _is_huge(value):
+            return False
         return isinstance(value, allowed) and not isinstance(value, (bool, np.bool_))
     if hint is jax.Array:
         return isinstance(value, (jax.Array, np.ndarray))
@@ -271,7 +304,10 @@ def _items_fit(value: Any, origin: Any, inner: tuple[Any, ...]) -> bool:
     if origin is tuple and inner[-1] is not Ellipsis:
         return len(value) == len(inner) and all(map(fits, value, inner))
     if isinstance(value, (jax.Array, np.ndarray)):
-        return True
+        if inner[0] not in (int, float):
+            return not isinstance(inner[0], type)
+        kinds = np.integer if inner[0] is int else np.number
+        return not _is_key(value) and jax.numpy.issubdtype(value.dtype, kinds)
     return all(fits(item, inner[0]) for item in value)
 
 

@@ -142,7 +142,17 @@ def check_shape(where: str, shape: Shape) -> tuple[int, ...]:
     if max(lengths, default=0) > _MOST:
         rule = "no length may be above 2**63 - 1"
         value_error(where, rule, f"shape={shown(lengths)}", "Split the array.")
+    if math.prod(lengths) >= 2**59:
+        _check_only_traced(where, lengths)
     return lengths
+
+
+def _check_only_traced(where: str, lengths: tuple[int, ...]) -> None:
+    """Refuse to make an array whose size XLA cannot count: it ends the process."""
+    if not is_traced(jnp.zeros(())):
+        rule = "an array must have fewer than 2**59 entries to be made"
+        advice = "Ask jax.eval_shape for its shape alone."
+        value_error(where, rule, f"shape={shown(lengths)}", advice)
 
 
 def check_rank(where: str, shape: tuple[int, ...], least: int, advice: str) -> None:
@@ -207,6 +217,18 @@ def check_int(where: str, name: str, value: object, *, least: int) -> int:
     if number > _MOST:
         rule += " and below 2**63"
         value_error(where, rule, f"{name}={shown(number)}", "Give a smaller one.")
+    return number
+
+
+def check_seed(where: str, value: object, name: str = "seed") -> int:
+    """Return a seed of 64 bits as a Python int."""
+    rule = f"{name} must be an int from 0 to 2**64 - 1"
+    advice = "Give a plain int of that range."
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        type_error(where, rule, f"{name}={value!r}", advice)
+    number = operator.index(value)  # pyright: ignore[reportArgumentType]
+    if not 0 <= number < 2**64:
+        value_error(where, rule, f"{name}={number}", advice)
     return number
 
 

@@ -5,16 +5,18 @@ and the wrappers read that, and nothing goes by a function's name.
 """
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, is_traced, type_error
+from jaxinit._checks import is_traced, shown, type_error, value_error
 from jaxinit._layout import Fans
 
 _ATTRIBUTE = "__distribution__"
@@ -39,6 +41,7 @@ class Moments(NamedTuple):
     name: str = ""
 
 
+@boundary
 class Distribution(NamedTuple):
     """What is drawn.
 
@@ -158,7 +161,7 @@ def distribution_of(
     descriptor = descriptor_of(function)
     if descriptor is None or any(map(is_traced, options.values())):
         return Distribution(text)
-    is_complex = dtype is not None and np.dtype(dtype).kind == "c"
+    is_complex = dtype is not None and jnp.issubdtype(dtype, np.complexfloating)
     moments = descriptor.moments(
         shape, is_complex, **bound_options(name, function, options)
     )
@@ -186,14 +189,25 @@ def bound_options(
     """
     name = getattr(function, "__name__", type(function).__name__)
     parameters = dict(list(inspect.signature(function).parameters.items())[3:])
-    for option in options:
-        check_choice(where, "option", option, parameters)
+    for option, value in options.items():
+        if option not in parameters:
+            rule = f"an option of {name} must be one of {', '.join(parameters)}"
+            near = difflib.get_close_matches(str(option), parameters, n=1)
+            advice = f"Did you mean {near[0]!r}?" if near else "Leave it out."
+            value_error(where, rule, f"{option}={shown(value)}", advice)
     bound = {name: options.get(name, p.default) for name, p in parameters.items()}
     for option, value in bound.items():
         if value is inspect.Parameter.empty:
             rule = f"{name} needs the option {option}"
             type_error(where, rule, f"options {sorted(options)}", f'Add "{option}".')
     return {option: value for option, value in bound.items() if option not in _CALL}
+
+
+def check_options(where: str, initializer: Callable[..., Any]) -> None:
+    """Refuse options of an initializer that it does not have, or lacks."""
+    function, options = unwrapped(initializer)
+    if descriptor_of(function) is not None:
+        bound_options(where, function, options)
 
 
 def _options_text(options: dict[str, Any]) -> str:

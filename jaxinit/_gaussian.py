@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit._checks import type_error, value_error
+from jaxinit._checks import shown, type_error, value_error
 
 Function = Callable[[Any], Any]
 """A function of one number, or one that acts on every element of an array."""
@@ -76,7 +76,7 @@ def host_float64() -> Iterator[None]:
 def _compiled(function: Function) -> Function:
     def value_and_slope(x: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jax.jvp(
-            lambda t: jnp.asarray(function(t)).astype(jnp.float64),
+            lambda t: _as_array(function(t)).astype(jnp.float64),
             (x,),
             (jnp.ones_like(x),),
         )
@@ -127,6 +127,18 @@ def _evaluate(function: Function, x: np.ndarray) -> tuple[np.ndarray, np.ndarray
             _not_scalar(values.shape)
         return values.astype(np.float64), None
     return values, slopes
+
+
+def _as_array(value: Any) -> jax.Array:
+    """Return what a function gave as an array, if it is a real number."""
+    rule = "the function must give one real number for one number"
+    advice = "Write it with jax.numpy, element by element."
+    if not isinstance(value, (jax.Array, np.ndarray, int, float, np.number)):
+        type_error(_WHERE, rule, shown(value), advice)
+    array = jnp.asarray(value)
+    if array.dtype.kind == "c":
+        type_error(_WHERE, rule, f"a result of dtype {array.dtype.name}", advice)
+    return array
 
 
 def _not_scalar(shape: tuple[int, ...]) -> NoReturn:

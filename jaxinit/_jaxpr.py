@@ -47,12 +47,18 @@ def called(equation: Any) -> Any:
 
 def bind(equation: Any, values: Sequence[Any]) -> list[Any]:
     """Return the results of one operation on other values, computed or traced."""
-    bound = equation.primitive.get_bind_params(equation.params)
+    return _bound(equation.primitive, equation.params, equation.ctx, values)
+
+
+def _bound(
+    primitive: Any, options: dict[str, Any], context: Any, values: Sequence[Any]
+) -> list[Any]:
+    bound = primitive.get_bind_params(options)
     # A pair until JAX 0.9, then the options alone.
     functions, params = bound if isinstance(bound, tuple) else ((), bound)
-    with equation.ctx.manager:
-        results = equation.primitive.bind(*functions, *values, **params)
-    return list(results) if equation.primitive.multiple_results else [results]
+    with context.manager:
+        results = primitive.bind(*functions, *values, **params)
+    return list(results) if primitive.multiple_results else [results]
 
 
 class Loop(NamedTuple):
@@ -223,13 +229,7 @@ def run_step(step: Step, values: Sequence[Any]) -> list[Any]:
     """Return the results of one step, computed or traced."""
     if step.primitive.name in ("jit", "pjit"):
         return list(as_function(step.params["jaxpr"])(*values))
-    bound = step.primitive.get_bind_params(step.params)
-    functions, params = (
-        bound if isinstance(bound, tuple) else ((), bound)
-    )  # JAX < 0.10: a pair
-    with step.context.manager:
-        results = step.primitive.bind(*functions, *values, **params)
-    return list(results) if step.primitive.multiple_results else [results]
+    return _bound(step.primitive, step.params, step.context, values)
 
 
 class _Identified:

@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
 import jax
 import jax.numpy as jnp
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, listed, type_error, value_error
 from jaxinit._distribution import unwrapped
 from jaxinit._layout import Fans, Layout
@@ -112,6 +113,7 @@ def _decoded(value: Any) -> Any:
     return value
 
 
+@boundary
 def initializer(
     fn: str | Initializer, *, seed: Any = None, **options: Any
 ) -> KerasInitializer:
@@ -153,6 +155,7 @@ def initializer(
     return KerasInitializer(fn, options, seed)
 
 
+@boundary
 def reinitialize(
     key: Key,
     model: keras.Model,
@@ -215,6 +218,7 @@ def reinitialize(
     return model
 
 
+@boundary
 def forward(model: keras.Model, **options: Any) -> tuple[Callable[..., Any], Any]:
     r"""Return ``(apply_fn, params)``, for ``trace_params``, ``auto`` and ``lsuv``.
 

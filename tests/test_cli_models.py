@@ -13,7 +13,7 @@ from jaxinit.signal.studies import model_study as real
 from jaxinit.signal.studies.result import Result
 
 MODELS = """
-import jax, jax.numpy as jnp
+import jax, jax.numpy as jnp, jaxinit
 function = jnp.tanh
 def apply(p, x):
     return jax.lax.scan(lambda x, w: (function(x @ w), None), x, p["w"])[0]
@@ -24,6 +24,9 @@ def abstract():
     return apply, scanned()[1], jax.ShapeDtypeStruct((2, 4), "float32")
 def number():
     return 3
+def leaves():
+    raise SystemExit(7)
+rules = [("w", jaxinit.orthogonal)]
 """
 NAME = "models_to_study:scanned"
 WEIGHTS = ["w (step 0)", "w (step 1)", "w (step 2)"]
@@ -101,20 +104,21 @@ def test_a_model_that_has_changed_is_run_anew_and_schemes_are_compared(
     monkeypatch.setattr(sys.modules["models_to_study"], "function", jnp.sin)
     schemes = ("--init", "lecun_normal", "--compare", "xavier_uniform, ")
     assert run("--seeds", "2", *schemes) == 0
-    after = written(folder)
+    first, *after = written(folder)
+    assert first == before
     names = ["lecun_normal", "xavier_uniform"]
     assert [one["settings"]["init"] for one in after] == names
     assert after[0]["settings"]["digest"] != before["settings"]["digest"]
     assert after[0]["values"]["log10_std"] != before["values"]["log10_std"]
     lines = capsys.readouterr().out.splitlines()
     for name in names:
-        assert f"{NAME}, {name}: medians of 2 seeds" in lines
-        assert f"{NAME}, {name}: signal kept, gradient kept." in lines
+        at = lines.index(f"{NAME}, {name}: medians of 2 seeds")
+        assert lines[at + 1] == "Signal stable, gradient stable."
 
 
 REFUSALS = {
     ("--depth", "3", "--branch-scale", "2"): (
-        "study: --model brings its own layers; got --depth --branch-scale too. Leave it out."
+        "study: --model does not take all options; got --depth --branch-scale. Leave it out."
     ),
     ("--init", "xavir"): (
         "study: init must be one of delta_orthogonal, glorot_normal, "
@@ -135,11 +139,11 @@ REFUSALS = {
         "0",
     ): "study: seeds must be an int, at least 1; got seeds=0. Give 1 or more.",
     ("--model", "scanned"): (
-        "study: a model is named as package.module:function; got 'scanned'. "
+        "study: it must be named as package.module:name; got 'scanned'. "
         'Write for example "mymodels.gpt:small".'
     ),
     ("--model", "..models_to_study:scanned"): (
-        "study: a model is named as package.module:function; got "
+        "study: it must be named as package.module:name; got "
         "'..models_to_study:scanned'. Write for example \"mymodels.gpt:small\"."
     ),
     ("--model", "absent_models:scanned"): (
@@ -147,8 +151,16 @@ REFUSALS = {
         "'absent_models'. Run this where the module is, or install it."
     ),
     ("--model", "models_to_study:absent"): (
-        "study: models_to_study must have a function absent; got None. Check the name "
-        "behind the colon."
+        "study: models_to_study must define absent; got a module without it. Check the "
+        "name behind the colon."
+    ),
+    ("--model", "models_to_study:leaves"): (
+        "study: models_to_study:leaves must return a model; got an exit with status 7. "
+        "Name another function."
+    ),
+    ("--rules", "models_to_study:absent"): (
+        "study: models_to_study must define absent; got a module without it. Check the "
+        "name behind the colon."
     ),
     ("--model", "models_to_study:number"): (
         "study: models_to_study:number must return (apply_fn, params, inputs); got int. "
@@ -172,7 +184,16 @@ def test_a_file_of_something_else_is_not_overwritten(folder, capsys):
     (folder / "study.json").write_text("notes")
     assert run("--seeds", "1") == 2
     assert capsys.readouterr().err == (
-        "jaxinit: from_json: the text must be the JSON of a study; got 'notes'. Write one "
-        "with to_json.\n"
+        "jaxinit: study: study.json must be a results file of jaxinit; got 'notes'. Move it "
+        "away, name another file, or replace it with overwrite (--overwrite).\n"
     )
     assert (folder / "study.json").read_text() == "notes"
+
+
+def test_rules_come_first(folder, capsys):
+    assert run("--seeds", "2", "--rules", "models_to_study:rules") == 0
+    assert run("--seeds", "2") == 0
+    one, other = written(folder)
+    assert one["settings"]["digest"] != other["settings"]["digest"]
+    # Orthogonal layers of a linear network keep the length of what comes in.
+    assert "w (step *) (3)" in capsys.readouterr().out

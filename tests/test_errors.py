@@ -338,7 +338,7 @@ ERRORS: list[tuple[str, type[Exception], str]] = [
     (
         'from_config({"name": "normal", "stddev": 1})',
         ValueError,
-        "from_config: option must be one of mean, std, out_sharding; got option='stddev'. Did you mean 'std'?",
+        "from_config: an option of normal must be one of mean, std, out_sharding; got stddev=1. Did you mean 'std'?",
     ),
     (
         'from_config({"name": "constant"})',

@@ -198,7 +198,7 @@ def test_linen_errors():
     with pytest.raises(ValueError) as error:
         forward(nn.Dense(3))
     assert str(error.value) == (
-        "forward: a linen module needs its inputs to know its parameters; got none. "
+        "flax.forward: a linen module needs its inputs to know its parameters; got none. "
         "Write forward(model, x), where x may be a jax.ShapeDtypeStruct."
     )
     with pytest.raises(TypeError) as error:
@@ -210,6 +210,6 @@ def test_linen_errors():
     with pytest.raises(TypeError) as error:
         forward(3)
     assert str(error.value) == (
-        "forward: module must be an NNX module; got int. "
+        "flax.forward: module must be an NNX module; got int. "
         "Give an nnx.Module that is built, or abstract."
     )

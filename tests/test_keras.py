@@ -238,13 +238,13 @@ def test_variables_that_are_not_trained(model):
     with pytest.raises(ValueError) as error:
         reinitialize(KEY, model, [("**/moving_mean", jaxinit.zeros), *RULES])
     assert str(error.value) == (
-        "reinitialize: rules are for parameters; got match='**/moving_mean', which fits "
+        "keras.reinitialize: rules are for parameters; got match='**/moving_mean', which fits "
         "only net/norm/moving_mean (not trainable). Set that variable yourself."
     )
     with pytest.raises(ValueError) as error:
         reinitialize(KEY, model, {layers.LSTM: {"weight": jaxinit.zeros}})
     assert str(error.value) == (
-        "reinitialize: a layer must have the arrays that are named; got 'weight' for LSTM "
+        "keras.reinitialize: a layer must have the arrays that are named; got 'weight' for LSTM "
         "at net/lstm. It has kernel, recurrent_kernel, bias."
     )
 
@@ -263,7 +263,7 @@ def test_two_variables_of_one_path():
     with pytest.raises(ValueError) as error:
         forward(model)
     assert str(error.value) == (
-        "forward: every variable needs a path of its own; got two/same/bias, "
+        "keras.forward: every variable needs a path of its own; got two/same/bias, "
         "two/same/kernel more than once. Give the layers different names."
     )
 

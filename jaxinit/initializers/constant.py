@@ -1,5 +1,6 @@
 """Weights without chance: constants, identities and Dirac kernels."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -61,19 +62,24 @@ def _filled(pattern: Pattern, value: Any) -> jax.Array:
 @functools.partial(jax.jit, static_argnames="pattern")
 def _fill(pattern: Pattern, value: jax.Array) -> jax.Array:
     """Return the value, broadcast, where the pattern holds, and 0 elsewhere."""
+    wide = max(pattern.shape, default=0) > 2**32
+    word = jnp.uint64 if wide else jnp.uint32
 
     def along(axis: int) -> jax.Array:
-        return lax.broadcasted_iota(jnp.uint32, pattern.shape, axis)
+        return lax.broadcasted_iota(word, pattern.shape, axis)
 
     def values(value: jax.Array) -> jax.Array:
         result = jnp.broadcast_to(value.astype(pattern.dtype), pattern.shape)
         zero = jnp.zeros_like(result)
         if pattern.pair is not None:
             first, second = pattern.pair
-            agree = along(first) == along(second) % jnp.uint32(pattern.period)
+            with jax.enable_x64(True) if wide else contextlib.nullcontext():
+                agree = along(first) == along(second) % word(pattern.period)
             result = jnp.where(agree, result, zero)
         for axis, index in pattern.fixed:
-            result = jnp.where(along(axis) == jnp.uint32(index), result, zero)
+            with jax.enable_x64(True) if wide else contextlib.nullcontext():
+                there = along(axis) == word(index)
+            result = jnp.where(there, result, zero)
         return result
 
     return placed(values, pattern.sharding)(value)

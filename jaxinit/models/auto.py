@@ -2,21 +2,21 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, type_error
+from jaxinit._checks import check_choice, listed, type_error, value_error
 from jaxinit._distribution import descriptor_of, distribution_of, unwrapped
-from jaxinit._paths import PyTree
+from jaxinit._paths import PyTree, flatten, has_values, is_array
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.named import BY_NAME
 from jaxinit.initializers.plain import normal
 from jaxinit.models.plan import Plan, make_plan
-from jaxinit.models.rules import Rule, check_rules
+from jaxinit.models.rules import Keep, Rule, check_rules, keep
 from jaxinit.models.wrappers import InParts
 from jaxinit.trace.entry import trace_params
-from jaxinit.trace.use import ParamUse
+from jaxinit.trace.use import LOW_RANK, ParamUse, Uses, table_std
 
 SCHEMES = tuple(
     name
@@ -25,19 +25,20 @@ SCHEMES = tuple(
 )
 """Every initializer whose scale a gain decides, by each of its names."""
 
-_POSITION_STD = 0.02  # BERT, GPT-2 and ViT alike
-
-Choice = tuple[Initializer, str, str] | str
+Unresolved = Literal["error", "keep"]
+Choice = tuple[Initializer | Keep, str, str] | str
 """An initializer, the text of its distribution and of the rule; or why there is none."""
 
 
 @boundary
 def auto(
-    apply_fn: Callable[..., Any],
+    apply_fn: Callable[..., Any] | None,
     params: PyTree,
     *inputs: PyTree,
     scheme: str | Initializer | Callable[[ParamUse], Initializer] = "kaiming_normal",
     rules: Sequence[Rule] = (),
+    uses: Uses | None = None,
+    unresolved: Unresolved = "error",
 ) -> Plan:
     r"""Make a plan from how the forward pass uses each parameter.
 
@@ -50,15 +51,18 @@ def auto(
     where the gain is that of the very expression between the weight before and this one,
     and 1 behind an input, a normalisation or a softmax. Weights that are kept in one array
     side by side (q, k and v; gates) have the fans of one of them. A number that multiplies
-    a weight in the model is divided out. The rest:
+    a weight in the model is divided out, and so are the frequency of a sine behind it
+    (SIREN) and a factor of about :math:`1/\sqrt{fan_{in}}` behind it. The rest:
 
     * tables that are looked up: normal with :math:`\sigma = 1/\sqrt{features}`, as in Flax;
     * position tables, class tokens: normal with :math:`\sigma = 0.02`, as in BERT and ViT;
       the learned first state of a loop: 0;
-    * biases and scales: the value with which they change nothing, 0 or 1 mostly.
+    * biases and scales: the value with which they change nothing, 0 or 1 mostly;
+    * the second factor of a low-rank update (LoRA): 0;
+    * what no output depends on stays as it is, or is 0 where only its shape is given.
 
     Args:
-        apply_fn: As in :func:`jaxinit.trace_params`.
+        apply_fn: As in :func:`jaxinit.trace_params`; may be None where ``uses`` are given.
         params: As in :func:`jaxinit.trace_params`.
         *inputs: As in :func:`jaxinit.trace_params`.
         scheme: What draws the weights: an initializer whose scale a gain decides, or its
@@ -66,14 +70,18 @@ def auto(
             unless that is bound. Or a function from a :class:`jaxinit.ParamUse` to an
             initializer.
         rules: Rules as :func:`jaxinit.plan` takes them, which come first.
+        uses: What :func:`jaxinit.trace_params` found for this model before. Nothing is
+            traced then, and no inputs are needed.
+        unresolved: What is done with a leaf that no rule matches and whose use gives no
+            initializer, such as one of the role ``"unknown"``: ``"error"`` lists them all,
+            ``"keep"`` leaves the values that they have.
 
     Returns:
         The plan, for :func:`jaxinit.initialize`.
 
     Raises:
-        ValueError: Leaves that no rule matches and whose use gives no initializer: unknown
-            or unused ones, a weight behind a learned activation. All are listed with the
-            reason.
+        ValueError: Leaves are unresolved, all of them listed with the reason; a leaf that
+            is to be kept has no values; ``uses`` are those of other paths.
         TypeError: As :func:`jaxinit.trace_params` and :func:`jaxinit.plan`.
 
     Example:
@@ -96,14 +104,57 @@ def auto(
     where = "auto"
     if not callable(scheme):
         check_choice(where, "scheme", scheme, SCHEMES)
+    check_choice(where, "unresolved", unresolved, ("error", "keep"))
     checked = check_rules(where, rules)
-    uses = trace_params(apply_fn, params, *inputs)
-    fallback = functools.partial(_by_use, scheme)
+    paths, leaves, _ = flatten(where, params)
+    if uses is None:
+        uses = _traced(apply_fn, params, inputs)
+    elif not isinstance(uses, Uses):
+        advice = "Give what jaxinit.trace_params returned, or None."
+        type_error(where, "uses must be traced uses", f"uses={uses!r}", advice)
+    else:
+        _check_paths(where, uses, paths, leaves)
+    valued = {path for path, leaf in zip(paths, leaves, strict=True) if has_values(leaf)}
+
+    def fallback(use: ParamUse) -> Choice:
+        if use.role == "unused":
+            if use.path in valued:
+                return keep, "keep", "unused"
+            return cast("Initializer", zeros), "zeros", "unused"
+        choice = _by_use(scheme, use)
+        if isinstance(choice, str) and unresolved == "keep":
+            return keep, "keep", choice
+        return choice
+
     return make_plan(where, params, checked, uses, fallback)
+
+
+def _traced(apply_fn: Any, params: PyTree, inputs: tuple[PyTree, ...]) -> Uses:
+    if apply_fn is None:
+        advice = "Give the function apply_fn(params, *inputs), or uses=..."
+        type_error("auto", "apply_fn must be a function", "None without uses", advice)
+    return trace_params(apply_fn, params, *inputs)
+
+
+def _check_paths(
+    where: str, uses: Uses, paths: Sequence[str], leaves: Sequence[Any]
+) -> None:
+    shapes = {
+        path: tuple(leaf.shape)
+        for path, leaf in zip(paths, leaves, strict=True)
+        if is_array(leaf)
+    }
+    other = [path for path in uses if shapes.get(path) != uses[path].shape]
+    other += [path for path in shapes if path not in uses]
+    if other:
+        rule = "uses must be those of the same parameters"
+        value_error(where, rule, f"differences at {listed(other)}", "Trace these.")
 
 
 def _by_use(scheme: str | Callable[..., Any], use: ParamUse) -> Choice:
     if use.role == "weight":
+        if use.reason == LOW_RANK:
+            return cast("Initializer", zeros), "zeros", use.reason
         return _weight(scheme, use)
     if use.role in ("bias", "scale"):
         function = zeros if use.neutral == 0 else ones
@@ -114,11 +165,9 @@ def _by_use(scheme: str | Callable[..., Any], use: ParamUse) -> Choice:
 
 
 def _embedding(use: ParamUse) -> Choice:
-    if use.reason == "the state that a loop starts from":
+    std = table_std(use)
+    if std == 0:
         return cast("Initializer", zeros), "zeros", use.reason
-    std = _POSITION_STD
-    if use.reason in ("", "looked up by a product") and use.fans is not None:
-        std = use.fans.fan_out**-0.5
     initializer = cast("Initializer", functools.partial(normal, std=std))
     return initializer, f"normal(std={std:.4g})", use.reason or "embedding"
 
@@ -154,9 +203,10 @@ def _scaled(chosen: Callable[..., Any], name: str, use: ParamUse, between: str) 
                 return "; ".join(use.notes) or "no gain"
             gain = use.gain
             text += f"(gain={gain:.4g})"
-        options = descriptor.with_gain(gain / abs(use.factor))
-        if use.factor != 1:
-            text += f" / {use.factor:.4g}"
+        factor = abs(use.factor * use.output_factor)
+        options = descriptor.with_gain(gain / factor)
+        if factor != 1:
+            text += f" / {factor:.4g}"
     if descriptor.layout == "fans":
         if use.fans is None:
             return "its fans are not known"

@@ -12,9 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import ClosedJaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jax.sharding import Sharding
 
+from jaxinit._fused_program import with_fused_keys
 from jaxinit._jaxpr import Piece, as_function, cut_piece, flatten_program
 from jaxinit._types import Key
 from jaxinit.models.placement import Placement, placement_context
@@ -88,10 +89,14 @@ def placed_program(traced: ClosedJaxpr, sharding: Sharding | None) -> Program:
 def compiled_piece(
     piece: Piece, shardings: tuple[Sharding | None, ...]
 ) -> Callable[..., Any]:
-    """Return the compiled form of a piece whose results are placed so."""
+    """Return the compiled form of a piece, with fused keys, whose results are placed so."""
+
+    def fused(*inputs: Any) -> list[Any]:
+        return jaxpr_as_fun(with_fused_keys(jax.make_jaxpr(piece)(*inputs)))(*inputs)
+
     if all(sharding is None for sharding in shardings):
-        return jax.jit(piece)
-    return jax.jit(piece, out_shardings=list(shardings))
+        return jax.jit(fused)
+    return jax.jit(fused, out_shardings=list(shardings))
 
 
 def run_calls(calls: Sequence[Call]) -> None:

@@ -12,7 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._bits import is_threefry_implementation
+from jaxinit._jaxpr import Piece
 from jaxinit.models.keys import threefry_block
+
+MOST_FILLED = 1 << 20
+"""Constant arrays up to this size are filled on the host, with nothing to compile."""
 
 
 class HostKeys(NamedTuple):
@@ -63,11 +68,15 @@ def run_on_host(name: str, params: dict[str, Any], values: Sequence[Any], aval: 
         return HostKeys(_MOVES[name](first.data, params, aval.shape, 1), first.impl)
     if name in _MOVES and isinstance(first, np.ndarray) and first.dtype.kind in "iub":
         return _MOVES[name](first, params, aval.shape, 0)
+    if name in _EXACT and aval.shape == () and aval.dtype in _IEEE:
+        scalars = [np.asarray(value) for value in values]
+        if all(x.dtype == aval.dtype for x in scalars):
+            return np.asarray(_EXACT[name](*scalars), aval.dtype)
     if not isinstance(first, HostKeys):
         return None
     if name == "random_unwrap":
         return first.data
-    if str(first.impl) != "threefry2x32" or first.data.ndim != 1:
+    if not is_threefry_implementation(first.impl) or first.data.ndim != 1:
         return None
     if name == "random_fold_in" and np.ndim(values[1]) == 0 and _is_number(values[1]):
         word = np.asarray(values[1]).astype(np.uint32).reshape(1)
@@ -79,6 +88,17 @@ def run_on_host(name: str, params: dict[str, Any], values: Sequence[Any], aval: 
         data = threefry_block(keys, 0 * words, words).reshape(*params["shape"], 2)
         return HostKeys(data, first.impl)
     return None
+
+
+def constant_of(piece: Piece) -> np.ndarray | None:
+    """Return the array of a piece that only fills a small one with a number, or None."""
+    if len(piece.steps) != 1 or piece.steps[0].primitive.name != "broadcast_in_dim":
+        return None
+    (step,) = piece.steps
+    (aval,), (kind, value) = step.avals, step.inputs[0]
+    if kind != "value" or np.ndim(value) or aval.size > MOST_FILLED:
+        return None
+    return np.full(aval.shape, value, aval.dtype)
 
 
 def _is_number(value: Any) -> bool:
@@ -110,6 +130,18 @@ def _broadcast(
     return np.broadcast_to(data.reshape(*wide, *tail), (*shape, *tail))
 
 
+# Operations that IEEE 754 rounds correctly, so that every processor agrees on them.
+_EXACT = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "neg": np.negative,
+    "sqrt": np.sqrt,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+_IEEE = (np.dtype(np.float32), np.dtype(np.float64))
 _MOVES = {
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,

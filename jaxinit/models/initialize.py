@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxinit._boundary import boundary
@@ -24,6 +26,7 @@ from jaxinit.models.compiling import (
     placed_program,
     run_calls,
 )
+from jaxinit.models.host import MOST_FILLED
 from jaxinit.models.keys import leaf_keys
 from jaxinit.models.placement import (
     OutShardings,
@@ -204,6 +207,10 @@ def _draw_all(where: str, tasks: Sequence[_Task], keys: Sequence[Key]) -> list[j
 
     for n, (task, key) in enumerate(zip(tasks, keys, strict=True)):
         kind = None if is_traced(key) else _kind(task)
+        filled = _filled(task) if kind is not None else None
+        if filled is not None:
+            results[n] = jax.device_put(filled, concrete(task.placement))
+            continue
         if kind is None:
             run(n, lambda key, task=task: _put(task.draw(key), task.placement))
             continue
@@ -268,6 +275,19 @@ def _kind(task: _Task) -> Any:
     except TypeError:
         return task.index
     return kind
+
+
+def _filled(task: _Task) -> np.ndarray | None:
+    """Return a small array of zeros or ones, which no program is needed for, or None."""
+    row = task.row
+    value = row.distribution.mean
+    has_options = bool(unwrapped(task.initializer)[1])  # which may be -0.0
+    if row.distribution.std != 0 or has_options or not is_ours(task.initializer):
+        return None
+    if value not in (0.0, 1.0):
+        return None
+    small = math.prod(row.shape) <= MOST_FILLED
+    return np.full(row.shape, value, row.dtype) if small else None
 
 
 def _program(task: _Task, key: Key) -> Program | None:

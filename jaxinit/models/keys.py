@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit._bits import threefry_2x32
+from jaxinit._bits import is_threefry, threefry_2x32
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_key, is_traced
 from jaxinit._paths import path_hash
@@ -66,12 +66,13 @@ def leaf_keys(where: str, key: Key, paths: Sequence[str]) -> list[Key]:
     if is_traced(key):
         folded = jax.vmap(_fold_twice, (None, 0))(key, jnp.asarray(words))
         return [folded[i] for i in range(len(paths))]
-    if str(jax.random.key_impl(key)) == "threefry2x32":
+    if is_threefry(key):
+        kind = jax.random.key_impl(key)
         with jax.ensure_compile_time_eval():  # a known key may be used under jit
             data = np.broadcast_to(np.asarray(jax.random.key_data(key)), words.shape)
         for half in words.T:
             data = fold_in(data, half)
-        return [jax.random.wrap_key_data(jnp.asarray(row)) for row in data]
+        return [jax.random.wrap_key_data(jnp.asarray(row), impl=kind) for row in data]
     return [_fold_twice(key, row) for row in words]
 
 

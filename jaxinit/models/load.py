@@ -38,10 +38,41 @@ def load_model(where: str, name: str) -> Model:
         ValueError: The name has another form, or its module or function is not there.
         TypeError: The function returned something else.
     """
-    module_name, colon, function_name = name.partition(":")
-    names = [*module_name.split("."), function_name]
+    function = load_object(where, name)
+    if not callable(function):
+        got = f"a {type(function).__name__}"
+        type_error(where, f"{name} must be a function", got, "Check the name.")
+    try:
+        made = function()
+    except SystemExit as error:
+        got = f"an exit with status {error.code}"
+        value_error(where, f"{name} must return a model", got, "Name another function.")
+    if not isinstance(made, Sequence) or len(made) != 3 or not callable(made[0]):
+        rule = f"{name} must return (apply_fn, params, inputs)"
+        type_error(where, rule, f"{type(made).__name__}", "Return a tuple of these three.")
+    apply_fn, params, inputs = made
+    if not isinstance(inputs, (tuple, list)):
+        inputs = (inputs,)
+    return Model(apply_fn, params, tuple(inputs))
+
+
+def load_object(where: str, name: str) -> Any:
+    """Import ``package.module:name`` and return it.
+
+    Args:
+        where: Name of the command that errors are to name.
+        name: The object. The working directory is searched too.
+
+    Returns:
+        What is there under this name.
+
+    Raises:
+        ValueError: The name has another form, or there is nothing of that name.
+    """
+    module_name, colon, object_name = name.partition(":")
+    names = [*module_name.split("."), object_name]
     if not (colon and all(part.isidentifier() for part in names)):
-        rule = "a model is named as package.module:function"
+        rule = "it must be named as package.module:name"
         value_error(where, rule, f"{name!r}", 'Write for example "mymodels.gpt:small".')
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -50,15 +81,12 @@ def load_model(where: str, name: str) -> Model:
     except ModuleNotFoundError as error:
         rule = f"module {module_name} must be importable from here"
         value_error(where, rule, f"{error}", "Run this where the module is, or install it.")
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        rule = f"{module_name} must have a function {function_name}"
-        value_error(where, rule, f"{function!r}", "Check the name behind the colon.")
-    made = function()
-    if not isinstance(made, Sequence) or len(made) != 3 or not callable(made[0]):
-        rule = f"{name} must return (apply_fn, params, inputs)"
-        type_error(where, rule, f"{type(made).__name__}", "Return a tuple of these three.")
-    apply_fn, params, inputs = made
-    if not isinstance(inputs, (tuple, list)):
-        inputs = (inputs,)
-    return Model(apply_fn, params, tuple(inputs))
+    except SystemExit as error:
+        rule = f"module {module_name} must be importable"
+        got = f"an exit with status {error.code}"
+        value_error(where, rule, got, "Guard its script by __name__.")
+    if not hasattr(module, object_name):
+        rule = f"{module_name} must define {object_name}"
+        got = "a module without it"
+        value_error(where, rule, got, "Check the name behind the colon.")
+    return getattr(module, object_name)

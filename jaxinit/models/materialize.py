@@ -1,5 +1,6 @@
 """``materialize``: a model's own init, leaf by leaf, without its forward pass."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,8 +22,8 @@ from jaxinit._jaxpr import (
     run_step,
 )
 from jaxinit._paths import PyTree, flatten
-from jaxinit.models.compiling import compiled_piece
-from jaxinit.models.host import run_on_host, to_device, to_host
+from jaxinit.models.compiling import Call, compiled_piece, run_calls
+from jaxinit.models.host import constant_of, run_on_host, to_device, to_host
 from jaxinit.models.placement import OutShardings, Placement, concrete, resolve_shardings
 
 _MOST_KEYS = 1 << 16
@@ -138,28 +139,63 @@ class _Run:
     def results(self, shardings: Sequence[Placement]) -> list[Any]:
         """Return the wanted values, group by group of those that share a loop."""
         values: list[Any] = [None] * len(self.wanted)
+        calls: list[Call] = []
+        known: set[Ref] = set()
         for group in _groups(self.steps, self.wanted, self.small):
+            places = tuple(concrete(shardings[i]) for i in group)
             refs = [self.wanted[i] for i in group]
-            known = self.leaves.keys()
             numbers = [n for n in needed(self.steps, refs, known) if n not in self.small]
             piece, taken = cut_piece(self.steps, numbers, refs, known)
+            if (fixed := constant_of(piece)) is not None:
+                self._keep(values, group, [jax.device_put(fixed, places[0])])
+                continue
             names = [self.paths[i] for i in group]
-            arguments = [to_device(self._value(ref, names)) for ref in taken]
-            placed = tuple(concrete(shardings[i]) for i in group)
-            made = compiled_piece(piece, placed)(*arguments)
-            for i, value in zip(group, made, strict=True):
-                values[i] = value
-                if self.wanted[i][0] == "step":
-                    self.leaves[self.wanted[i]] = value
+            given = [None if ref in known else self._argument(ref, names) for ref in taken]
+            program = compiled_piece(piece, places)
+            make = functools.partial(self._make, values, group, program, taken, given)
+            shown = [
+                self._shape(ref) if value is None else value
+                for ref, value in zip(taken, given, strict=True)
+            ]
+            calls.append(Call(program, shown, make))
+            known.update(ref for ref in refs if ref[0] == "step")
+        run_calls(calls)
         return values
+
+    def _make(
+        self,
+        values: list[Any],
+        group: Sequence[int],
+        program: Callable[..., Any],
+        taken: Sequence[Ref],
+        given: Sequence[Any],
+    ) -> None:
+        """Compute the leaves of one group."""
+        arguments = [
+            self.leaves[ref] if value is None else value
+            for ref, value in zip(taken, given, strict=True)
+        ]
+        self._keep(values, group, program(*arguments))
+
+    def _keep(self, values: list[Any], group: Sequence[int], made: Sequence[Any]) -> None:
+        for i, value in zip(group, made, strict=True):
+            values[i] = value
+            if self.wanted[i][0] == "step":
+                self.leaves[self.wanted[i]] = value
+
+    def _shape(self, ref: Ref) -> jax.ShapeDtypeStruct:
+        number, result = ref[1]
+        aval = self.steps[number].avals[result]
+        return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+
+    def _argument(self, ref: Ref, paths: Sequence[str]) -> Any:
+        return to_device(self._value(ref, paths))
 
     def _value(self, ref: Ref, paths: Sequence[str]) -> Any:
         """Return a small value, an input or a constant."""
         kind, place = ref
         if kind == "value":
             return place
-        if ref in self.leaves:
-            return self.leaves[ref]
         if kind == "input":
             value = self.inputs[place]
             if isinstance(value, jax.ShapeDtypeStruct):

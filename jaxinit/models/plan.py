@@ -157,7 +157,7 @@ def make_plan(
     params: PyTree,
     rules: Sequence[CheckedRule[Initializer | Keep]],
     uses: Uses | None = None,
-    fallback: Callable[[ParamUse], tuple[Initializer, str, str] | str] | None = None,
+    fallback: Callable[[ParamUse], tuple[Initializer | Keep, str, str] | str] | None = None,
 ) -> Plan:
     """Return the plan that rules make, and behind them a choice by traced use.
 
@@ -198,9 +198,12 @@ def make_plan(
             )
             continue
         initializer, distribution_text, text = choice
-        distribution = distribution_of(initializer, shape, leaf.dtype)._replace(
-            text=distribution_text
-        )
+        if isinstance(initializer, Keep):
+            distribution = Distribution(distribution_text)
+        else:
+            distribution = distribution_of(initializer, shape, leaf.dtype)._replace(
+                text=distribution_text
+            )
         rows.append(Row(path, shape, leaf.dtype, initializer, distribution, text, use))
     if missed:
         rule = "every leaf needs a rule"

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import listed, type_error, value_error
+from jaxinit._distribution import check_options
 from jaxinit._globs import compile_glob
 from jaxinit._paths import matches
 from jaxinit._types import Initializer
@@ -150,6 +151,8 @@ def check_rules(
             text = "an initializer must be a function (key, shape, dtype), or keep"
             got = f"{rule.value!r} for match={rule.match!r}"
             type_error(where, text, got, advice)
+        if callable(rule.value):
+            check_options(where, rule.value)
     return checked
 
 

@@ -4,15 +4,27 @@ import functools
 from collections.abc import Callable
 from typing import Any, cast
 
+from jaxinit._checks import type_error, value_error
+from jaxinit._globs import compile_glob
+from jaxinit._layout import Fans
+from jaxinit._paths import matches
 from jaxinit._types import Initializer
-from jaxinit.initializers.constant import ones, zeros
+from jaxinit.initializers.constant import constant, ones, zeros
 from jaxinit.initializers.plain import normal, truncated_normal, uniform
+from jaxinit.initializers.xavier import xavier_uniform
 from jaxinit.models.rules import OptionalMatch, Rule, optional
 from jaxinit.trace.use import ParamUse, Uses
 
+ZEROS = cast("Initializer", zeros)
+ONES = cast("Initializer", ones)
 # A model may lack biases or norms, and the rules of a preset may stand behind others.
-BIASES = optional("**/{bias,b,offset,beta}")
-SCALES = optional("**/{scale,gamma}")
+BIASES: Rule = (optional("**/{bias,b,offset,beta}"), ZEROS)
+SCALES: Rule = (optional("**/{scale,gamma}"), ONES)
+
+
+def neutral_vectors() -> list[Rule]:
+    """Return the rules of biases and scales by their usual names, which may be absent."""
+    return [BIASES, SCALES]
 
 
 def bounded(limit: float) -> Initializer:
@@ -29,6 +41,58 @@ def cut_gaussian(std: float) -> Initializer:
     """Return N(0, std^2) cut at two std, whose own standard deviation is 0.88 std."""
     options = {"std": std, "low": -2 * std, "high": 2 * std}
     return cast("Initializer", functools.partial(truncated_normal, **options))
+
+
+def fixed(value: float) -> Initializer:
+    """Return the initializer of one value."""
+    return cast("Initializer", functools.partial(constant, value=value))
+
+
+def check_uses(where: str, name: str, uses: object) -> Uses:
+    """Return the uses, which are not to be confused with parameters or a model."""
+    if not isinstance(uses, Uses):
+        rule = f"{name} must be traced uses"
+        advice = "Make them with jaxinit.trace_params(apply_fn, params, inputs)."
+        type_error(where, rule, f"{name}={uses!r}"[:120], advice)
+    return uses
+
+
+def check_flag(where: str, name: str, value: object) -> bool:
+    """Return True or False, given as such."""
+    if not isinstance(value, bool):
+        rule = f"{name} must be True or False"
+        type_error(where, rule, f"{name}={value!r}", "Give one of the two.")
+    return value
+
+
+def check_globs(where: str, **globs: object) -> None:
+    """Refuse what is no pattern over paths; None stands for no such leaves."""
+    for name, glob in globs.items():
+        if glob is None:
+            continue
+        if not isinstance(glob, str):
+            advice = 'Give a path, or a pattern such as "**/out/kernel".'
+            type_error(where, f"{name} must be a glob", f"{name}={glob!r}", advice)
+        compile_glob(where, glob)
+
+
+def matched(where: str, name: str, glob: str, uses: Uses) -> dict[str, ParamUse]:
+    """Return the weights of known fans that a glob matches, at least one."""
+    found = {
+        path: use
+        for path, use in uses.items()
+        if use.fans is not None and use.role == "weight" and matches(where, glob, path)
+    }
+    if not found:
+        got = f"{name}={glob!r}, which matches none"
+        advice = "Print the uses to see paths and roles."
+        value_error(where, f"{name} must match a weight", got, advice)
+    return found
+
+
+def bound_xavier(fans: Fans) -> Initializer:
+    """Return Xavier's uniform initializer for these fans."""
+    return cast("Initializer", functools.partial(xavier_uniform, layout=fans))
 
 
 def exactly(path: str, name: str) -> OptionalMatch:
@@ -55,21 +119,21 @@ def weight_beside(uses: Uses, path: str) -> ParamUse | None:
     return found[0] if len(found) == 1 else None
 
 
-LayerLaw = Callable[[ParamUse], Initializer]
+LayerDistribution = Callable[[ParamUse], Initializer]
 
 
 def by_role(
     name: str,
     uses: Uses,
     *,
-    weight: LayerLaw,
-    embedding: LayerLaw,
-    bias: LayerLaw | None = None,
+    weight: LayerDistribution,
+    embedding: LayerDistribution,
+    bias: LayerDistribution | None = None,
 ) -> list[Rule]:
     """Return one rule a leaf, by its traced role.
 
     Args:
-        name: What plans call the rule.
+        name: The preset, as plans and errors call it.
         uses: Traced uses.
         weight: The distribution of a weight.
         embedding: The distribution of a table that is looked up.
@@ -77,10 +141,10 @@ def by_role(
             the neutral value, which biases of norms have in any case.
 
     Returns:
-        The rules. Leaves of unknown or no use have none: write rules of your own for them.
+        The rules. Leaves of unknown or no use have none: add rules for them.
     """
     rules: list[Rule] = []
-    for path, use in uses.items():
+    for path, use in check_uses(name, "uses", uses).items():
         beside = weight_beside(uses, path)
         if use.role == "weight" and use.fans is not None:
             initializer = weight(use)

@@ -5,16 +5,12 @@ import math
 from typing import NamedTuple, cast
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_int
+from jaxinit._checks import check_int, check_number
 from jaxinit._types import Initializer
-from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.lecun import lecun_normal
 from jaxinit.initializers.xavier import xavier_normal
 from jaxinit.models.rules import Rule
-from jaxinit.presets.common import BIASES, SCALES, gaussian
-
-_ZEROS = cast("Initializer", zeros)
-_ONES = cast("Initializer", ones)
+from jaxinit.presets.common import BIASES, ZEROS, check_globs, gaussian, neutral_vectors
 
 
 class DeepNorm(NamedTuple):
@@ -58,7 +54,7 @@ def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
         https://arxiv.org/abs/2203.00555, figure 2.
 
     Example:
-        >>> from jaxinit.presets.depth import deepnorm_constants
+        >>> from jaxinit.presets import deepnorm_constants
         >>> round(deepnorm_constants(0, 12).decoder_beta, 6)
         0.319472
     """
@@ -73,7 +69,7 @@ def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
 
 
 @boundary
-def deepnorm(beta: float, *, scaled: str) -> list[Rule]:
+def deepnorm(*, beta: float, scaled: str) -> list[Rule]:
     r"""Return DeepNorm's rules for one stack.
 
     Args:
@@ -83,11 +79,23 @@ def deepnorm(beta: float, *, scaled: str) -> list[Rule]:
     Returns:
         Rules for a whole model: Xavier with gain :math:`\beta` there, with gain 1
         elsewhere; biases 0, scales 1.
+
+    Raises:
+        ValueError: ``beta`` is negative.
+
+    References:
+        Wang et al., 2022, https://arxiv.org/abs/2203.00555, figure 2.
+
+    Example:
+        >>> from jaxinit.presets import deepnorm, deepnorm_constants
+        >>> beta = deepnorm_constants(0, 12).decoder_beta
+        >>> rules = deepnorm(beta=beta, scaled="**/{fc1,fc2,value,out}/kernel")
     """
+    beta = float(check_number("deepnorm", "beta", beta, least=0))
+    check_globs("deepnorm", scaled=scaled)
     low = cast("Initializer", functools.partial(xavier_normal, gain=beta))
     return [
-        (BIASES, _ZEROS),
-        (SCALES, _ONES),
+        *neutral_vectors(),
         (scaled, low),
         ("**", cast("Initializer", xavier_normal)),
     ]
@@ -95,7 +103,7 @@ def deepnorm(beta: float, *, scaled: str) -> list[Rule]:
 
 @boundary
 def fixup(
-    num_branches: int, layers_per_branch: int, *, inner: str, last: str, classifier: str
+    *, num_branches: int, layers_per_branch: int, inner: str, last: str, classifier: str
 ) -> list[Rule]:
     r"""Return Fixup's rules for a residual network without norms.
 
@@ -117,16 +125,22 @@ def fixup(
     References:
         Zhang, Dauphin and Ma, "Fixup initialization", ICLR 2019, section 3; their code has
         ``fan_out`` in the Kaiming distribution, here it is ``fan_in``.
+
+    Example:
+        >>> from jaxinit.presets import fixup
+        >>> globs = {"inner": "**/conv1/kernel", "last": "**/conv2/kernel"}
+        >>> sizes = {"num_branches": 16, "layers_per_branch": 2}
+        >>> rules = fixup(**sizes, **globs, classifier="head/*")
     """
+    check_globs("fixup", inner=inner, last=last, classifier=classifier)
     branches = check_int("fixup", "num_branches", num_branches, least=1)
     layers = check_int("fixup", "layers_per_branch", layers_per_branch, least=2)
     factor = branches ** (-1 / (2 * layers - 2))
     he = math.sqrt(2)
     return [
-        (BIASES, _ZEROS),
-        (SCALES, _ONES),
-        (classifier, _ZEROS),
-        (last, _ZEROS),
+        (classifier, ZEROS),
+        (last, ZEROS),
+        *neutral_vectors(),
         (inner, cast("Initializer", functools.partial(lecun_normal, gain=he * factor))),
         ("**", cast("Initializer", functools.partial(lecun_normal, gain=he))),
     ]
@@ -134,18 +148,23 @@ def fixup(
 
 @boundary
 def t_fixup(
-    num_layers: int, width: int, *, encoder: str | None, decoder: str | None, tables: str
+    *,
+    num_layers: int,
+    width: int,
+    tables: str,
+    encoder: str | None = None,
+    decoder: str | None = None,
 ) -> list[Rule]:
     r"""Return T-Fixup's rules for a transformer without norms and warm-up.
 
     Args:
         num_layers: N, layers of the encoder and of the decoder.
         width: d, the size of the model.
-        encoder: Glob of the encoder's value, output and feed-forward kernels: Xavier times
-            :math:`0.67 N^{-1/4}`. None for a model without one.
-        decoder: Glob of the decoder's, all of its attentions': Xavier times
-            :math:`(9N)^{-1/4}`. None for a model without one.
         tables: Glob of the embeddings: :math:`N(0, d^{-1})` times :math:`(9N)^{-1/4}`.
+        encoder: Glob of the encoder's value, output and feed-forward kernels: Xavier times
+            :math:`0.67 N^{-1/4}`; None without an encoder.
+        decoder: Glob of the decoder's, all of its attentions': Xavier times
+            :math:`(9N)^{-1/4}`; None without a decoder.
 
     Returns:
         Rules for a whole model; other kernels Xavier, biases 0.
@@ -157,18 +176,19 @@ def t_fixup(
         Huang et al., "Improving transformer optimization through better initialization",
         ICML 2020, section 3.2. Their code has another factor sqrt(2) on v, which makes up
         for fairseq's own gain there.
+
+    Example:
+        >>> from jaxinit.presets import t_fixup
+        >>> scaled = "**/{value,out,fc1,fc2}/kernel"
+        >>> rules = t_fixup(num_layers=6, width=512, tables="**/embedding", decoder=scaled)
     """
+    check_globs("t_fixup", encoder=encoder, decoder=decoder, tables=tables)
     layers = check_int("t_fixup", "num_layers", num_layers, least=1)
     check_int("t_fixup", "width", width, least=1)
     low, high = 0.67 * layers**-0.25, (9 * layers) ** -0.25
-    stacks: list[Rule] = [
-        (match, cast("Initializer", functools.partial(xavier_normal, gain=gain)))
-        for match, gain in ((encoder, low), (decoder, high))
-        if match is not None
-    ]
-    return [
-        (BIASES, _ZEROS),
-        (tables, gaussian(width**-0.5 * high)),
-        *stacks,
-        ("**", cast("Initializer", xavier_normal)),
-    ]
+    rules: list[Rule] = [BIASES, (tables, gaussian(width**-0.5 * high))]
+    for glob, gain in ((encoder, low), (decoder, high)):
+        if glob is not None:
+            scaled = functools.partial(xavier_normal, gain=gain)
+            rules.append((glob, cast("Initializer", scaled)))
+    return [*rules, ("**", cast("Initializer", xavier_normal))]

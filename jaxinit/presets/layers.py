@@ -9,12 +9,22 @@ import functools
 from typing import cast
 
 from jaxinit._boundary import boundary
+from jaxinit._checks import check_int
 from jaxinit._types import Initializer
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.lecun import lecun_truncated_normal
 from jaxinit.initializers.xavier import xavier_uniform
 from jaxinit.models.rules import Rule
-from jaxinit.presets.common import bounded, by_role, cut_gaussian, fan_in, gaussian
+from jaxinit.presets.common import (
+    bounded,
+    by_role,
+    check_flag,
+    check_globs,
+    check_uses,
+    cut_gaussian,
+    fan_in,
+    gaussian,
+)
 from jaxinit.trace.use import ParamUse, Uses
 
 
@@ -37,7 +47,7 @@ def pytorch(uses: Uses) -> list[Rule]:
     Example:
         >>> import jax
         >>> import jaxinit
-        >>> from jaxinit.presets.layers import pytorch
+        >>> from jaxinit.presets import pytorch
         >>> params = {"w": jax.ShapeDtypeStruct((100, 5), "float32")}
         >>> params["b"] = jax.ShapeDtypeStruct((5,), "float32")
         >>> x = jax.ShapeDtypeStruct((2, 100), "float32")
@@ -59,25 +69,35 @@ def pytorch(uses: Uses) -> list[Rule]:
 
 
 @boundary
-def pytorch_recurrent(glob: str, hidden_size: int) -> list[Rule]:
+def pytorch_recurrent(*, arrays: str, hidden_size: int) -> list[Rule]:
     r"""Return the rule for RNN, LSTM and GRU: all arrays :math:`U(\pm 1/\sqrt{hidden})`.
 
     PyTorch has two bias vectors a cell; a cell with one, like Equinox's, has half the
     variance.
 
     Args:
-        glob: The arrays of the cell.
+        arrays: Glob of the arrays of the cell.
         hidden_size: Length of its state.
 
     Returns:
         One rule.
+
+    Raises:
+        ValueError: ``hidden_size`` is below 1.
+
+    Example:
+        >>> from jaxinit.presets import pytorch_recurrent
+        >>> rules = pytorch_recurrent(arrays="lstm/*", hidden_size=100)
     """
-    return [(glob, bounded(hidden_size**-0.5))]
+    where = "pytorch_recurrent"
+    check_globs(where, arrays=arrays)
+    hidden = check_int(where, "hidden_size", hidden_size, least=1)
+    return [(arrays, bounded(hidden**-0.5))]
 
 
 @boundary
 def pytorch_attention(
-    in_kernels: str, out_kernels: str, biases: str, embed_dim: int, *, packed: bool = True
+    *, in_kernels: str, out_kernels: str, biases: str, embed_dim: int, packed: bool = True
 ) -> list[Rule]:
     r"""Return rules for MultiheadAttention.
 
@@ -94,7 +114,20 @@ def pytorch_attention(
 
     Returns:
         Three rules.
+
+    Raises:
+        ValueError: ``embed_dim`` is below 1.
+
+    Example:
+        >>> from jaxinit.presets import pytorch_attention
+        >>> names = {"in_kernels": "**/{query,key,value}/kernel"}
+        >>> names |= {"out_kernels": "**/out/kernel", "biases": "**/bias"}
+        >>> rules = pytorch_attention(**names, embed_dim=512)
     """
+    where = "pytorch_attention"
+    check_globs(where, in_kernels=in_kernels, out_kernels=out_kernels, biases=biases)
+    check_flag(where, "packed", packed)
+    embed_dim = check_int(where, "embed_dim", embed_dim, least=1)
     bound = (6 / ((4 if packed else 2) * embed_dim)) ** 0.5
     return [
         (biases, cast("Initializer", zeros)),
@@ -104,7 +137,7 @@ def pytorch_attention(
 
 
 @boundary
-def pytorch_bilinear(weight: str, bias: str, in1_features: int) -> list[Rule]:
+def pytorch_bilinear(*, weight: str, bias: str, in1_features: int) -> list[Rule]:
     r"""Return rules for Bilinear: :math:`U(\pm 1/\sqrt{in_1})` for weight and bias.
 
     Args:
@@ -114,8 +147,17 @@ def pytorch_bilinear(weight: str, bias: str, in1_features: int) -> list[Rule]:
 
     Returns:
         Two rules.
+
+    Raises:
+        ValueError: ``in1_features`` is below 1.
+
+    Example:
+        >>> from jaxinit.presets import pytorch_bilinear
+        >>> rules = pytorch_bilinear(weight="mix/w", bias="mix/b", in1_features=30)
     """
-    distribution = bounded(in1_features**-0.5)
+    where = "pytorch_bilinear"
+    check_globs(where, weight=weight, bias=bias)
+    distribution = bounded(check_int(where, "in1_features", in1_features, least=1) ** -0.5)
     return [(weight, distribution), (bias, distribution)]
 
 
@@ -131,6 +173,16 @@ def keras(uses: Uses) -> list[Rule]:
 
     Returns:
         One rule a leaf.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> from jaxinit.presets import keras
+        >>> params = {"w": jax.ShapeDtypeStruct((100, 50), "float32")}
+        >>> x = jax.ShapeDtypeStruct((2, 100), "float32")
+        >>> uses = jaxinit.trace_params(lambda p, x: x @ p["w"], params, x)
+        >>> [row.distribution.text for row in jaxinit.plan(params, keras(uses))]
+        ['xavier_uniform(layout=100:50)']
     """
 
     def weight(use: ParamUse) -> Initializer:
@@ -151,6 +203,16 @@ def flax(uses: Uses) -> list[Rule]:
 
     Returns:
         One rule a leaf.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> from jaxinit.presets import flax
+        >>> params = {"w": jax.ShapeDtypeStruct((100, 50), "float32")}
+        >>> x = jax.ShapeDtypeStruct((2, 100), "float32")
+        >>> uses = jaxinit.trace_params(lambda p, x: x @ p["w"], params, x)
+        >>> [row.distribution.text for row in jaxinit.plan(params, flax(uses))]
+        ['lecun_truncated_normal(layout=100:50)']
     """
 
     def weight(use: ParamUse) -> Initializer:
@@ -177,6 +239,16 @@ def haiku(uses: Uses) -> list[Rule]:
 
     Returns:
         One rule a leaf.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> from jaxinit.presets import haiku
+        >>> params = {"w": jax.ShapeDtypeStruct((100, 50), "float32")}
+        >>> x = jax.ShapeDtypeStruct((2, 100), "float32")
+        >>> uses = jaxinit.trace_params(lambda p, x: x @ p["w"], params, x)
+        >>> [row.distribution.text for row in jaxinit.plan(params, haiku(uses))]
+        ['truncated_normal(std=0.1, low=-0.2, high=0.2)']
     """
 
     def weight(use: ParamUse) -> Initializer:
@@ -197,12 +269,22 @@ def equinox(uses: Uses) -> list[Rule]:
 
     Returns:
         One rule a leaf.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> from jaxinit.presets import equinox
+        >>> params = {"w": jax.ShapeDtypeStruct((100, 50), "float32")}
+        >>> x = jax.ShapeDtypeStruct((2, 100), "float32")
+        >>> uses = jaxinit.trace_params(lambda p, x: x @ p["w"], params, x)
+        >>> [row.distribution.text for row in jaxinit.plan(params, equinox(uses))]
+        ['uniform(low=-0.1, high=0.1)']
     """
-    return pytorch(uses)
+    return pytorch(check_uses("equinox", "uses", uses))
 
 
 @boundary
-def norms(scales: str, biases: str) -> list[Rule]:
+def norms(*, scales: str, biases: str) -> list[Rule]:
     """Return rules for the norms of all these libraries: scale 1, bias 0.
 
     Args:
@@ -211,5 +293,10 @@ def norms(scales: str, biases: str) -> list[Rule]:
 
     Returns:
         Two rules.
+
+    Example:
+        >>> from jaxinit.presets import norms
+        >>> rules = norms(scales="**/norm/scale", biases="**/norm/bias")
     """
+    check_globs("norms", scales=scales, biases=biases)
     return [(scales, cast("Initializer", ones)), (biases, cast("Initializer", zeros))]

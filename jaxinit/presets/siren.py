@@ -1,16 +1,12 @@
-"""Schemes of single fields: SIREN for coordinate networks, orthogonal heads for RL."""
+"""SIREN, for coordinate networks."""
 
-import functools
 import math
-from typing import cast
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
-from jaxinit.initializers.constant import zeros
-from jaxinit.initializers.orthogonal import orthogonal
 from jaxinit.models.rules import Rule
-from jaxinit.presets.common import BIASES, bounded, by_role, fan_in, gaussian
+from jaxinit.presets.common import bounded, by_role, fan_in, gaussian
 from jaxinit.trace.use import ParamUse, Uses
 
 
@@ -30,11 +26,25 @@ def siren(uses: Uses, *, omega: float = 30.0) -> list[Rule]:
         One rule a leaf.
 
     Raises:
-        ValueError: ``omega`` is negative.
+        ValueError: ``omega`` is not above 0.
 
     References:
         Sitzmann et al., "Implicit neural representations with periodic activation
         functions", 2020, section 3.2, and the authors' code for the biases.
+
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import jaxinit
+        >>> from jaxinit.presets import siren
+        >>> shapes = {"first": (2, 64), "second": (64, 64)}
+        >>> params = {k: jax.ShapeDtypeStruct(s, "float32") for k, s in shapes.items()}
+        >>> def field(p, x):
+        ...     return jnp.sin(30 * (jnp.sin(30 * (x @ p["first"])) @ p["second"]))
+        >>> x = jax.ShapeDtypeStruct((5, 2), "float32")
+        >>> uses = jaxinit.trace_params(field, params, x)
+        >>> [row.distribution.text for row in jaxinit.plan(params, siren(uses))]
+        ['uniform(low=-0.5, high=0.5)', 'uniform(low=-0.01021, high=0.01021)']
     """
     frequency = float(check_number("siren", "omega", omega, least=1e-30))
 
@@ -49,34 +59,3 @@ def siren(uses: Uses, *, omega: float = 30.0) -> list[Rule]:
     return by_role(
         "siren", uses, weight=weight, bias=bias, embedding=lambda _: gaussian(1.0)
     )
-
-
-@boundary
-def orthogonal_rl(
-    *, policy: str, value: str, gain: float = math.sqrt(2), policy_gain: float = 0.01
-) -> list[Rule]:
-    """Return the rules of PPO's usual code: orthogonal trunk and heads, biases 0.
-
-    Args:
-        policy: Glob of the policy head's kernel.
-        value: Glob of the value head's kernel, whose gain is 1.
-        gain: Gain of all other kernels.
-        policy_gain: Gain of the policy head.
-
-    Returns:
-        Rules for a whole model.
-
-    References:
-        Huang et al., "The 37 implementation details of proximal policy optimization", 2022,
-        detail 2.
-    """
-
-    def of(factor: float) -> Initializer:
-        return cast("Initializer", functools.partial(orthogonal, gain=factor))
-
-    return [
-        (BIASES, cast("Initializer", zeros)),
-        (policy, of(policy_gain)),
-        (value, of(1.0)),
-        ("**", of(gain)),
-    ]

@@ -1,26 +1,30 @@
 """Schemes of transformer models: GPT-2, T5, ViT."""
 
-import functools
 import math
 from typing import Literal, cast
 
 import jax
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, check_int
+from jaxinit._checks import check_choice, check_int, check_number
 from jaxinit._types import DTypeLike, Initializer, Key, Shape
-from jaxinit.initializers.constant import constant, ones, zeros
 from jaxinit.initializers.lecun import lecun_truncated_normal
 from jaxinit.initializers.xavier import xavier_uniform
 from jaxinit.models.rules import Rule, optional
-from jaxinit.presets.common import BIASES, SCALES, bounded, gaussian
-
-_ZEROS = cast("Initializer", zeros)
-_ONES = cast("Initializer", ones)
+from jaxinit.presets.common import (
+    BIASES,
+    SCALES,
+    ZEROS,
+    bounded,
+    check_globs,
+    fixed,
+    gaussian,
+    neutral_vectors,
+)
 
 
 @boundary
-def gpt2(num_layers: int, *, residual: str, std: float = 0.02) -> list[Rule]:
+def gpt2(*, num_layers: int, residual: str, std: float = 0.02) -> list[Rule]:
     r"""Return GPT-2's rules: a fixed std, smaller where branches join the stream.
 
     .. math:: W \sim N(0, \sigma^2), \qquad
@@ -41,23 +45,35 @@ def gpt2(num_layers: int, *, residual: str, std: float = 0.02) -> list[Rule]:
     References:
         Radford et al., "Language models are unsupervised multitask learners", 2019, section
         2.3, and the code of nanoGPT and of Hugging Face for the factor 2.
+
+    Example:
+        >>> import jax
+        >>> import jaxinit
+        >>> from jaxinit.presets import gpt2
+        >>> kernel = jax.ShapeDtypeStruct((8, 8), "float32")
+        >>> params = {"fc": kernel, "proj": kernel}
+        >>> rules = gpt2(num_layers=8, residual="proj")
+        >>> [row.std for row in jaxinit.plan(params, rules)]
+        [0.02, 0.005]
     """
-    layers = check_int("gpt2", "num_layers", num_layers, least=1)
+    where = "gpt2"
+    layers = check_int(where, "num_layers", num_layers, least=1)
+    check_globs(where, residual=residual)
+    std = float(check_number(where, "std", std, least=0))
     return [
         (residual, gaussian(std / math.sqrt(2 * layers))),
-        (BIASES, _ZEROS),
-        (SCALES, _ONES),
+        *neutral_vectors(),
         ("**", gaussian(std)),
     ]
 
 
 @boundary
 def t5(
+    *,
     d_model: int,
     d_kv: int,
     num_heads: int,
     d_ff: int,
-    *,
     query: str,
     key_value: str,
     output: str,
@@ -84,11 +100,28 @@ def t5(
     Returns:
         Rules for a whole model; scales are ``factor``, tables and heads N(0, factor^2).
 
+    Raises:
+        ValueError: A size is below 1, or ``factor`` negative.
+
     References:
         Raffel et al., 2020; ``T5PreTrainedModel._init_weights`` of Hugging Face's
         transformers.
+
+    Example:
+        >>> from jaxinit.presets import t5
+        >>> globs = {"query": "**/q/kernel", "key_value": "**/{k,v}/kernel"}
+        >>> globs |= {"output": "**/o/kernel", "wi": "**/wi*/kernel", "wo": "**/wo/kernel"}
+        >>> globs |= {"relative_bias": "**/relative_attention_bias/embedding"}
+        >>> rules = t5(d_model=512, d_kv=64, num_heads=8, d_ff=2048, **globs)
     """
-    one = cast("Initializer", functools.partial(constant, value=factor))
+    where = "t5"
+    d_model = check_int(where, "d_model", d_model, least=1)
+    d_kv = check_int(where, "d_kv", d_kv, least=1)
+    num_heads = check_int(where, "num_heads", num_heads, least=1)
+    d_ff = check_int(where, "d_ff", d_ff, least=1)
+    factor = float(check_number(where, "factor", factor, least=0))
+    check_globs(where, query=query, key_value=key_value, output=output)
+    check_globs(where, wi=wi, wo=wo, relative_bias=relative_bias)
     return [
         (query, gaussian(factor * (d_model * d_kv) ** -0.5)),
         (key_value, gaussian(factor * d_model**-0.5)),
@@ -96,7 +129,7 @@ def t5(
         (wi, gaussian(factor * d_model**-0.5)),
         (wo, gaussian(factor * d_ff**-0.5)),
         (relative_bias, gaussian(factor * d_model**-0.5)),
-        (optional("**/{scale,weight}"), one),
+        (optional("**/{scale,weight}"), fixed(factor)),
         ("**", gaussian(factor)),
     ]
 
@@ -106,8 +139,8 @@ VitVariant = Literal["jax", "timm", "moco"]
 
 @boundary
 def vit(
-    variant: VitVariant,
     *,
+    variant: VitVariant,
     head: str,
     mlp: str,
     patch: str,
@@ -139,25 +172,32 @@ def vit(
     References:
         Dosovitskiy et al., 2021; Chen, Xie and He, 2021;
         ``timm/models/vision_transformer.py``.
+
+    Example:
+        >>> from jaxinit.presets import vit
+        >>> globs = {"head": "head/*", "mlp": "**/mlp/*/bias", "patch": "patch/kernel"}
+        >>> rules = vit(variant="jax", **globs, tables="{position,cls}")
     """
-    check_choice("vit", "variant", variant, ("jax", "timm", "moco"))
-    common: list[Rule] = [(tables, gaussian(0.02)), (SCALES, _ONES)]
+    where = "vit"
+    check_choice(where, "variant", variant, ("jax", "timm", "moco"))
+    check_globs(where, head=head, mlp=mlp, patch=patch, tables=tables, qkv=qkv)
+    head_bias = float(check_number(where, "head_bias", head_bias))
+    common: list[Rule] = [(tables, gaussian(0.02)), SCALES]
     if variant == "timm":
-        return [*common, (BIASES, _ZEROS), ("**", gaussian(0.02))]
+        return [*common, BIASES, ("**", gaussian(0.02))]
     xavier = cast("Initializer", xavier_uniform)
     if variant == "moco":
         fused: list[Rule] = [] if qkv is None else [(qkv, _one_of_three)]
-        return [*common, *fused, (BIASES, _ZEROS), ("**", xavier)]
+        return [*common, *fused, BIASES, ("**", xavier)]
 
-    bias = cast("Initializer", functools.partial(constant, value=head_bias))
     lecun = cast("Initializer", lecun_truncated_normal)
     return [
         *common,
-        (optional(f"{head.rpartition('/')[0]}/{{bias,b}}"), bias),
-        (head, _ZEROS),
+        (optional(f"{head.rpartition('/')[0]}/{{bias,b}}"), fixed(head_bias)),
+        (head, ZEROS),
         (patch, lecun),
         (mlp, gaussian(1e-6)),
-        (BIASES, _ZEROS),
+        BIASES,
         ("**", xavier),
     ]
 

@@ -33,31 +33,37 @@ Model = Any
 stands for a module without parameters, such as an activation."""
 
 
+@boundary
 def empty(*size: Any) -> Tensor:
     """Return a tensor for ``torch.empty(size)``; until it is written to it is zero."""
     return Tensor(*size).fill_(0.0)
 
 
+@boundary
 def zeros(*size: Any) -> Tensor:
     """Return a tensor for ``torch.zeros(size)``."""
     return Tensor(*size).fill_(0.0)
 
 
+@boundary
 def ones(*size: Any) -> Tensor:
     """Return a tensor for ``torch.ones(size)``."""
     return Tensor(*size).fill_(1.0)
 
 
+@boundary
 def full(size: Any, fill_value: float) -> Tensor:
     """Return a tensor for ``torch.full(size, fill_value)``."""
     return Tensor(size).fill_(fill_value)
 
 
+@boundary
 def rand(*size: Any) -> Tensor:
     """Return a tensor for ``torch.rand(size)``."""
     return Tensor(*size).uniform_()
 
 
+@boundary
 def randn(*size: Any) -> Tensor:
     """Return a tensor for ``torch.randn(size)``."""
     return Tensor(*size).normal_()
@@ -84,6 +90,7 @@ def _items(model: Any) -> list[tuple[str, Any]]:
     return [(str(name), part) for name, part in pairs]
 
 
+@boundary
 def as_module(model: Model) -> Module:
     """Return a model in any of its forms as one module."""
     made = model() if callable(model) else model

@@ -7,6 +7,7 @@ from jaxinit.signal.lsuv import lsuv as lsuv
 from jaxinit.signal.recommend import Choice as Choice
 from jaxinit.signal.recommend import Recommendation as Recommendation
 from jaxinit.signal.recommend import recommend as recommend
+from jaxinit.signal.studies.bands import Band as Band
 from jaxinit.signal.studies.jacobian import (
     jacobian_singular_values as jacobian_singular_values,
 )
@@ -14,11 +15,10 @@ from jaxinit.signal.studies.measures import QUANTITIES as QUANTITIES
 from jaxinit.signal.studies.model_study import study_model as study_model
 from jaxinit.signal.studies.network import Network as Network
 from jaxinit.signal.studies.prediction import predict as predict
-from jaxinit.signal.studies.result import Band as Band
 from jaxinit.signal.studies.result import Prediction as Prediction
 from jaxinit.signal.studies.result import Result as Result
-from jaxinit.signal.studies.result import from_json as from_json
-from jaxinit.signal.studies.result import to_json as to_json
+from jaxinit.signal.studies.results_file import from_json as from_json
+from jaxinit.signal.studies.results_file import to_json as to_json
 from jaxinit.signal.studies.resume import run_studies as run_studies
 from jaxinit.signal.studies.schemes import Scheme as Scheme
 from jaxinit.signal.studies.schemes import scheme as scheme

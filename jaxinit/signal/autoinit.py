@@ -20,12 +20,13 @@ from jaxinit._checks import (
     value_error,
 )
 from jaxinit._draw import DISTRIBUTIONS, UNIFORM_LIMIT, Distribution, Draw, execute
+from jaxinit._jaxpr import bind
 from jaxinit._paths import flatten
 from jaxinit._types import Key, Scalar
 from jaxinit.models.keys import leaf_keys
 from jaxinit.trace.entry import trace_params
 from jaxinit.trace.moments.gains import track_scales
-from jaxinit.trace.probes.products import bind, fan_in
+from jaxinit.trace.probes.products import fan_in
 from jaxinit.trace.probes.scaling import (
     Rule,
     check_all_met,
@@ -256,7 +257,7 @@ def _root_of_sum(eqn: Any, x: Any, weight: Any, place: int) -> jax.Array:
 
 def _mean_sum(eqn: Any, squares: jax.Array, weight: Any, place: int) -> jax.Array:
     """Return the mean over outputs of what each one sums where every weight is 1."""
-    if eqn.primitive.name == "dot_general":
+    if eqn.primitive.name != "conv_general_dilated":
         return fan_in(eqn, weight.shape, place) * jnp.mean(squares)
     # The same convolution with ones sums exactly what each window holds.
     highest = (lax.Precision.HIGHEST, lax.Precision.HIGHEST)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
+from jaxinit._jaxpr import bind
 from jaxinit._types import Scalar
-from jaxinit.trace.probes.products import bind
 from jaxinit.trace.probes.scaling import (
     check_all_met,
     find_scales,

@@ -8,7 +8,8 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int
 from jaxinit._gains import calculate_gain
-from jaxinit.signal.studies.prediction import predict
+from jaxinit.signal.studies.conditions import fixed_conditions
+from jaxinit.signal.studies.prediction import check_layers, dense_bands
 from jaxinit.signal.studies.schemes import Scheme, scheme
 from jaxinit.signal.studies.study import name_of
 from jaxinit.signal.theory.critical import (
@@ -52,7 +53,7 @@ class Recommendation(NamedTuple):
     others: tuple[Choice, ...]
     why: str
     calls: tuple[str, ...]
-    """Python that draws the first weight, the others, and the biases."""
+    """Lines of Python that draw the weight of a layer, of the first, and the biases."""
 
 
 @boundary
@@ -84,9 +85,14 @@ def recommend(
         >>> advice.best.scheme.name, round(advice.best.scheme.sigma_w, 4)
         ('kaiming_normal', 1.4142)
     """
+    with fixed_conditions():
+        return _recommend(activation, depth, width)
+
+
+def _recommend(activation: Nonlinearity, depth: int, width: int) -> Recommendation:
     where = "recommend"
     function = as_function(where, activation)
-    depth = check_int(where, "depth", depth, least=1)
+    depth = check_layers(where, depth)
     width = check_int(where, "width", width, least=2)
     edge = _edge(activation, depth)
     specs: list[Scheme] = [edge] if edge is not None else []
@@ -104,9 +110,8 @@ def recommend(
         best = choices[0]
     others = tuple(choice for choice in ranked if choice is not best)
     name = name_of(activation)
-    return Recommendation(
-        name, depth, best, others, _why(activation, best, edge), _calls(name, best.scheme)
-    )
+    why, calls = _why(activation, best, edge), _calls(name, best.scheme, width)
+    return Recommendation(name, depth, best, others, why, calls)
 
 
 def _alike(one: Scheme, other: Scheme) -> bool:
@@ -134,7 +139,7 @@ def _edge(activation: Nonlinearity, depth: int) -> Scheme | None:
 
 
 def _choice(function: Nonlinearity, spec: Scheme, depth: int, width: int) -> Choice:
-    lines = predict(function, spec, depth=depth, width=width)
+    lines = dense_bands(function, spec, depth, width)
     if spec.first_sigma_w is None:
         theory = mean_field(function, spec.sigma_w, spec.sigma_b)
         chi_1, chi_q = theory.chi_1, theory.chi_q
@@ -145,8 +150,8 @@ def _choice(function: Nonlinearity, spec: Scheme, depth: int, width: int) -> Cho
         spec,
         chi_1,
         chi_q,
-        lines.band("log10_std").median,
-        lines.band("log10_grad").median,
+        lines["log10_std"].median,
+        lines["log10_grad"].median,
     )
 
 
@@ -155,13 +160,13 @@ def _why(activation: Nonlinearity, best: Choice, edge: Scheme | None) -> str:
     if homogeneity(activation) is not None:
         return (
             f"{name} scales with its input, so that one gain, {best.scheme.sigma_w:.4g}, "
-            "keeps every length and every gradient, and biases must be zero."
+            "preserves every length and every gradient, and biases must be zero."
         )
     if edge is None:
         return (
-            f"{name} has no usable edge of chaos: no sigma_b >= 0 keeps both signal and "
-            "gradient without saturating. This is the least loss; use "
-            "residual branches or normalization for more depth."
+            f"{name} has no usable edge of chaos: no sigma_b >= 0 preserves both signal "
+            "and gradient without saturating. This loses least; for more depth use "
+            "residual branches or normalization."
         )
     if best.scheme is not edge:
         return f"Over this depth it loses less than the edge of chaos of {name} does."
@@ -169,26 +174,30 @@ def _why(activation: Nonlinearity, best: Choice, edge: Scheme | None) -> str:
         gain = calculate_gain(as_function("recommend", activation))
         slope = float(gain**2 * moments(activation, 1.0).growth)
         return (
-            f"{name} has one doubly critical point, where lengths and gradients both keep "
-            f"(chi_1 = chi_q = 1). Its forward gain {gain:.4g} keeps the length in one "
-            f"layer, but that length repels (chi_q = {slope:.3f}): any other runs away."
+            f"{name} has one doubly critical point, where the size of signals and of "
+            f"gradients is stable (chi_1 = chi_q = 1). Its forward gain {gain:.4g} "
+            f"preserves the size over one layer, but unstably (chi_q = {slope:.3f}): "
+            "small differences grow."
         )
     return (
-        f"On the edge of chaos gradients keep (chi_1 = 1), and this point has a length, "
-        f"q = 1 / depth, that attracts (chi_q = {best.chi_q:.4g}) and is small enough for "
-        f"{name} to be nearly linear."
+        "It lies on the edge of chaos, where gradients keep their size (chi_1 = 1), at a "
+        f"variance q = 1 / depth that is stable (chi_q = {best.chi_q:.4g}) and so small "
+        f"that {name} is nearly linear."
     )
 
 
-def _calls(name: str, spec: Scheme) -> tuple[str, ...]:
-    """Return the Python that draws the weights and biases."""
+def _calls(name: str, spec: Scheme, width: int) -> tuple[str, ...]:
+    """Return Python that runs as it stands and draws the weights and biases."""
+    shape = f"({width}, {width})"
     if spec.name == "kaiming_normal":
-        return (f'jaxinit.kaiming_normal(key, shape, nonlinearity="{name}")',)
-    calls = [f"jaxinit.lecun_normal(key, shape, gain={spec.sigma_w:.6g})"]
+        draw = f'jaxinit.kaiming_normal(keys[0], {shape}, nonlinearity="{name}")'
+    else:
+        draw = f"jaxinit.lecun_normal(keys[0], {shape}, gain={spec.sigma_w:.6g})"
+    lines = [f"weight = {draw}"]
     if spec.first_sigma_w is not None:
-        first = f"jaxinit.lecun_normal(key, shape, gain={spec.first_sigma_w:.6g})"
-        calls[0] += "  # every weight but the first"
-        calls.append(f"{first}  # the first, for inputs of mean square 1")
+        first = f"jaxinit.lecun_normal(keys[1], {shape}, gain={spec.first_sigma_w:.6g})"
+        lines.append(f"first_weight = {first}")
     if spec.sigma_b > 0:
-        calls.append(f"jaxinit.normal(key, shape, std={spec.sigma_b:.6g})  # biases")
-    return tuple(calls)
+        lines.append(f"bias = jaxinit.normal(keys[2], ({width},), std={spec.sigma_b:.6g})")
+    start = "import jax, jaxinit", "keys = jax.random.split(jax.random.key(0), 3)"
+    return (*start, *lines)

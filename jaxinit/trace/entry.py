@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import AxisType
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import type_error
+from jaxinit._checks import is_traced, type_error
 from jaxinit._paths import PyTree, flatten
 from jaxinit.trace.moments.gains import with_gains
 from jaxinit.trace.roles.atoms import whole
@@ -142,14 +143,20 @@ def uses_of(forward: Forward) -> Uses:
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype)
+    sharding = getattr(jax.typeof(leaf) if is_traced(leaf) else leaf, "sharding", None)
+    mesh = getattr(sharding, "mesh", None)
+    explicit = AxisType.Explicit in getattr(mesh, "axis_types", ())
+    # Under explicit axes the sharding is part of the type that a model checks.
+    place = sharding if explicit else None
+    return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=place)
 
 
 def _narrowed(data: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     """Return an input as JAX takes it: NumPy's float64 and int64 are narrow in it."""
     if not isinstance(data.dtype, np.dtype):  # a key
         return data
-    return jax.ShapeDtypeStruct(data.shape, jax.dtypes.canonicalize_dtype(data.dtype))
+    dtype = jax.dtypes.canonicalize_dtype(data.dtype)
+    return jax.ShapeDtypeStruct(data.shape, dtype, sharding=data.sharding)
 
 
 def _check_outputs(walk: Walker, outputs: list[Value]) -> None:

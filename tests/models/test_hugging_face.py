@@ -56,7 +56,7 @@ def test_gpt2_keeps_its_kernels_as_out_in() -> None:
 
 def test_gpt2_preset_gives_the_law_of_hugging_face() -> None:
     params, _, _ = gpt2_model()
-    rules = gpt2(2, residual="**/c_proj/kernel")
+    rules = gpt2(num_layers=2, residual="**/c_proj/kernel")
     made = jaxinit.initialize(jax.random.key(0), params, rules)
     block = made["transformer"]["h"]["0"]
     for leaf, std in (

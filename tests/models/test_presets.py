@@ -16,7 +16,9 @@ import jaxinit.equinox
 from jaxinit.models.audit import audit
 from jaxinit.models.initialize import initialize
 from jaxinit.models.plan import Plan, plan
-from jaxinit.presets import depth, layers, mup, siren, transformers
+from jaxinit.presets import depth, layers, rl, transformers
+from jaxinit.presets.mup import mup
+from jaxinit.presets.siren import siren
 from jaxinit.trace.entry import trace_params
 from jaxinit.trace.use import Uses
 
@@ -111,19 +113,27 @@ def test_pytorch_attention_bilinear_and_cells_against_torch():
         (True, attention, attention.in_proj_weight),
         (False, apart, apart.q_proj_weight),
     ):
-        made = plan(params, layers.pytorch_attention("q", "out", "b", 64, packed=packed))
+        made = plan(
+            params,
+            layers.pytorch_attention(
+                in_kernels="q", out_kernels="out", biases="b", embed_dim=64, packed=packed
+            ),
+        )
         assert made["q"].std == pytest.approx(float(weight.detach().std()), rel=0.05)
         assert made["out"].std == pytest.approx(
             float(module.out_proj.weight.detach().std()), rel=0.05
         )
         assert not module.out_proj.bias.any()
     cell = torch.nn.LSTM(32, 64)
-    (row,) = plan({"w": spec(32, 256)}, layers.pytorch_recurrent("w", 64))
+    (row,) = plan(
+        {"w": spec(32, 256)}, layers.pytorch_recurrent(arrays="w", hidden_size=64)
+    )
     for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0"):
         assert row.std == pytest.approx(float(getattr(cell, name).detach().std()), rel=0.12)
     bilinear = torch.nn.Bilinear(30, 40, 50)
     (row, _) = plan(
-        {"w": spec(50, 30, 40), "z": spec(50)}, layers.pytorch_bilinear("w", "z", 30)
+        {"w": spec(50, 30, 40), "z": spec(50)},
+        layers.pytorch_bilinear(weight="w", bias="z", in1_features=30),
     )
     assert row.std == pytest.approx(float(bilinear.weight.detach().std()), rel=0.03)
 
@@ -164,7 +174,7 @@ def test_equinox_layers_are_those_of_equinox():
 
 def test_gpt2_on_a_real_model():
     params, _ = traced(GPT(), TOKENS)
-    rules = transformers.gpt2(4, residual="{c_proj_*,attention_*/out}/kernel")
+    rules = transformers.gpt2(num_layers=4, residual="{c_proj_*,attention_*/out}/kernel")
     made = plan(params, rules)
     small = 0.02 / math.sqrt(8)
     for i in range(4):
@@ -185,10 +195,10 @@ def test_t5_formulas():
     }
     params["norm"] = {"weight": spec(64)}
     rules = transformers.t5(
-        64,
-        16,
-        4,
-        256,
+        d_model=64,
+        d_kv=16,
+        num_heads=4,
+        d_ff=256,
         query="q/*",
         key_value="{k,v}/*",
         output="o/*",
@@ -229,19 +239,19 @@ def test_vit_variants():
         "patch": "patch/kernel",
         "tables": "position/*",
     }
-    made = plan(params, transformers.vit("jax", **globs, head_bias=-2.3))
+    made = plan(params, transformers.vit(variant="jax", **globs, head_bias=-2.3))
     assert made["head/kernel"].distribution.text == "zeros"
     assert made["head/bias"].distribution.mean == -2.3
     assert made["block/mlp/bias"].std == 1e-6
     assert made["patch/kernel"].std == pytest.approx((16 * 16 * 3) ** -0.5)
     assert made["block/mlp/kernel"].std == pytest.approx((2 / 320) ** 0.5)
-    made = plan(params, transformers.vit("timm", **globs))
+    made = plan(params, transformers.vit(variant="timm", **globs))
     assert made["block/mlp/kernel"].std == 0.02
-    rules = transformers.vit("moco", **globs, qkv="**/qkv/kernel")
+    rules = transformers.vit(variant="moco", **globs, qkv="**/qkv/kernel")
     drawn = initialize(KEY, params, rules)["block"]["qkv"]["kernel"]
     assert float(abs(drawn).max()) == pytest.approx((6 / 128) ** 0.5, rel=1e-3)
     with pytest.raises(ValueError, match="variant must be one of jax, timm, moco") as error:
-        transformers.vit("tim", **globs)  # pyright: ignore[reportArgumentType]
+        transformers.vit(variant="tim", **globs)  # pyright: ignore[reportArgumentType]
     assert str(error.value) == (
         "vit: variant must be one of jax, timm, moco; got variant='tim'. "
         "Did you mean 'timm'?"
@@ -276,16 +286,25 @@ def test_deepnorm_of_two_stacks():
 def test_deepnorm_fixup_and_t_fixup_on_a_model():
     params, _ = traced(GPT(), TOKENS)
     xavier = (2 / (64 + 256)) ** 0.5
-    made = plan(params, depth.deepnorm(0.5, scaled="{c_*,attention_*/{value,out}}/kernel"))
+    made = plan(
+        params, depth.deepnorm(beta=0.5, scaled="{c_*,attention_*/{value,out}}/kernel")
+    )
     assert made["c_fc_0/kernel"].std == pytest.approx(0.5 * xavier)
     made = plan(
-        params, depth.fixup(16, 2, inner="c_fc_*/*", last="c_proj_*/*", classifier="head/*")
+        params,
+        depth.fixup(
+            num_branches=16,
+            layers_per_branch=2,
+            inner="c_fc_*/*",
+            last="c_proj_*/*",
+            classifier="head/*",
+        ),
     )
     assert made["c_fc_0/kernel"].std == pytest.approx(0.25 * (2 / 64) ** 0.5)
     assert made["c_proj_3/kernel"].std == 0
     assert made["head/kernel"].std == 0
     made = plan(
-        params, depth.t_fixup(4, 64, encoder=None, decoder="c_*/kernel", tables="w?e/*")
+        params, depth.t_fixup(num_layers=4, width=64, decoder="c_*/kernel", tables="w?e/*")
     )
     assert made["c_fc_0/kernel"].std == pytest.approx(36**-0.25 * xavier)
     assert made["wte/embedding"].std == pytest.approx(36**-0.25 / 8)
@@ -304,7 +323,7 @@ class Wide(nn.Module):
 def test_mup_table():
     params, uses = traced(Wide(512), spec(2, 16))
     _, base = traced(Wide(64), spec(2, 16))
-    found = mup.mup(uses, base)
+    found = mup(uses, base)
     made = plan(params, found.rules)
     assert made["first/kernel"].std == pytest.approx(16**-0.5)
     assert made["middle/kernel"].std == pytest.approx(512**-0.5)
@@ -314,11 +333,9 @@ def test_mup_table():
     assert [found.sgd[path] for path in kernels] == [8, 1, 8]
     assert found.output == {"last/kernel": 1 / 8}
     assert (found.adam["middle/bias"], found.sgd["middle/bias"]) == (1, 8)
-    assert (
-        plan(params, mup.mup(uses, base, zero_readout=True).rules)["last/kernel"].std == 0
-    )
+    assert plan(params, mup(uses, base, zero_readout=True).rules)["last/kernel"].std == 0
     with pytest.raises(ValueError, match="one model at two widths"):
-        mup.mup(uses, traced(Convolutional(), spec(2, 8, 8, 32))[1])
+        mup(uses, traced(Convolutional(), spec(2, 8, 8, 32))[1])
 
 
 def test_mup_keeps_the_size_of_the_output_change():
@@ -326,7 +343,7 @@ def test_mup_keeps_the_size_of_the_output_change():
 
     def change(size: int, *, with_mup: bool) -> float:
         params, uses = traced(Wide(size), spec(2, 16))
-        found = mup.mup(uses, traced(Wide(64), spec(2, 16))[1])
+        found = mup(uses, traced(Wide(64), spec(2, 16))[1])
         x = jax.random.normal(KEY, (64, 16))
         moves = []
         for seed in range(4):
@@ -366,7 +383,7 @@ class Field(nn.Module):
 
 def test_siren_on_a_real_field():
     params, uses = traced(Field(), spec(5, 2))
-    made = plan(params, siren.siren(uses))
+    made = plan(params, siren(uses))
     assert made["layer_0/kernel"].std == pytest.approx(1 / (2 * 3**0.5))
     for name in ("layer_1", "layer_2", "last"):
         assert made[f"{name}/kernel"].std == pytest.approx((2 / 256) ** 0.5 / 30)
@@ -376,7 +393,7 @@ def test_siren_on_a_real_field():
 
 def test_orthogonal_heads():
     params = {name: {"kernel": spec(64, n), "bias": spec(n)} for name, n in HEADS.items()}
-    made = plan(params, siren.orthogonal_rl(policy="policy/kernel", value="value/kernel"))
+    made = plan(params, rl.orthogonal_rl(policy="policy/kernel", value="value/kernel"))
     drawn = initialize(KEY, params, made)
     for name, gain in {"trunk": 2**0.5, "policy": 0.01, "value": 1.0}.items():
         w = np.asarray(drawn[name]["kernel"], np.float64)
@@ -395,7 +412,7 @@ def test_every_preset_covers_a_model():
         layers.flax,
         layers.haiku,
         layers.equinox,
-        siren.siren,
+        siren,
     ]
     for preset in by_use:
         assert isinstance(plan(params, preset(uses)), Plan)

@@ -13,8 +13,8 @@ from jax import lax
 
 from jaxinit import Fans, Layout
 from jaxinit.trace.entry import trace_params
-from jaxinit.trace.roles.merging import LOW_RANK
 from jaxinit.trace.roles.parameters import CHOSEN, MASKED, SCALE_FREE
+from jaxinit.trace.use import LOW_RANK
 from tests.models.tracing import NHWC, conv, spec, use_of
 
 MIXED = "data or noise is mixed into it before use"

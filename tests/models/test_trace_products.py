@@ -1,9 +1,12 @@
 """What the tracer says of single products, against a count by differentiation."""
 
+import equinox as eqx
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from jax import lax
 
 from jaxinit import Fans, Layout, compute_fans
@@ -232,3 +235,32 @@ def test_shard_map_sees_whole_axes():
     use = use_of(f, (6, 5), spec(4, 6))
     assert use.layout == Layout("IO")
     assert use.fans == Fans(6, 5)
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "fan_in"), [(4, 2, 64), (3, 2, 36), (4, 4, 16)]
+)
+def test_strided_transposed_convolution_counts_what_an_output_sums(window, stride, fan_in):
+    def f(w, x):
+        return lax.conv_transpose(x, w, (stride, stride), "SAME")
+
+    shape = (window, window, 16, 8)
+    use = use_of(f, shape, spec(1, 12, 12, 16))
+    assert (use.layout, use.fans) == (Layout("HWIO"), Fans(fan_in, window**2 * 8))
+    w, x = jnp.ones(shape), jnp.ones((1, 12, 12, 16))
+    inside = f(w, x)[0, 2 * stride : -2 * stride, 2 * stride : -2 * stride]
+    assert float(inside.mean()) == pytest.approx(fan_in)
+
+
+def test_transposed_convolutions_of_libraries():
+    key, x = jax.random.key(0), spec(1, 8, 8, 16)
+    linen = nn.ConvTranspose(8, (4, 4), strides=(2, 2), transpose_kernel=True)
+    uses = trace_params(linen.apply, jax.eval_shape(linen.init, key, x), x)
+    assert uses["params/kernel"].layout == Layout("HWOI")
+    assert uses["params/kernel"].fans == Fans(64, 128)
+    model = eqx.nn.ConvTranspose2d(16, 8, 4, stride=2, groups=4, key=key)
+    use = trace_params(lambda m, x: m(x), model, spec(16, 8, 8))["weight"]
+    assert (use.layout, use.fans) == (Layout("OIHW", groups=4), Fans(16, 32))
+    graph, state = nnx.split(nnx.ConvTranspose(16, 8, (4, 4), strides=2, rngs=nnx.Rngs(0)))
+    uses = trace_params(lambda p, x: nnx.merge(graph, p)(x), nnx.to_pure_dict(state), x)
+    assert uses["kernel"].fans == Fans(64, 128)

@@ -38,7 +38,7 @@ def drawn(monkeypatch, tmp_path):
     figure = pytest.importorskip("matplotlib.figure").Figure
     kept, save = [], figure.savefig
     monkeypatch.setattr(
-        figure, "savefig", lambda self, path: kept.append(self) or save(self, path)
+        figure, "savefig", lambda self, *a, **k: kept.append(self) or save(self, *a, **k)
     )
 
     def draw(*results):
@@ -92,29 +92,53 @@ def test_picture_of_many_weights_with_long_names(drawn):
 
 
 def test_table():
-    made = model_table(GOOD)
+    made = model_table(GOOD, every=True)
     assert made.title == "pkg:gpt, kaiming_normal: medians of 3 seeds"
     assert made.rows[1] == (
-        "2",
         "net/layers/kernel (step 0)",
         "3.2",
         "2.6 to 3.9",
-        "0",
         "0.32",
         "0.26 to 0.39",
     )
-    assert made.notes == ("pkg:gpt, kaiming_normal: signal kept, gradient kept.",)
+    assert made.verdicts == ("Signal stable, gradient stable.",)
+    assert made.notes == ()
 
 
-def test_table_says_where_a_signal_is_lost():
-    assert model_table(BAD).notes == (
-        "pkg:gpt, lecun_normal: signal vanishes at net/layers/kernel (step 0) and 1 more, "
+def test_like_weights_share_a_row_with_their_range():
+    assert model_table(GOOD).rows == (
+        ("net/a/kernel", "1.0", "0.81 to 1.2", "0.10", "0.081 to 0.12"),
+        (
+            "net/layers/kernel (step *) (2)",
+            "3.2 to 10",
+            "2.6 to 12",
+            "0.32 to 1.0",
+            "0.26 to 1.2",
+        ),
+    )
+    text = str(model_table(BAD)).splitlines()
+    assert text[1].startswith("Signal vanishes at net/layers/kernel (step 0)")
+    assert text[-1] == "Not measured: q."
+
+
+def test_table_names_where_a_signal_is_lost():
+    assert model_table(BAD).verdicts == (
+        "Signal vanishes at net/layers/kernel (step 0) and 1 more, "
         "gradient explodes at net/layers/kernel (step 0) and 1 more.",
-        "Not measured: q.",
     )
     odd = result("orthogonal", [np.nan, -np.inf, 4.0], [-np.inf, 0.0, 0.0])
-    assert model_table(odd).notes == (
-        "pkg:gpt, orthogonal: signal vanishes at net/layers/kernel (step 0) and explodes at "
+    assert model_table(odd).verdicts == (
+        "Signal vanishes at net/layers/kernel (step 0) and explodes at "
         "net/layers/kernel (step 1) and is not a number at net/a/kernel, gradient vanishes "
         "at net/a/kernel.",
     )
+
+
+def test_results_show_themselves(tmp_path):
+    assert repr(BAD) == (
+        "<Result pkg:gpt, lecun_normal: 3 seeds, 3 weights; log10_std, log10_grad, mean>"
+    )
+    assert BAD.table() == model_table(BAD)
+    made = BAD.plot(tmp_path / "model.svg")
+    assert made.get_suptitle().startswith("pkg:gpt")
+    assert b"<svg" in (tmp_path / "model.svg").read_bytes()

@@ -257,14 +257,14 @@ def test_what_is_not_measured_is_said():
     )
 
 
-def test_kept_leaves_are_said():
+def test_leaves_that_are_not_drawn_are_named():
     p = {
         "rows": np.arange(4, dtype=np.int32),
         "idle": np.ones((2, 2), np.float32),
         "w": jax.ShapeDtypeStruct((6, 2), "float32"),
     }
     weights, remarks = labels_of(lambda p, x: x[p["rows"]] @ p["w"], p, X)
-    assert (weights, remarks) == (["w"], ["Kept as given: idle, rows."])
+    assert (weights, remarks) == (["w"], ["Not drawn, but as given: idle, rows."])
 
 
 def test_bfloat16():
@@ -276,7 +276,7 @@ def test_bfloat16():
     w = np.asarray(jaxinit.initialize(draw, p, plan)["w"], np.float64)
     std = (np.asarray(x, np.float64) @ w).std()
     np.testing.assert_allclose(10.0 ** found.values["log10_std"][0], std, rtol=2**-8)
-    g = jax.random.normal(jax.random.split(end, 1)[0], (4, 8), "bfloat16")
+    g = jaxinit.normal(jax.random.split(end, 1)[0], (4, 8), "bfloat16")
     rms = np.sqrt(np.mean(np.asarray(g, np.float64) ** 2))
     np.testing.assert_allclose(10.0 ** found.values["log10_grad"][0], rms, rtol=2**-8)
 
@@ -296,7 +296,8 @@ REFUSALS = {
     ),
     "seed": (
         lambda: study_model(small, SMALL, X, seed=-1),
-        "study_model: seed must be an int, at least 0; got seed=-1. Give 0 or more.",
+        "study_model: seed must be an int from 0 to 2**64 - 1; got seed=-1. Give a plain "
+        "int of that range.",
     ),
     "init": (
         lambda: study_model(small, SMALL, X, init="xavier_norml"),  # pyright: ignore[reportArgumentType]
@@ -336,7 +337,7 @@ REFUSALS = {
             init="xavier_uniform",
             resume=Result("", settings_of(small, SMALL, X), {}),
         ),
-        "study_model: resume must be a result of the same settings; got another init, digest. "
+        "study_model: resume must be a result of the same settings; got another init. "
         "Run it anew, or write it to another file.",
     ),
     "no values": (

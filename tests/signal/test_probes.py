@@ -162,7 +162,7 @@ def walked(function, probes=None):
     closed = jax.make_jaxpr(function)(P, X)
     walk = ProbeWalk(probes)
     values = [*map(jnp.asarray, P.values()), jnp.asarray(X)]
-    found = walk.evaluate(closed.jaxpr, closed.consts, values, [0, 1, 2, None])
+    found = walk.run(closed, list(zip(values, [0, 1, 2, None], strict=True)))
     return [out for out, _ in found], walk
 
 
@@ -276,7 +276,7 @@ def test_a_scan_without_weights_stays_one():
 
     def again(p, x):
         leaves = [0, 1, 2, None]
-        return walk.evaluate(closed.jaxpr, closed.consts, [*p.values(), x], leaves)[0][0]
+        return walk.run(closed, list(zip([*p.values(), x], leaves, strict=True)))[0][0]
 
     names = [eqn.primitive.name for eqn in jax.make_jaxpr(again)(P, X).jaxpr.eqns]
     assert names.count("scan") == 1

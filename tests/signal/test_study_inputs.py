@@ -36,7 +36,7 @@ def test_schemes():
         drawn = scheme(name + ":0.5" * (name == "sparse"), "relu")
         assert drawn.gains(3)[1] == drawn.sigma_w or math.isnan(drawn.sigma_w)
     own = scheme(functools.partial(jaxinit.normal, mean=0.0, std=0.1), "tanh")
-    assert own.name == "normal"
+    assert own.name == "normal(mean=0.0, std=0.1)"
     assert math.isnan(own.sigma_w)
 
 
@@ -46,7 +46,7 @@ def test_json_keeps_everything():
     assert back.settings == half.settings
     for quantity, values in half.values.items():
         np.testing.assert_allclose(back.values[quantity], values, rtol=1e-6)
-    with pytest.raises(ValueError, match="from_json: the text must be the JSON of a study"):
+    with pytest.raises(ValueError, match="from_json: the text must be results of jaxinit"):
         from_json('{"format": 2}')
 
 

@@ -1,6 +1,7 @@
-"""Pictures of studies and of phase diagrams, as PNG files."""
+"""Pictures of studies and of phase diagrams."""
 
 import contextlib
+import io
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -8,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from jaxinit.signal.report.files import write_file
 from jaxinit.signal.report.optional import need
 from jaxinit.signal.report.table import headline
-from jaxinit.signal.studies.result import Band, Prediction, Result
+from jaxinit.signal.studies.bands import Band, Banded, Measured
 from jaxinit.signal.theory.phase import PhaseDiagram
 
-# Okabe and Ito, "Color universal design", 2008: told apart with any colour vision.
+# Okabe and Ito, "Color universal design", 2008: distinct under any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _NAMES, _LETTERS = 24, 40  # of names below an axis, and of each
@@ -31,8 +33,14 @@ _STYLE = {
 }
 
 
+FORMATS = ("png", "pdf", "svg")
+"""Kinds of pictures, by the end of a file's name."""
+
+Path = str | pathlib.Path | None
+
+
 @contextlib.contextmanager
-def figure(path: pathlib.Path, columns: int, width: float, height: float) -> Iterator[Any]:
+def figure(path: Path, columns: int, width: float, height: float) -> Iterator[Any]:
     """Give a new figure, which needs no window, and its axes; write it at the end."""
     matplotlib = need("matplotlib", "the picture")
     with matplotlib.rc_context(_STYLE):
@@ -40,31 +48,39 @@ def figure(path: pathlib.Path, columns: int, width: float, height: float) -> Ite
             figsize=(width, height), dpi=150, layout="constrained"
         )
         yield made, made.subplots(1, columns, squeeze=False)[0]
-        made.savefig(path)
+        if path is not None:
+            path = pathlib.Path(path)
+            picture = io.BytesIO()
+            made.savefig(picture, format=path.suffix[1:] or "png")
+            write_file(path, picture.getvalue())
 
 
 def plot_study(
-    results: Sequence[Result],
-    predictions: Sequence[Prediction | None],
-    path: pathlib.Path,
-) -> None:
-    """Draw standard deviations and gradients by layer, with bands, to a PNG file.
+    results: Sequence[Measured],
+    predictions: Sequence[Banded | None],
+    path: Path = None,
+) -> Any:
+    """Draw standard deviations and gradients by layer, with bands.
 
     Args:
         results: What was measured: lines, and bands from 5 % to 95 % of the seeds.
         predictions: What theory says: dashed lines.
-        path: The file to write.
+        path: The file to write, or None.
+
+    Returns:
+        The figure.
     """
     with figure(path, 2, 11, 4.6) as (made, (left, right)):
         _draw_study(made, left, right, results, predictions)
+    return made
 
 
 def _draw_study(
     made: Any,
     left: Any,
     right: Any,
-    results: Sequence[Result],
-    predictions: Sequence[Prediction | None],
+    results: Sequence[Measured],
+    predictions: Sequence[Banded | None],
 ) -> None:
     for number, (result, prediction) in enumerate(zip(results, predictions, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
@@ -87,20 +103,20 @@ def _draw_study(
         line = need("matplotlib.lines", "the picture").Line2D
         handles.append(line([], [], color="black", lw=1, ls=(0, (4, 3))))
         labels.append("mean-field theory, with its 1/width correction")
-    made.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3))
-    made.suptitle(
-        f"{headline(results[0])}: median and 5-95 % band of {results[0].seeds} seeds",
-        x=0.01,
-        ha="left",
-    )
+    _legend(made, handles, labels)
+    title = f"{headline(results[0].settings)}: median and 5-95 % band"
+    made.suptitle(f"{title} of {results[0].seeds} seeds", x=0.01, ha="left")
 
 
-def plot_models(results: Sequence[Result], path: pathlib.Path) -> None:
-    """Draw what a user's model does at each weight, with bands, to a PNG file.
+def plot_models(results: Sequence[Measured], path: Path = None) -> Any:
+    """Draw what a user's model does at each weight, with bands.
 
     Args:
         results: What :func:`jaxinit.signal.study_model` measured of one model.
-        path: The file to write.
+        path: The file to write, or None.
+
+    Returns:
+        The figure.
     """
     with figure(path, 2, 11, 6) as (made, (left, right)):
         for number, result in enumerate(results):
@@ -120,10 +136,18 @@ def plot_models(results: Sequence[Result], path: pathlib.Path) -> None:
             axes.set_xticks(ticks, names[::every], rotation=90, fontsize=8)
             _room(axes)
         handles, labels = left.get_legend_handles_labels()
-        columns = min(len(labels), 3)
-        made.legend(handles, labels, loc="outside lower center", ncols=columns)
+        _legend(made, handles, labels)
         title = f"{results[0].settings['model']}: median and 5-95 % band"
         made.suptitle(f"{title} of {results[0].seeds} seeds", x=0.01, ha="left")
+    return made
+
+
+def _legend(made: Any, handles: Any, labels: Sequence[str]) -> None:
+    """Put the legend below, in one row where it fits, else in rows of equal length."""
+    inches = [0.1 * len(label) + 0.6 for label in labels]
+    rows = math.ceil(sum(inches) / made.get_figwidth())
+    columns = min(math.ceil(len(labels) / rows), int(made.get_figwidth() / max(inches)))
+    made.legend(handles, labels, loc="outside lower center", ncols=max(columns, 1))
 
 
 def _short(paths: Sequence[str]) -> list[str]:
@@ -171,13 +195,16 @@ def _room(axes: Any) -> None:
     axes.set_ylim(10.0**low, 10.0**high)
 
 
-def plot_phases(diagram: PhaseDiagram, name: str, path: pathlib.Path) -> None:
-    """Draw a phase diagram: depth scale as colour, the edge of chaos over it, to a PNG.
+def plot_phases(diagram: PhaseDiagram, name: str, path: Path = None) -> Any:
+    """Draw a phase diagram: depth scale as colour, the edge of chaos over it.
 
     Args:
         diagram: The numbers.
         name: What the activation is called.
-        path: The file to write.
+        path: The file to write, or None.
+
+    Returns:
+        The figure.
     """
     with figure(path, 1, 7.5, 5) as (made, (axes,)):
         colours = need("matplotlib.colors", "the picture")
@@ -200,7 +227,7 @@ def plot_phases(diagram: PhaseDiagram, name: str, path: pathlib.Path) -> None:
         axes.set_ylim(diagram.sigma_b.min(), diagram.sigma_b.max())
         axes.set_xlabel("sigma_w: standard deviation of the weights x sqrt(fan_in)")
         axes.set_ylabel("sigma_b: standard deviation of the biases")
-        axes.set_title(f"{name}: how deep two inputs stay told apart")
+        axes.set_title(f"{name}: over how many layers two inputs can be distinguished")
         bar = made.colorbar(mesh, ax=axes, extend="both")
         bar.set_label("depth scale of correlations, in layers")
         line = need("matplotlib.lines", "the picture").Line2D
@@ -209,5 +236,6 @@ def plot_phases(diagram: PhaseDiagram, name: str, path: pathlib.Path) -> None:
         labels = ["edge of chaos, chi_1 = 1"]
         if np.isnan(diagram.xi_c).any():
             handles.append(patch(color="#DDDDDD"))
-            labels.append("signals die out or blow up")
-        made.legend(handles, labels, loc="outside lower center", ncols=2)
+            labels.append("signals vanish or explode")
+        _legend(made, handles, labels)
+    return made

@@ -1,27 +1,76 @@
-"""The table of a study: rows as data, printed by rich or as plain text."""
+"""Tables of studies: rows as data, and as text."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import re
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxinit.signal.recommend import Recommendation
-from jaxinit.signal.report.optional import has, need
-from jaxinit.signal.studies.result import Band, Prediction, Result
-from jaxinit.signal.theory.phase import PhaseDiagram
+from jaxinit.signal.studies.bands import Band, Banded, Measured
 
 LOST = 3.0
 """Powers of ten from 1 at which a signal counts as vanished or exploded."""
 
+_BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
 
 class Table(NamedTuple):
-    """A heading, the names of the columns, the cells, and sentences below."""
+    """A heading, sentences, columns of cells, sentences below, and Python.
+
+    Attributes:
+        title: What the table is about.
+        columns: Names of the columns.
+        rows: The cells.
+        notes: Sentences below the table.
+        verdicts: Sentences above it.
+        code: Lines of Python, printed as they are.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+
+def as_text(table: Table, *, width: int = 80, colour: bool = False) -> str:
+    """Return the table as text.
+
+    Args:
+        table: The table.
+        width: Columns of the screen, at which sentences are wrapped.
+        colour: Whether to mark the title and the heads for a terminal.
+    """
+    bold, dim, end = (_BOLD, _DIM, _PLAIN) if colour else ("", "", "")
+    lines = [table.columns, *table.rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
+    text = []
+    for line in lines:
+        first, *others = zip(line, widths, strict=True)
+        cells = [first[0].ljust(first[1])]
+        cells += [cell.rjust(n) for cell, n in others]
+        text.append("  ".join(cells).rstrip())
+    rule = "-" * max(map(len, text))
+    parts = [f"{bold}{table.title}{end}"]
+    parts += [textwrap.fill(note, width) for note in table.verdicts]
+    parts += [f"{dim}{text[0]}{end}", rule, *text[1:]]
+    parts += [textwrap.fill(note, width) for note in table.notes]
+    if table.code:
+        parts += ["", *table.code]
+    return "\n".join(parts)
+
+
+def print_table(table: Table, *, colour: bool = False) -> None:
+    """Print the table to standard output."""
+    width = min(shutil.get_terminal_size((80, 24)).columns, 100)
+    print(as_text(table, width=width, colour=colour))  # noqa: T201
 
 
 def power(log10: float) -> str:
@@ -41,8 +90,12 @@ def power(log10: float) -> str:
 
 def power_range(band: Band, layer: int) -> str:
     """Return the edges of a layer's band."""
-    low, high = power(float(band.low[layer])), power(float(band.high[layer]))
-    return "-" if low == "-" else f"{low} to {high}"
+    return _range(float(band.low[layer]), float(band.high[layer]))
+
+
+def _range(low: float, high: float) -> str:
+    first, last = power(low), power(high)
+    return first if first == last else f"{first} to {last}"
 
 
 def verdict(forward: np.ndarray, backward: np.ndarray) -> str:
@@ -51,18 +104,20 @@ def verdict(forward: np.ndarray, backward: np.ndarray) -> str:
 
 
 def _fate(log10: np.ndarray) -> str:
-    gone = np.nonzero(~(log10 > -LOST))[0]
-    blown = np.nonzero(log10 > LOST)[0]
-    if gone.size and (not blown.size or gone[0] < blown[0]):
-        return f"vanishes after {gone[0]} layers"
-    if blown.size:
-        return f"explodes after {blown[0]} layers"
-    return "kept"
+    layers = lasts(log10)
+    if layers is None:
+        return "stable"
+    word = "explodes" if log10[layers] > LOST else "vanishes"
+    return f"{word} after {layers} layers"
 
 
-def study_table(
-    results: Sequence[Result], predictions: Sequence[Prediction | None]
-) -> Table:
+def lasts(log10: np.ndarray) -> int | None:
+    """Return how many layers a signal stays within a factor of 1000 of 1; None for all."""
+    lost = np.nonzero(~(np.abs(log10) <= LOST))[0]
+    return int(lost[0]) if lost.size else None
+
+
+def study_table(results: Sequence[Measured], predictions: Sequence[Banded | None]) -> Table:
     """Return the table of several studies of one depth.
 
     Args:
@@ -71,161 +126,90 @@ def study_table(
 
     Returns:
         Standard deviations at some layers, the last with its band over seeds, and the
-        gradient at the input; below, a sentence for each study.
+        gradient at the input; above, a sentence for each study.
     """
     settings = results[0].settings
     depth = settings["depth"]
     shown = sorted({max(1, depth // 10), max(1, depth // 2)} - {depth})
     last, edges = f"{depth}", f"{depth}: 5-95 %"
-    columns = ["std at layer", *map(str, shown), last, edges, "gradient at 0"]
-    rows, notes = [], []
+    columns = ("std at layer", *map(str, shown), last, edges, "gradient at 0")
+    rows, verdicts = [], []
     for result, prediction in zip(results, predictions, strict=True):
         rows.append((result.label, *_cells(result, shown, depth)))
         if prediction is not None:
             rows.append(("  theory", *_cells(prediction, shown, depth)))
         forward, backward = result.band("log10_std"), result.band("log10_grad")
-        notes.append(f"{result.label}: {verdict(forward.median, backward.median)}.")
-    title = f"{headline(results[0])}: medians of {results[0].seeds} seeds"
-    return Table(title, tuple(columns), tuple(rows), tuple(notes))
+        what = verdict(forward.median, backward.median)
+        verdicts.append(f"{result.label}: {what}.")
+    title = f"{headline(settings)}: medians of {results[0].seeds} seeds"
+    return Table(title, columns, tuple(rows), verdicts=tuple(verdicts))
 
 
-def model_table(result: Result) -> Table:
-    """Return the table of a user's own model, a row for each weight in order of use.
-
-    Args:
-        result: What :func:`jaxinit.signal.study_model` measured.
-
-    Returns:
-        Moments of what each product gives, and the gradient with respect to it; below, a
-        sentence on all, and the remarks.
-    """
-    forward, backward = result.band("log10_std"), result.band("log10_grad")
-    mean = result.band("mean").median
-    rows = tuple(
-        (
-            f"{n + 1}",
-            path,
-            power(float(forward.median[n])),
-            power_range(forward, n),
-            f"{mean[n]:.2g}",
-            power(float(backward.median[n])),
-            power_range(backward, n),
-        )
-        for n, path in enumerate(result.settings["weights"])
-    )
-    columns = (
-        "",
-        "output of",
-        "std",
-        "std: 5-95 %",
-        "mean",
-        "gradient",
-        "gradient: 5-95 %",
-    )
-    names = result.settings["weights"]
-    there = _where_lost(forward.median, names)
-    back = _where_lost(backward.median[::-1], names[::-1])
-    fates = f"{result.label}: signal {there}, gradient {back}."
-    notes = (fates, *result.settings["remarks"])
-    title = f"{result.label}: medians of {result.seeds} seeds"
-    return Table(title, columns, rows, notes)
-
-
-def _where_lost(log10: np.ndarray, names: Sequence[str]) -> str:
-    """Return in words at which weights, in this order, a signal has gone or blown up."""
-    said = []
-    for word, is_lost in (
-        ("vanishes", log10 < -LOST),
-        ("explodes", log10 > LOST),
-        ("is not a number", np.isnan(log10)),
-    ):
-        found = np.nonzero(is_lost)[0]
-        if found.size:
-            more = f" and {found.size - 1} more" if found.size > 1 else ""
-            said.append(f"{word} at {names[found[0]]}{more}")
-    return " and ".join(said) or "kept"
-
-
-def headline(result: Result) -> str:
+def headline(settings: Mapping[str, object]) -> str:
     """Return what kind of networks a result is about."""
-    kind, depth, width, dtype = (
-        result.settings[name] for name in ("kind", "depth", "width", "dtype")
-    )
-    return f"{kind.capitalize()} networks of {depth} layers, width {width}, {dtype}"
+    kind, depth, width, dtype = (settings[n] for n in ("kind", "depth", "width", "dtype"))
+    return f"{str(kind).capitalize()} networks of {depth} layers, width {width}, {dtype}"
 
 
-def _cells(of: Result | Prediction, shown: list[int], depth: int) -> list[str]:
+def _cells(of: Banded, shown: list[int], depth: int) -> list[str]:
     forward, backward = of.band("log10_std"), of.band("log10_grad")
     medians = [power(float(forward.median[n])) for n in (*shown, depth)]
     return [*medians, power_range(forward, depth), power(float(backward.median[0]))]
 
 
-def recommendation_table(advice: Recommendation) -> Table:
-    """Return the table of a recommendation, the best choice first."""
+def model_table(result: Measured, *, every: bool = False) -> Table:
+    """Return the table of a user's model: what it does at each weight, in order of use.
+
+    Args:
+        result: What :func:`jaxinit.signal.study_model` measured.
+        every: Whether each use of a weight has its row; else those whose paths differ by
+            one number (``Block_0/...``, ``Block_1/...``) share one, with their range.
+
+    Returns:
+        Moments of what each product gives, and the gradient with respect to it; above, a
+        sentence on all, below, the remarks.
+    """
+    forward, backward = result.band("log10_std"), result.band("log10_grad")
+    names = result.settings["weights"]
+    groups: dict[str, list[int]] = {}
+    for number, path in enumerate(names):
+        groups.setdefault(path if every else _pattern(path), []).append(number)
     rows = []
-    for choice in (advice.best, *advice.others):
-        spec = choice.scheme
-        last = power(float(choice.log10_std[-1])), power(float(choice.log10_grad[0]))
-        fates = verdict(choice.log10_std, choice.log10_grad)
-        rows.append((spec.name, f"{spec.sigma_w:.4f}", f"{spec.sigma_b:.4f}", *last, fates))
-    columns = (
-        "scheme",
-        "sigma_w",
-        "sigma_b",
-        f"std at {advice.depth}",
-        "gradient at 0",
-        "",
-    )
-    title = f"{advice.activation} over {advice.depth} layers, by theory"
-    return Table(title, columns, tuple(rows), (advice.why, *advice.calls))
+    for pattern, at in groups.items():
+        name = names[at[0]] if len(at) == 1 else f"{pattern} ({len(at)})"
+        medians = [
+            (np.min(v), np.max(v)) for v in (forward.median[at], backward.median[at])
+        ]
+        edges = (
+            (np.min(band.low[at]), np.max(band.high[at])) for band in (forward, backward)
+        )
+        std, gradient = (_range(float(a), float(b)) for a, b in medians)
+        std_edges, gradient_edges = (_range(float(a), float(b)) for a, b in edges)
+        rows.append((name, std, std_edges, gradient, gradient_edges))
+    columns = ("output of", "std", "5-95 %", "gradient", "5-95 %")
+    there = _where_lost(forward.median, names)
+    back = _where_lost(backward.median[::-1], names[::-1])
+    verdicts = (f"Signal {there}, gradient {back}.",)
+    title = f"{result.label}: medians of {result.seeds} seeds"
+    notes = tuple(result.settings["remarks"])
+    return Table(title, columns, tuple(rows), notes, verdicts)
 
 
-def phase_table(diagram: PhaseDiagram, name: str) -> Table:
-    """Return the depth scales of a phase diagram at up to 6 x 8 of its points."""
-    rows_at = np.unique(np.linspace(0, len(diagram.sigma_b) - 1, 6).round().astype(int))
-    at = np.unique(np.linspace(0, len(diagram.sigma_w) - 1, 8).round().astype(int))
-    columns = ("sigma_b | sigma_w", *(f"{w:.2f}" for w in diagram.sigma_w[at]))
-    rows = tuple(
-        (f"{diagram.sigma_b[i]:.2f}", *(_layers(diagram.xi_c[i, j]) for j in at))
-        for i in rows_at[::-1]
-    )
-    title = f"{name}: depth scale of correlations, in layers, by theory"
-    return Table(title, columns, rows, ("A dash: signals die out or blow up.",))
+def _pattern(path: str) -> str:
+    """Return a path with a star for its first number."""
+    return re.sub(r"\d+", "*", path, count=1)
 
 
-def _layers(scale: Any) -> str:
-    if np.isnan(scale):
-        return "-"
-    return "inf" if np.isinf(scale) else f"{scale:.3g}"
-
-
-def print_table(table: Table, *, plain: bool = False) -> None:
-    """Print the table to standard output, with rich where that is installed."""
-    if plain or not has("rich"):
-        print(as_text(table))  # noqa: T201
-        return
-    console = need("rich.console", "the table").Console()
-    lines = need("rich.box", "the table").SIMPLE_HEAD
-    shown = need("rich.table", "the table").Table(
-        title=table.title, title_justify="left", box=lines, pad_edge=False
-    )
-    for number, column in enumerate(table.columns):
-        shown.add_column(column, justify="left" if number == 0 else "right")
-    for row in table.rows:
-        shown.add_row(*row)
-    console.print(shown)
-    for note in table.notes:
-        console.print(note, highlight=False)
-
-
-def as_text(table: Table) -> str:
-    """Return the table as plain text."""
-    lines = [table.columns, *table.rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    text = [
-        "  ".join(
-            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([table.title, text[0], "-" * len(text[0]), *text[1:], *table.notes])
+def _where_lost(log10: np.ndarray, names: Sequence[str]) -> str:
+    """Return in words at which weights, in this order, a signal has gone or blown up."""
+    found = []
+    for word, is_lost in (
+        ("vanishes", log10 < -LOST),
+        ("explodes", log10 > LOST),
+        ("is not a number", np.isnan(log10)),
+    ):
+        at = np.nonzero(is_lost)[0]
+        if at.size:
+            more = f" and {at.size - 1} more" if at.size > 1 else ""
+            found.append(f"{word} at {names[at[0]]}{more}")
+    return " and ".join(found) or "stable"

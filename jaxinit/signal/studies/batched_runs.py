@@ -1,7 +1,7 @@
 """The run of several studies: those of one distribution share their weights' draws."""
 
 import dataclasses
-import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -9,10 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit._checks import value_error
+from jaxinit.signal.studies.conditions import fixed_conditions, seed_keys
+from jaxinit.signal.studies.measures import QUANTITIES
 from jaxinit.signal.studies.network import Network, run_seeds
 from jaxinit.signal.studies.result import Result
 
 _MEMORY = 2**28  # bytes that a chunk of seeds may take
+_MOST = 2**33  # bytes that one seed may take, and the results of all
 _CHUNK = 4  # seeds at a time on one device: enough work for its threads
 
 
@@ -36,6 +40,7 @@ class Job(NamedTuple):
         return self.done.seeds
 
 
+@fixed_conditions()
 def run(
     jobs: Sequence[Job], progress: Callable[[int, Result], None] | None = None
 ) -> list[Result]:
@@ -47,20 +52,20 @@ def run(
             so far.
 
     Returns:
-        The results, each of the seeds that its job asks for.
+        The results, each of at least the seeds that its job asks for.
     """
     results = [job.done for job in jobs]
-    for numbers in _gangs(jobs):
+    for numbers in _groups(jobs):
         for parts in _chunks([jobs[i] for i in numbers]):
             for i, values in zip(numbers, parts, strict=True):
                 part = dataclasses.replace(results[i], values=values)
                 results[i] = results[i].joined(part) if results[i].values else part
                 if progress is not None:
                     progress(i, results[i])
-    return [result.first(job.seeds) for job, result in zip(jobs, results, strict=True)]
+    return results
 
 
-def _gangs(jobs: Sequence[Job]) -> list[list[int]]:
+def _groups(jobs: Sequence[Job]) -> list[list[int]]:
     """Return which jobs run together, in the order of their first one."""
     found: dict[Any, list[int]] = {}
     for number, job in enumerate(jobs):
@@ -71,17 +76,15 @@ def _gangs(jobs: Sequence[Job]) -> list[list[int]]:
     return list(found.values())
 
 
-def _chunks(gang: Sequence[Job]) -> Iterator[list[dict[str, np.ndarray]]]:
-    """Run the jobs of a gang; yield for each chunk of seeds the values of each job."""
-    lead, nets = gang[0], tuple(job.net for job in gang)
-    gains = np.array([job.gains for job in gang], np.float32)
-    sigma_b = np.array([job.sigma_b for job in gang], np.float32)
-    root = jax.random.key(lead.seed)
+def _chunks(group: Sequence[Job]) -> Iterator[list[dict[str, np.ndarray]]]:
+    """Run the jobs of a group; yield for each chunk of seeds the values of each job."""
+    lead, nets = group[0], tuple(job.net for job in group)
+    gains = np.array([job.gains for job in group], np.float32)
+    sigma_b = np.array([job.sigma_b for job in group], np.float32)
     devices, chunk = _spread(nets, lead.seeds - lead.first)
-    fold = jax.jit(jax.vmap(functools.partial(jax.random.fold_in, root)))
     for start in range(lead.first, lead.seeds, chunk):
         # The last chunk runs some seeds too many, so that one program serves all.
-        keys = fold(jnp.arange(start, start + chunk, dtype=jnp.uint32))
+        keys = seed_keys(lead.seed, start, chunk)
         found = run_seeds(nets, keys, gains, sigma_b, lead.correlation, devices=devices)
         keep = min(chunk, lead.seeds - start)
         yield [
@@ -93,8 +96,25 @@ def _chunks(gang: Sequence[Job]) -> Iterator[list[dict[str, np.ndarray]]]:
 def _spread(nets: Sequence[Network], seeds: int) -> tuple[tuple[Any, ...], int]:
     """Return the devices to use and the seeds to run at a time on all of them."""
     devices, net = jax.local_devices()[: max(seeds, 1)], nets[0]
-    activations = 8 * len(nets) * net.depth * int(np.prod(net.input_shape)) * 4
-    weights = 4 * int(np.prod(net.weight_shape)) * 4
-    fitting = max(1, _MEMORY // (activations + weights))
+    fitting = max(1, _MEMORY // seed_size(net, len(nets)))
     each = min(fitting, _CHUNK, -(-max(seeds, 1) // len(devices)))
     return tuple(devices) if len(devices) > 1 else (), each * len(devices)
+
+
+def seed_size(net: Network, count: int = 1) -> int:
+    """Return the bytes that one seed of so many networks takes, about."""
+    activations = 8 * count * net.depth * math.prod(net.input_shape) * 4
+    return activations + 4 * math.prod(net.weight_shape) * 4
+
+
+def check_size(where: str, net: Network, seeds: int) -> None:
+    """Refuse a study that no machine runs."""
+    results = 4 * len(QUANTITIES) * seeds * (net.depth + 1)
+    for what, size in (("one seed", seed_size(net)), ("the results", results)):
+        if size > _MOST:
+            got = (
+                f"depth={net.depth}, width={net.width}, batch={net.batch}, "
+                f"seeds={seeds}, of which {what} would take {size / 2**30:.4g} GiB"
+            )
+            rule = f"{what} of a study must fit in {_MOST / 2**30:g} GiB"
+            value_error(where, rule, got, "Ask for less.")

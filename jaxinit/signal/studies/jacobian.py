@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, check_int
+from jaxinit._checks import check_choice, check_int, check_seed
 from jaxinit._types import Initializer
+from jaxinit.signal.studies.conditions import fixed_conditions, seed_keys
 from jaxinit.signal.studies.network import Kind, Network, draw_seeds, layer
 from jaxinit.signal.studies.schemes import Scheme, scheme
 from jaxinit.signal.theory.maps import Nonlinearity, as_function
@@ -65,16 +66,15 @@ def jacobian_singular_values(
         branch_scale=branch_scale,
     )
     count = check_int(where, "seeds", seeds, least=1)
-    fold = functools.partial(jax.random.fold_in, jax.random.key(seed))
-    found = []
-    for number in range(count):
-        gains = jnp.asarray(drawn.gains(depth), jnp.float32)
-        product, log10_scale = _product(
-            net, fold(number), gains, jnp.float32(drawn.sigma_b)
-        )
-        values = np.linalg.svd(np.asarray(product, np.float64), compute_uv=False)
-        with np.errstate(divide="ignore"):
-            found.append(np.log10(values) + float(log10_scale))
+    with fixed_conditions():
+        keys = seed_keys(check_seed(where, seed), 0, count)
+        found = []
+        for key in keys:
+            gains = jnp.asarray(drawn.gains(depth), jnp.float32)
+            product, log10_scale = _product(net, key, gains, jnp.float32(drawn.sigma_b))
+            values = np.linalg.svd(np.asarray(product, np.float64), compute_uv=False)
+            with np.errstate(divide="ignore"):
+                found.append(np.log10(values) + float(log10_scale))
     return np.array(found)
 
 

@@ -1,6 +1,6 @@
 """A user's model as a jaxpr: what is drawn, what stays, which leaves are weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,10 +11,9 @@ from jaxinit._checks import value_error
 from jaxinit._paths import PyTree, flatten
 from jaxinit.models.auto import auto
 from jaxinit.models.plan import Plan
-from jaxinit.models.rules import keep, optional
+from jaxinit.models.rules import Rule, keep, optional
 from jaxinit.trace.entry import is_array, trace_params
 from jaxinit.trace.probes.probes import ProbeWalk
-from jaxinit.trace.probes.products import Marked
 from jaxinit.trace.use import ParamUse
 
 
@@ -29,11 +28,8 @@ class TracedModel(NamedTuple):
 
     def run(self, walk: ProbeWalk, own: list[Any], data: list[Any]) -> list[Any]:
         """Run the forward pass and return its floating-point outputs."""
-        unmarked: list[int | None] = [None] * len(data)
-        closed, marks = self.program, self.marks + unmarked
-        found: list[Marked] = walk.evaluate(
-            closed.jaxpr, closed.consts, [*own, *data], marks
-        )
+        marks = [*self.marks, *[None] * len(data)]
+        found = walk.run(self.program, list(zip([*own, *data], marks, strict=True)))
         return [out for out, _ in found if jnp.issubdtype(out.dtype, jnp.floating)]
 
 
@@ -43,6 +39,7 @@ def trace_model(
     params: PyTree,
     inputs: tuple[PyTree, ...],
     init: str,
+    rules: Sequence[Rule] = (),
 ) -> tuple[TracedModel, list[str], list[str]]:
     """Return the model, the paths of its arrays, and what is to be said of leaves."""
     uses = trace_params(apply_fn, params, *inputs)
@@ -56,7 +53,8 @@ def trace_model(
         inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
         return uses[path].role in ("unknown", "unused") or not inexact
 
-    plan = auto(apply_fn, params, *inputs, scheme=init, rules=[(optional(stays), keep)])
+    asked = [*rules, (optional(stays), keep)]
+    plan = auto(apply_fn, params, *inputs, scheme=init, rules=asked)
     all_paths, leaves, tree = flatten(where, params)
     arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
     moving = [i for i, leaf in enumerate(given) if is_array(leaf)]
@@ -80,8 +78,8 @@ def trace_model(
     program = jax.make_jaxpr(forward)(shapes, data)
     paths = [all_paths[i] for i in arrays]
     marks = [i if _is_weight(uses[path]) else None for i, path in enumerate(paths)]
-    kept = [path for i, path in enumerate(paths) if stays(path, shapes[i])]
-    remarks = [f"Kept as given: {', '.join(kept)}."] if kept else []
+    given = [row.path for row in plan if row.initializer is keep and row.path in paths]
+    remarks = [f"Not drawn, but as given: {', '.join(given)}."] if given else []
     return TracedModel(plan, params, program, data, marks), paths, remarks
 
 

@@ -12,10 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, check_int, value_error
+from jaxinit._checks import check_choice, check_int, check_seed, value_error
 from jaxinit._paths import PyTree
+from jaxinit.initializers.plain import normal
 from jaxinit.models.auto import SCHEMES
 from jaxinit.models.initialize import initialize
+from jaxinit.models.rules import Rule
+from jaxinit.signal.studies.conditions import (
+    fixed_conditions,
+    fold_each,
+    root_key,
+    seed_keys,
+)
 from jaxinit.signal.studies.digest import digest_of
 from jaxinit.signal.studies.measures import log10_rms, moments_of
 from jaxinit.signal.studies.model_program import TracedModel, trace_model
@@ -38,6 +46,7 @@ def study_model(
     seeds: int = 32,
     seed: int = 0,
     name: str = "model",
+    rules: Sequence[Rule] = (),
     resume: Result | None = None,
     progress: Callable[[Result], None] | None = None,
 ) -> Result:
@@ -58,8 +67,10 @@ def study_model(
         *inputs: Its further arguments, with values. The same ones serve all seeds.
         init: The scheme of :func:`jaxinit.auto` for the weights.
         seeds: How many seeds, at least 1.
-        seed: Which seeds: the key of number i is ``fold_in(key(seed), i)``.
+        seed: Which seeds, from 0 to 2**64 - 1: the key of number i is
+            ``fold_in(key(seed), i)``.
         name: What to call the model.
+        rules: Rules of :func:`jaxinit.auto`, which come before the scheme.
         resume: A result of the same settings whose seeds need not be run again.
         progress: Called after each chunk of seeds with the result so far.
 
@@ -91,8 +102,10 @@ def study_model(
         >>> result.settings["weights"], result.values["log10_std"].shape
         (['w1', 'w2'], (3, 2))
     """
-    made = prepare(apply_fn, params, inputs, init, seeds=seeds, seed=seed, name=name)
-    return made.run(resume, progress)
+    made = prepare(
+        apply_fn, params, inputs, init, seeds=seeds, seed=seed, name=name, rules=rules
+    )
+    return made.run(resume, progress).first(seeds)
 
 
 class ModelStudy(NamedTuple):
@@ -112,22 +125,22 @@ class ModelStudy(NamedTuple):
     seeds: int
     seed_size: int
 
+    @fixed_conditions()
     def run(
         self,
         resume: Result | None = None,
         progress: Callable[[Result], None] | None = None,
     ) -> Result:
-        """Return the result of all seeds, those of ``resume`` among them."""
+        """Return the result of at least these seeds, those of ``resume`` among them."""
         seeds = self.seeds
         done = self.start if resume is None else continued(self.start, resume)
         chunk = max(1, min(seeds - done.seeds, _MEMORY // self.seed_size))
-        root = jax.random.key(self.start.settings["seed"])
-        fold = jax.jit(jax.vmap(functools.partial(jax.random.fold_in, root)))
+        root = self.start.settings["seed"]
         one = jex.jaxpr_as_fun(self.program)
         many = jax.jit(jax.vmap(one, in_axes=(0, *[None] * len(self.data))))
         for start in range(done.seeds, seeds, chunk):
             # The last chunk runs some seeds too many, so that one program serves all.
-            keys = fold(jnp.arange(start, start + chunk, dtype=jnp.uint32))
+            keys = seed_keys(root, start, chunk)
             found = jax.device_get(many(keys, *self.data))
             fresh = [np.asarray(values[: seeds - start]) for values in found]
             part = dataclasses.replace(
@@ -136,9 +149,10 @@ class ModelStudy(NamedTuple):
             done = done.joined(part) if done.values else part
             if progress is not None:
                 progress(done)
-        return done.first(seeds)
+        return done
 
 
+@fixed_conditions()
 def prepare(
     apply_fn: Callable[..., Any],
     params: PyTree,
@@ -148,13 +162,14 @@ def prepare(
     seeds: int,
     seed: int,
     name: str,
+    rules: Sequence[Rule] = (),
 ) -> ModelStudy:
     """Trace a model, and return the study of it; arguments as in :func:`study_model`."""
     where = "study"
     check_choice(where, "init", init, SCHEMES)
     check_int(where, "seeds", seeds, least=1)
-    check_int(where, "seed", seed, least=0)
-    model, paths, remarks = trace_model(where, apply_fn, params, inputs, init)
+    seed = check_seed(where, seed)
+    model, paths, remarks = trace_model(where, apply_fn, params, inputs, init, rules)
     probe = ProbeWalk()
     own = [leaf for leaf in jax.tree.leaves(params) if is_array(leaf)]
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in own]
@@ -163,11 +178,11 @@ def prepare(
     if lost:
         remarks.append(f"Not measured: {lost}.")
     measure = functools.partial(_measure, model, probe.outs)
-    program = jax.make_jaxpr(measure)(jax.random.key(0), model.data)
+    program = jax.make_jaxpr(measure)(root_key(0), model.data)
     settings = {
         "model": name,
         "init": init,
-        "seed": int(seed),
+        "seed": seed,
         "weights": _labels(paths, probe.uses),
         "remarks": remarks,
         "digest": digest_of(program, model.data),
@@ -225,7 +240,7 @@ def _measure(
     model: TracedModel, shapes: Sequence[Any], key: jax.Array, data: list[Any]
 ) -> tuple[jax.Array, ...]:
     """Return the quantities of one seed, each in order of use."""
-    draw, end = jax.random.split(key)
+    draw, end = fold_each(key, jnp.arange(2, dtype=jnp.uint32))
     made = initialize(draw, model.params, model.plan)
     own = [leaf for leaf in jax.tree.leaves(made) if is_array(leaf)]
 
@@ -236,10 +251,9 @@ def _measure(
 
     zeros = [jnp.zeros(out.shape, out.dtype) for out in shapes]
     ends, pull, outs = jax.vjp(forward, zeros, has_aux=True)
-    ends_keys = jax.random.split(end, len(ends))
+    ends_keys = fold_each(end, jnp.arange(len(ends), dtype=jnp.uint32))
     cotangents = [
-        jax.random.normal(k, out.shape, out.dtype)
-        for k, out in zip(ends_keys, ends, strict=True)
+        normal(k, out.shape, out.dtype) for k, out in zip(ends_keys, ends, strict=True)
     ]
     (gradients,) = pull(cotangents)
     return (

@@ -18,6 +18,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from jaxinit._boundary import boundary
 from jaxinit.initializers.plain import normal
+from jaxinit.signal.studies.conditions import fold_each
 from jaxinit.signal.studies.measures import quantities
 from jaxinit.signal.studies.schemes import Distribution, draw_weight
 
@@ -42,6 +43,8 @@ class Network:
         dtype: Name of the dtype of weights, activations and gradients.
         branch_scale: The s of ``"residual"``.
         size: Side of the picture, for ``"conv"``.
+        digest: Of what the activation and the initializer compute, so that a function
+            which has changed is compiled anew.
     """
 
     activation: Callable[[Any], Any]
@@ -53,6 +56,7 @@ class Network:
     dtype: str = "float32"
     branch_scale: float = 1.0
     size: int = 8
+    digest: str = ""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -98,14 +102,16 @@ def draw_seeds(
     """Return the draws of many seeds; one program for all networks of these shapes."""
 
     def one(key: jax.Array) -> Draws:
-        keys = jax.random.split(key, 4)
+        keys = fold_each(key, jnp.arange(3, dtype=jnp.uint32))
         both = normal(keys[0], (2, *shape), jnp.float32)
         x, end = both[0], both[1]
         if shape[0] > 1:
             mixed = correlation * x[0] + jnp.sqrt(1 - correlation**2) * x[1]
             x = x.at[1].set(mixed)
         biases = normal(keys[1], (depth, width), jnp.float32)
-        return Draws(x, end, biases, jax.random.split(keys[2], depth))
+        return Draws(
+            x, end, biases, fold_each(keys[2], jnp.arange(depth, dtype=jnp.uint32))
+        )
 
     return jax.vmap(one)(keys)
 

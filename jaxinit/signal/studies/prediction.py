@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxinit._boundary import boundary
+from jaxinit._checks import check_int, value_error
 from jaxinit._types import Initializer
+from jaxinit.signal.studies.bands import Band
+from jaxinit.signal.studies.conditions import fixed_conditions
 from jaxinit.signal.studies.network import Kind
-from jaxinit.signal.studies.result import Band, Prediction
+from jaxinit.signal.studies.result import Prediction
 from jaxinit.signal.studies.schemes import Scheme, measured_sigma_w, scheme
 from jaxinit.signal.studies.study import label_of
 from jaxinit.signal.theory.maps import (
@@ -27,6 +30,8 @@ from jaxinit.signal.theory.maps import (
 )
 
 _LN10 = math.log(10)
+_LEAST, _MOST = -100.0, 150.0  # of ln q, between which moments are taken
+_MOST_LAYERS = 100_000
 _QUANTILE = 1.6448536269514722  # of the normal distribution at 95 %
 # Gauss-Hermite rule of 5 points: how a normal spread goes through a curved map.
 _POINTS, _MASS = np.polynomial.hermite_e.hermegauss(5)
@@ -55,6 +60,8 @@ class _At(NamedTuple):
 
     q: np.ndarray
     moments: Moments
+    shift: float
+    """To be added to ln q: what a float cannot hold of a vanishing or exploding signal."""
 
 
 @boundary
@@ -78,7 +85,7 @@ def predict(
 
     Args:
         activation: As for :func:`jaxinit.signal.study`.
-        init: As there; an initializer of one's own is drawn once to measure its scale.
+        init: As there; a custom initializer is drawn once to measure its scale.
         depth: Layers.
         width: Units of a layer; decides the band and the drift of ``kind="dense"``.
         kind: As there. For kinds other than dense the lines are those of infinite width.
@@ -89,6 +96,21 @@ def predict(
         Bands of ``log10_std``, ``log10_rms``, ``log10_grad`` and, for dense networks,
         ``correlation``. The edges are NaN where no finite-width correction is known.
     """
+    with fixed_conditions():
+        asked = depth, width, kind, correlation, branch_scale
+        return _predict(activation, init, *asked)
+
+
+def _predict(
+    activation: Nonlinearity,
+    init: str | Scheme | Initializer,
+    depth: int,
+    width: int,
+    kind: Kind,
+    correlation: float,
+    branch_scale: float,
+) -> Prediction:
+    check_layers("predict", depth)
     function = as_function("predict", activation)
     drawn = scheme(init, activation)
     if math.isnan(drawn.sigma_w):
@@ -110,6 +132,22 @@ def predict(
     return Prediction(label_of(activation, drawn), bands)
 
 
+def check_layers(where: str, depth: int) -> int:
+    """Return a depth that theory can follow, layer by layer."""
+    if check_int(where, "depth", depth, least=1) > _MOST_LAYERS:
+        rule = f"depth must be at most {_MOST_LAYERS}"
+        value_error(where, rule, f"depth={depth}", "Ask for fewer layers.")
+    return int(depth)
+
+
+def dense_bands(
+    activation: Nonlinearity, drawn: Scheme, depth: int, width: int
+) -> dict[str, Band]:
+    """Return the bands of a dense network alone, without correlations of inputs."""
+    function = as_function("predict", activation)
+    return _dense(function, drawn.gains(depth), drawn.sigma_b, width)
+
+
 def _dense(
     function: Any, gains: list[float], sigma_b: float, width: float
 ) -> dict[str, Band]:
@@ -126,30 +164,43 @@ def _dense(
         else:
             length, length_var, slope, noise = _step(at, gain, sigma_b, width)
             length_var += noise
-        share = 1 - sigma_b**2 / math.exp(length)
-        q = _spread(length, length_var)
-        at = _At(q, moments(function, q))
+        share = 1 - sigma_b**2 * math.exp(-length) if sigma_b else 1.0
+        at = _at(function, length, length_var)
         layers.append(_layer(at, length, length_var, slope, gain, share, width))
     return _bands(layers, width)
 
 
-def _spread(length: float, length_var: float) -> np.ndarray:
-    return np.exp(length + math.sqrt(length_var) * _POINTS)
+def _at(function: Any, length: float, length_var: float) -> _At:
+    shift = length - min(max(length, _LEAST), _MOST)
+    q = np.exp(length - shift + math.sqrt(length_var) * _POINTS)
+    at = moments(function, q)
+    if shift:
+        growth = moments(function, 4 * q).square / at.square
+        if not np.allclose(growth, 4, rtol=1e-6):
+            rule = "signals must stay within the floats, or scale with their input there"
+            got = f"a signal of variance e^{length:.0f} in between"
+            value_error("predict", rule, got, "Ask for fewer layers or a smaller gain.")
+    return _At(q, at, shift)
 
 
 def _step(
     before: _At, gain: float, sigma_b: float, width: float
 ) -> tuple[float, float, float, float]:
     """Return mean, variance and slope of the next ln q, and the noise that is added."""
-    q, at = before
-    after = gain**2 * at.square + sigma_b**2
-    logs = np.log(after)
+    q, at, shift = before
+    after = gain**2 * at.square + sigma_b**2 * math.exp(-max(shift, 0.0))
+    logs = np.log(after) + shift
     mean = float(_MASS @ logs)
     var = float(_MASS @ (logs - mean) ** 2)
     slope = float(_MASS @ (gain**2 * at.growth * q / after))
     share = gain**2 * at.square / after
-    noise = float(_MASS @ (share**2 * (at.fourth / at.square**2 - 1))) / width
+    noise = _noise(share**2 * (at.fourth / at.square**2 - 1), width)
     return mean - noise / 2, var, slope, noise
+
+
+def _noise(ratio: np.ndarray, width: float) -> float:
+    """Return the variance of the log of a lognormal mean over a layer's units."""
+    return math.log1p(float(_MASS @ ratio) / width)
 
 
 def _layer(
@@ -162,12 +213,12 @@ def _layer(
     width: float,
 ) -> _Layer:
     """Return the layer; a ``share`` of its q comes from the weights, not the biases."""
-    q, at = here
-    std, rms = np.log(at.variance) / 2, np.log(at.square) / 2
+    q, at, shift = here
+    std, rms = (np.log(at.variance) + shift) / 2, (np.log(at.square) + shift) / 2
     growth = np.log(gain**2 * at.slope_square)
-    std_noise = float(_MASS @ (at.central_fourth / at.variance**2 - 1)) / width
-    rms_noise = float(_MASS @ (at.fourth / at.square**2 - 1)) / width
-    grad_noise = float(_MASS @ (3 * at.slope_fourth / at.slope_square**2 - 1)) / width
+    std_noise = _noise(at.central_fourth / at.variance**2 - 1, width)
+    rms_noise = _noise(at.fourth / at.square**2 - 1, width)
+    grad_noise = _noise(3 * at.slope_fourth / at.slope_square**2 - 1, width)
     means = [float(_MASS @ v) for v in (std, rms, growth)]
     spreads = [
         float(_MASS @ (v - m) ** 2) for v, m in zip((std, rms), means[:2], strict=True)
@@ -288,7 +339,7 @@ def _correlations(
             after = gain**2 * terms.sum() + sigma_b**2
             product = gain**2 * float(np.polynomial.polynomial.polyval(c, terms))
         c = float(np.clip((product + sigma_b**2) / after, -1.0, 1.0))
-        q = float(after)
+        q = float(np.clip(after, math.exp(_LEAST), math.exp(_MOST)))
         found.append(c)
     middle = np.array(found)
     nothing = np.full_like(middle, math.nan)

@@ -1,34 +1,21 @@
 """What a study gives and what theory gives: bands a layer, in one shape."""
 
 import dataclasses
-import json
-import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, value_error
-
-FORMAT = 1
-"""Version of the JSON form."""
+from jaxinit._checks import check_choice
+from jaxinit.signal.report.plot import plot_models, plot_study
+from jaxinit.signal.report.table import Table, model_table, study_table
+from jaxinit.signal.studies.bands import Band
 
 _NOTHING = 1e4  # stands for an infinite log while quantiles are taken
 
 
-class Band(NamedTuple):
-    """The middle and the spread of one quantity for each layer, the input being 0."""
-
-    median: np.ndarray
-    low: np.ndarray
-    """5 % quantile over seeds; NaN where a theory gives none."""
-    high: np.ndarray
-    """95 % quantile over seeds; NaN where a theory gives none."""
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Prediction:
     """What theory says of one study.
 
@@ -40,24 +27,39 @@ class Prediction:
     label: str
     bands: Mapping[str, Band]
 
+    def __repr__(self) -> str:
+        layers = max((len(band.median) for band in self.bands.values()), default=1) - 1
+        return f"<Prediction {self.label}: {layers} layers; {', '.join(self.bands)}>"
+
     def band(self, quantity: str) -> Band:
         """Return the band of one of the quantities."""
         return self.bands[check_choice("band", "quantity", quantity, self.bands)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Result:
     """What was measured in one study.
 
     Attributes:
         label: Name of activation and scheme.
         settings: All that decides the numbers, as plain data.
-        values: For each quantity an array of shape (seeds, depth + 1).
+        values: For each quantity an array of shape (seeds, depth + 1); for a model one
+            column for each use of a weight.
+        runs: The runs that measured the seeds, where they went through a file: versions,
+            date, command and kind of key, as plain data.
     """
 
     label: str
     settings: Mapping[str, Any]
     values: Mapping[str, np.ndarray]
+    runs: tuple[Mapping[str, Any], ...] = ()
+
+    def __repr__(self) -> str:
+        columns = next((v.shape[1] for v in self.values.values()), 0)
+        size = f"{columns} weights" if "model" in self.settings else f"{columns - 1} layers"
+        return (
+            f"<Result {self.label}: {self.seeds} seeds, {size}; {', '.join(self.values)}>"
+        )
 
     @property
     def seeds(self) -> int:
@@ -85,6 +87,34 @@ class Result:
         edges = np.where(np.abs(edges) > _NOTHING / 2, np.copysign(np.inf, edges), edges)
         return Band(*edges)
 
+    def table(self, prediction: Prediction | None = None) -> Table:
+        """Return the table that ``jaxinit study`` prints; ``print`` shows it.
+
+        Args:
+            prediction: What theory says of the same settings, as further row.
+        """
+        if "model" in self.settings:
+            return model_table(self)
+        return study_table([self], [prediction])
+
+    def plot(
+        self,
+        path: str | pathlib.Path | None = None,
+        prediction: Prediction | None = None,
+    ) -> Any:
+        """Draw the signal and the gradient by layer, with bands over seeds.
+
+        Args:
+            path: A file to write, ending in .png, .pdf or .svg; None for none.
+            prediction: What theory says of the same settings, as dashed line.
+
+        Returns:
+            The matplotlib figure.
+        """
+        if "model" in self.settings:
+            return plot_models([self], path)
+        return plot_study([self], [prediction], path)
+
     def first(self, seeds: int) -> "Result":
         """Return this result with its first seeds only."""
         return dataclasses.replace(
@@ -95,64 +125,3 @@ class Result:
         """Return this result with the seeds of another one behind its own."""
         both = {q: np.concatenate([v, other.values[q]]) for q, v in self.values.items()}
         return dataclasses.replace(self, values=both)
-
-
-@boundary
-def to_json(results: list[Result]) -> str:
-    """Return the results as JSON text; infinities and NaN are words in it."""
-
-    def plain(value: float) -> float | str:
-        return float(f"{value:.7g}") if math.isfinite(value) else str(value)
-
-    return json.dumps({
-        "format": FORMAT,
-        "results": [
-            {
-                "label": r.label,
-                "settings": dict(r.settings),
-                "values": {
-                    q: [[plain(float(x)) for x in row] for row in v]
-                    for q, v in r.values.items()
-                },
-            }
-            for r in results
-        ],
-    })
-
-
-@boundary
-def from_json(text: str) -> list[Result]:
-    """Return the results of a text that :func:`to_json` made.
-
-    Args:
-        text: The JSON text.
-
-    Returns:
-        The results.
-
-    Raises:
-        ValueError: The text is not of that form.
-    """
-    try:
-        found = json.loads(text)
-        if found["format"] != FORMAT:
-            raise ValueError
-        return [
-            Result(
-                entry["label"],
-                entry["settings"],
-                {
-                    q: np.array([[float(x) for x in row] for row in rows])
-                    for q, rows in entry["values"].items()
-                },
-            )
-            for entry in found["results"]
-        ]
-    except (ValueError, KeyError, TypeError):
-        rule = "the text must be the JSON of a study"
-        value_error("from_json", rule, f"{text[:40]!r}", "Write one with to_json.")
-
-
-def load(path: pathlib.Path) -> list[Result]:
-    """Return the results in a file, none if there is no such file."""
-    return from_json(path.read_text()) if path.exists() else []

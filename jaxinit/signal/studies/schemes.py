@@ -13,9 +13,10 @@ from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, check_number, type_error, value_error
+from jaxinit._checks import check_choice, check_number, shown, type_error, value_error
 from jaxinit._distribution import bound_options, descriptor_of, distribution_of
 from jaxinit._gains import Criterion, calculate_gain
 from jaxinit._layout import Fans
@@ -23,6 +24,7 @@ from jaxinit._types import Initializer
 from jaxinit.initializers.lecun import lecun_normal, lecun_truncated_normal, lecun_uniform
 from jaxinit.initializers.named import BY_NAME
 from jaxinit.initializers.orthogonal import delta_orthogonal, orthogonal
+from jaxinit.signal.studies.conditions import root_key
 from jaxinit.signal.theory.critical import (
     CriticalPoint,
     critical_points,
@@ -69,7 +71,7 @@ class Scheme:
         distribution: A name of ``DISTRIBUTIONS``, or an initializer that is called as it
             is.
         sigma_w: Root of the fan-in times the standard deviation of the weights; NaN for
-            an initializer of one's own, where it is measured.
+            a custom initializer, where it is measured.
         sigma_b: Standard deviation of the biases, normal.
         first_sigma_w: The same for the first layer, where it differs; else None.
     """
@@ -81,7 +83,7 @@ class Scheme:
     first_sigma_w: float | None = None
 
     def gains(self, depth: int) -> list[float]:
-        """Return sigma_w for each layer, 1 for an initializer of one's own."""
+        """Return sigma_w for each layer, 1 for a custom initializer."""
         gain = 1.0 if math.isnan(self.sigma_w) else self.sigma_w
         first = gain if self.first_sigma_w is None else self.first_sigma_w
         return [first] + [gain] * (depth - 1)
@@ -139,7 +141,9 @@ def scheme(spec: str | Scheme | Initializer, activation: Nonlinearity) -> Scheme
 
 def _partial_name(function: Any) -> str:
     if isinstance(function, functools.partial):
-        return getattr(function.func, "__name__", "partial")
+        name = getattr(function.func, "__name__", "partial")
+        options = [f"{k}={v}" for k, v in function.keywords.items() if np.ndim(v) == 0]
+        return f"{name}({', '.join(options)})"
     return type(function).__name__
 
 
@@ -149,7 +153,8 @@ def _numbers(spec: str, tail: str) -> list[float]:
     except ValueError:
         rule = "what follows the colon must be numbers, with commas between them"
         value_error("scheme", rule, f"init={spec!r}", "Write for example normal:1.3,0.2.")
-    return [float(check_number("scheme", "number", n, least=0.0)) for n in numbers]
+    where = "scheme"
+    return [float(check_number(where, "number", n, least=0.0, most=1e30)) for n in numbers]
 
 
 def _most_numbers(name: str) -> int:
@@ -234,13 +239,21 @@ def draw_weight(
     dtype: Any,
     gain: Any,
 ) -> jax.Array:
-    """Return one layer's weight; for an initializer of one's own without the gain."""
+    """Return one layer's weight; for a custom initializer without the gain."""
     if isinstance(distribution, str):
         return DISTRIBUTIONS[distribution](key, shape, dtype, gain=gain)
-    return distribution(key, shape, dtype)
+    return _checked(distribution(key, shape, dtype), shape)
+
+
+def _checked(weight: Any, shape: tuple[int, ...]) -> jax.Array:
+    if getattr(weight, "shape", None) != shape:
+        rule = f"an initializer must return an array of the shape {shape} asked for"
+        type_error("study", rule, shown(weight), "Return it from (key, shape, dtype).")
+    return weight
 
 
 def measured_sigma_w(init: Initializer, shape: tuple[int, ...], fan_in: int) -> float:
     """Return the root of the fan-in times the root mean square of one draw."""
-    weight = jnp.asarray(init(jax.random.key(0), shape, jnp.float32), jnp.float32)
+    drawn = _checked(init(root_key(0), shape, jnp.float32), shape)
+    weight = jnp.asarray(drawn, jnp.float32)
     return float(jnp.sqrt(jnp.mean(weight**2)) * math.sqrt(fan_in))

@@ -5,11 +5,21 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, check_dtype, check_int, check_number, value_error
+from jaxinit._checks import (
+    check_choice,
+    check_dtype,
+    check_int,
+    check_number,
+    check_seed,
+    value_error,
+)
 from jaxinit._types import Initializer
-from jaxinit.signal.studies.batched_runs import Job, run
+from jaxinit.signal.studies.batched_runs import Job, check_size, run
+from jaxinit.signal.studies.conditions import fixed_conditions
+from jaxinit.signal.studies.digest import activation_digest, initializer_digest
 from jaxinit.signal.studies.network import KINDS, Kind, Network
 from jaxinit.signal.studies.result import Result
+from jaxinit.signal.studies.results_file import differences
 from jaxinit.signal.studies.schemes import DISTRIBUTIONS, Scheme, scheme
 from jaxinit.signal.theory.maps import Nonlinearity, as_function
 
@@ -29,7 +39,8 @@ class Study:
         depth: Layers, at least 1.
         width: Units of each layer, at least 2; channels for ``kind="conv"``.
         seeds: How many seeds, at least 1. More seeds keep the first ones as they are.
-        seed: Which seeds: the key of number i is ``fold_in(key(seed), i)``.
+        seed: Which seeds, from 0 to 2**64 - 1: the key of number i is
+            ``fold_in(key(seed), i)``, of threefry keys whatever the default of JAX is.
         dtype: Of weights, activations and gradients; half precision shows underflow.
         kind: ``"dense"``, ``"residual"``, ``"normalized"`` or ``"conv"``, see
             :class:`jaxinit.signal.Network`.
@@ -124,9 +135,10 @@ def study(
     if resume is not None:
         job = job._replace(done=continued(job.done, resume))
     report = None if progress is None else lambda _number, result: progress(result)
-    return run([job], report)[0]
+    return run([job], report)[0].first(job.seeds)
 
 
+@fixed_conditions()
 def job_of(asked: Study) -> Job:
     """Check a study, and return what is to be run."""
     where = "study"
@@ -135,6 +147,7 @@ def job_of(asked: Study) -> Job:
     correlation = check_number(
         where, "correlation", asked.correlation, least=-1.0, most=1.0
     )
+    seed = check_seed(where, asked.seed)
     function = as_function(where, asked.activation)
     drawn = scheme(asked.init, asked.activation)
     delta = isinstance(drawn.distribution, str) and drawn.distribution == "delta_orthogonal"
@@ -152,25 +165,31 @@ def job_of(asked: Study) -> Job:
         branch_scale=float(check_number(where, "branch_scale", asked.branch_scale)),
         size=check_int(where, "size", asked.size, least=3),
     )
+    check_size(where, net, seeds)
+    digests = {
+        "activation_digest": activation_digest(where, function, net.input_shape[-2:])
+    }
+    if callable(drawn.distribution):
+        shape = net.weight_shape
+        drawn_digest = initializer_digest(where, drawn.distribution, shape, net.dtype)
+        digests["init_digest"] = drawn_digest
+    net = dataclasses.replace(net, digest=" ".join(digests.values()))
     settings = {
         **_settings(net, drawn, asked.activation),
-        "seed": int(asked.seed),
+        **digests,
+        "seed": seed,
         "correlation": float(correlation),
     }
     empty = Result(label_of(asked.activation, drawn), settings, {})
     gains = tuple(drawn.gains(net.depth))
-    return Job(net, gains, drawn.sigma_b, float(correlation), int(asked.seed), seeds, empty)
-
-
-def differences(fresh: Result, old: Result) -> list[str]:
-    """Return the names of the settings in which an old result differs."""
-    return [k for k, v in fresh.settings.items() if old.settings.get(k) != v]
+    return Job(net, gains, drawn.sigma_b, float(correlation), seed, seeds, empty)
 
 
 def continued(fresh: Result, old: Result) -> Result:
     """Return the old result if it is of the same settings as the fresh one."""
     differ = differences(fresh, old)
-    if differ:
+    if differ:  # a digest may differ for the sake of another setting, which says more
+        differ = [name for name in differ if not name.endswith("digest")] or differ
         rule = "resume must be a result of the same settings"
         got = f"another {', '.join(differ)}"
         value_error("study", rule, got, "Run it anew, or write it to another file.")
@@ -194,7 +213,7 @@ def _settings(net: Network, drawn: Scheme, activation: Nonlinearity) -> dict[str
     plain = {
         field.name: getattr(net, field.name)
         for field in dataclasses.fields(net)
-        if field.name not in ("activation", "distribution")
+        if field.name not in ("activation", "distribution", "digest")
     }
     distribution = (
         drawn.distribution

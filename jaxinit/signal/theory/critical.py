@@ -9,7 +9,13 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._gaussian import resolve
-from jaxinit.signal.theory.maps import Nonlinearity, as_function, homogeneity, moments
+from jaxinit.signal.theory.maps import (
+    Nonlinearity,
+    as_function,
+    check_numbers,
+    homogeneity,
+    moments,
+)
 from jaxinit.signal.theory.mean_field import moment_grid, solve_increasing_sign
 
 
@@ -38,7 +44,7 @@ def critical_line(nonlinearity: Nonlinearity, q: Any) -> CriticalPoint:
     Returns:
         The curve.
     """
-    q = np.asarray(q, np.float64)
+    q = check_numbers("critical_line", "q", q)
     at = moments(as_function("critical_line", nonlinearity), q)
     with np.errstate(divide="ignore", invalid="ignore"):
         sw2 = 1 / at.slope_square

@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxinit._activations import ACTIVATION_NAMES, activation
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, check_number, type_error, value_error
+from jaxinit._checks import check_choice, check_number, shown, type_error, value_error
 from jaxinit._gaussian import (
     Resolved,
     correlated,
@@ -72,6 +72,10 @@ def as_function(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
         rule = "activation must be a name or a function"
         got = f"activation={nonlinearity!r}"
         type_error(where, rule, got, 'Give for example "tanh" or jax.numpy.tanh.')
+    try:
+        hash(nonlinearity)
+    except TypeError:  # an instance of a dataclass, say; caches take what has a hash
+        return functools.partial(nonlinearity)
     return nonlinearity
 
 
@@ -108,6 +112,18 @@ def _columns(function: Callable[[Any], Any], reach: int) -> np.ndarray:
     return columns
 
 
+def check_numbers(where: str, name: str, values: Any) -> np.ndarray:
+    """Return real numbers of any shape as float64."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "biuf":
+            return array.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    rule = f"{name} must be a number or an array of numbers"
+    type_error(where, rule, f"{name}={shown(values)}", "Give floats.")
+
+
 @boundary
 def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
     """Return the moments of ``f(x)``, ``x ~ N(0, q)``, for any array of variances.
@@ -129,7 +145,7 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
         0.5
     """
     function = as_function("moments", nonlinearity)
-    q = np.asarray(q, np.float64)
+    q = check_numbers("moments", "q", q)
     allowed = np.isfinite(q) & (q >= 0)
     if not allowed.all():
         got = f"q={q[~allowed].flat[0]:g}"
@@ -147,6 +163,7 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
     zero = resolved.at_zero
     mean = zero + (mean - zero) * np.sqrt(below)
     square = zero**2 + (square - zero**2) * below
+    third = zero**3 + (third - zero**3) * below**1.5
     fourth = zero**4 + (fourth - zero**4) * below**2
     central = fourth - 4 * mean * third + 6 * mean**2 * square - 3 * mean**4
     slopes = (slope_square, slope_fourth, spread / flat, growth / flat)
@@ -157,6 +174,9 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
 @boundary
 def length_map(nonlinearity: Nonlinearity, q: Any, sigma_w: float, sigma_b: float) -> Any:
     """Return the variance of the next layer's units, given that of this layer's."""
+    where = "length_map"
+    sigma_w = float(check_number(where, "sigma_w", sigma_w))
+    sigma_b = float(check_number(where, "sigma_b", sigma_b))
     return sigma_w**2 * moments(nonlinearity, q).square + sigma_b**2
 
 
@@ -182,6 +202,8 @@ def correlation_map(
     where = "correlation_map"
     c = float(check_number(where, "c", c, least=-1.0, most=1.0))
     q = float(check_number(where, "q", q, least=_LEAST_VARIANCE))
+    sigma_w = float(check_number(where, "sigma_w", sigma_w))
+    sigma_b = float(check_number(where, "sigma_b", sigma_b))
     resolved = resolve_for(as_function(where, nonlinearity), q)
     differentiable(resolved)
     forward, slope = correlated(resolved, q, c)

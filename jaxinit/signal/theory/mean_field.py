@@ -202,8 +202,8 @@ def _touching(
 
 
 def _squares(where: str, sigma_w: float, sigma_b: float) -> tuple[float, float]:
-    sigma_w = float(check_number(where, "sigma_w", sigma_w, least=0.0))
-    sigma_b = float(check_number(where, "sigma_b", sigma_b, least=0.0))
+    sigma_w = float(check_number(where, "sigma_w", sigma_w, least=0.0, most=1e9))
+    sigma_b = float(check_number(where, "sigma_b", sigma_b, least=0.0, most=1e9))
     return sigma_w**2, sigma_b**2
 
 

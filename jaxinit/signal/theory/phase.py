@@ -1,6 +1,5 @@
 """Phase diagrams: depth scales over a grid of (sigma_w, sigma_b), by theory."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from jaxinit.signal.theory.critical import critical_line
 from jaxinit.signal.theory.maps import (
     Nonlinearity,
     as_function,
+    check_numbers,
     correlation_series,
     homogeneity,
     moments,
@@ -57,7 +57,8 @@ def phase_diagram(
         ValueError: A standard deviation is negative or not finite, or sigma_w is zero.
     """
     function = as_function("phase_diagram", nonlinearity)
-    sw, sb = (np.asarray(v, np.float64).reshape(-1) for v in (sigma_w, sigma_b))
+    pairs = (("sigma_w", sigma_w), ("sigma_b", sigma_b))
+    sw, sb = (check_numbers("phase_diagram", n, v).reshape(-1) for n, v in pairs)
     if not (np.isfinite(sw).all() and np.isfinite(sb).all()) or min(sw.min(), sb.min()) < 0:
         rule = "sigma_w and sigma_b must be finite, at least 0"
         got = f"sigma_w from {sw.min():g}, sigma_b from {sb.min():g}"
@@ -136,18 +137,3 @@ def _edge(function: Any) -> tuple[np.ndarray, np.ndarray]:
     line = critical_line(function, q[q > 1e-8])
     real = np.isfinite(line.sigma_b)
     return np.asarray(line.sigma_w)[real], np.asarray(line.sigma_b)[real]
-
-
-def phases_to_json(diagram: PhaseDiagram, name: str) -> str:
-    """Return the diagram as JSON text; infinities and NaN are words in it."""
-
-    def plain(values: np.ndarray) -> list[Any]:
-        if values.ndim > 1:
-            return [plain(row) for row in values]
-        return [float(f"{v:.7g}") if np.isfinite(v) else str(float(v)) for v in values]
-
-    columns = diagram._asdict()
-    edge_w, edge_b = columns.pop("edge")
-    found: dict[str, Any] = {key: plain(values) for key, values in columns.items()}
-    found["edge"] = {"sigma_w": plain(edge_w), "sigma_b": plain(edge_b)}
-    return json.dumps({"activation": name, **found})

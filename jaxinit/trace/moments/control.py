@@ -64,7 +64,8 @@ def _made(
     """Return a node that is computed of others; weights alone stay weights."""
     weights = NONE.union(*(node.weights for node in nodes))
     if weights and not any(node.moves for node in nodes):
-        return parameter(weights, aval)
+        part = tuple(entry for node in nodes for entry in node.part)
+        return parameter(weights, aval, part=part)
     (node,) = derived(Work(rule, tuple(nodes), name), [aval])
     return node
 
@@ -123,6 +124,8 @@ def _row(walk: Any, x: Node, i: int, aval: Any) -> Node:
         one = part(walk.numbers.book, value, (1, *value.shape[1:]), names)
         return [one.moved(value.shape[1:], lambda place: place[1:])], frozenset()
 
+    if x.weights and not x.moves:
+        return walk.of_parameters("slice", [x], aval, ("step", i))
     return _made(rule, [x], aval, "slice")
 
 

@@ -116,6 +116,7 @@ class Node:
         weights: The weights of which it is a linear function.
         moves: Whether it depends on data, or stands where data stands.
         simplex: The dimensions over which it adds up to 1.
+        part: Which part of the weights it is.
     """
 
     work: Work
@@ -128,6 +129,7 @@ class Node:
     weights: frozenset[int] = NONE
     moves: bool = False
     simplex: tuple[int, ...] = ()
+    part: tuple[Any, ...] = ()
 
     @property
     def is_free(self) -> bool:
@@ -142,10 +144,15 @@ def given(value: Value, aval: Any, notes: Notes = frozenset(), **known: Any) -> 
     return Node(work, 0, tuple(aval.shape), aval.dtype, **known)
 
 
-def parameter(weights: frozenset[int], aval: Any, notes: Notes = frozenset()) -> Node:
+def parameter(
+    weights: frozenset[int],
+    aval: Any,
+    notes: Notes = frozenset(),
+    part: tuple[Any, ...] = (),
+) -> Node:
     """Return a node of what weights alone make: normal entries of variance 1."""
     value = gaussian(tuple(aval.shape), 0.0, 1.0)
-    return given(value, aval, notes, weights=weights)
+    return given(value, aval, notes, weights=weights, part=part)
 
 
 def derived(work: Work, avals: Sequence[Any]) -> list[Node]:
@@ -194,6 +201,8 @@ def _degree(work: Work) -> float:
         return degrees[0] * work.params["y"]
     if name in _POWERS:
         return degrees[0] * _POWERS[name]
+    if name.startswith("reduce_") and degrees[0] == 0:
+        return 1.0  # of what is averaged over positions the scale is in doubt again
     if name in _SAME_DEGREE or name in _RESHAPES or (len(nodes) == 1 and name in _MOVED):
         return degrees[0]
     moving = {round(node.degree, 6) for node in nodes if node.moves}

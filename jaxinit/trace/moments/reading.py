@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxinit._jaxpr import Interpreter, called
+from jaxinit._jaxpr import Interpreter, called, params_key
 from jaxinit.trace.moments import control
 from jaxinit.trace.moments.distribution import Spread, gaussian, is_position, scalar
 from jaxinit.trace.moments.elementwise import ELEMENTWISE
@@ -32,9 +32,9 @@ from jaxinit.trace.moments.moves import MOVES
 from jaxinit.trace.moments.numbers import Conventions, Numbers, unit, unit_note
 from jaxinit.trace.moments.sums import SUMS, mixed, taps
 from jaxinit.trace.moments.values import Unknown, Value, as_spread, from_constant, kind
+from jaxinit.trace.probes.products import PRODUCTS, contraction, fan_in
 
-_DOTS = frozenset({"dot_general", "ragged_dot_general"})
-PRODUCTS = _DOTS | {"conv_general_dilated"}
+_DOTS = PRODUCTS - {"conv_general_dilated"}
 _OTHERS = frozenset({
     "bitcast_convert_type",
     "conv_general_dilated",
@@ -44,7 +44,9 @@ _OTHERS = frozenset({
 })
 _TERMS = frozenset({"add", "add_any", "concatenate", "select_n", "stack", "sub"})
 _FACTORS = frozenset({"convert_element_type", "div", "mul", "neg"})
+_PARTS = frozenset({"dynamic_slice", "gather", "slice", "split", "unstack"})
 _FOLLOWS = "follows"
+_CUT_OFF = 0.95  # of the terms of a convolution, below which padding is worth a note
 
 
 class Meet(NamedTuple):
@@ -68,6 +70,7 @@ class Reading(Interpreter[Node]):
 
     Attributes:
         meets: The products with each weight, by its number.
+        met: The parts of each weight that met an input.
         names: Paths of the weights, for notes.
         mesh: Sizes of the axes of the mesh that the program is mapped over.
     """
@@ -77,10 +80,13 @@ class Reading(Interpreter[Node]):
         self.conventions = conventions
         self.names = names
         self.meets: dict[int, list[Meet]] = {}
+        self.met: dict[int, set[tuple[Any, ...]]] = {}
         self.mesh: dict[Any, int] = {}
         self.numbers = Numbers(conventions)
         self._sources = 0
         self._constants: dict[int, tuple[Any, Node]] = {}
+        # The same product twice is one; each entry keeps its input alive.
+        self._products: dict[Any, tuple[Node, Node]] = {}
 
     def source(self) -> int:
         """Return a new bit for a draw."""
@@ -111,7 +117,9 @@ class Reading(Interpreter[Node]):
         if inner is not None:
             return self.run(inner, values)
         if weights and not moves:
-            return [self._of_parameters(name, values, weights, aval) for aval in avals]
+            places = [_place(equation, i) for i in range(len(avals))]
+            pairs = zip(avals, places, strict=True)
+            return [self.of_parameters(name, values, *pair) for pair in pairs]
         if name in PRODUCTS and (place := _weight_place(values)) is not None:
             return [self._product(equation, values, place)]
         if name == "reduce_sum" and weights:
@@ -126,21 +134,34 @@ class Reading(Interpreter[Node]):
             node.weights = weights - self.conventions.unknown
         return nodes
 
-    def parameter(self, weights: frozenset[int], aval: Any) -> Node:
+    def parameter(
+        self, weights: frozenset[int], aval: Any, part: tuple[Any, ...] = ()
+    ) -> Node:
         """Return a node of what parameters alone make."""
         lost = sorted(weights & self.conventions.unknown)
         text = "{}, whose use is unknown, counts as standard normal"
         notes = (Note(text.format(self.names[i])) for i in lost if i < len(self.names))
-        return parameter(weights, aval, frozenset(notes))
+        return parameter(weights, aval, frozenset(notes), part)
 
-    def _of_parameters(
-        self, name: str, nodes: Sequence[Node], weights: frozenset[int], aval: Any
+    def of_parameters(
+        self, name: str, nodes: Sequence[Node], aval: Any, place: Any
     ) -> Node:
-        """Return what parameters alone make: parameters again, or 0 where they meet 0."""
+        """Return what parameters alone make: parameters again, or 0 where they meet 0.
+
+        Args:
+            name: The operation.
+            nodes: Its operands, parameters and constants.
+            aval: Its result.
+            place: Which part of them the result is, where it is one.
+        """
+        weights = NONE.union(*(node.weights for node in nodes))
         meets_zero = any(not node.weights and is_zero(node) for node in nodes[:2])
         if meets_zero and (name in PRODUCTS or name == "mul"):
             return given(scalar(0.0, tuple(aval.shape)), aval)
-        return self.parameter(weights, aval)
+        part = tuple(entry for node in nodes for entry in node.part)
+        if name in _PARTS:
+            part += (place,)
+        return self.parameter(weights, aval, part)
 
     def _worked(self, equation: Any, values: Sequence[Node]) -> list[Node]:
         """Return the nodes of an operation that has a rule, or of unit sources."""
@@ -162,10 +183,22 @@ class Reading(Interpreter[Node]):
 
     def _product(self, equation: Any, nodes: Sequence[Node], place: int) -> Node:
         """Return the output, new normal numbers, and note what met the weight."""
+        weight, x = nodes[place], nodes[1 - place]
+        options = params_key(equation.primitive.name, equation.params)
+        key = (weight.weights, weight.part, id(x.work), x.index, place, options)
+        if key not in self._products:
+            self._products[key] = (x, self._multiplied(equation, nodes, place))
+        return self._products[key][1]
+
+    def _multiplied(self, equation: Any, nodes: Sequence[Node], place: int) -> Node:
         value, notes = self.force(nodes[1 - place])
-        fan = terms = float(_fan_in(equation, place))
-        if equation.primitive.name == "conv_general_dilated" and not self.conventions.alike:
-            terms = taps(equation)[0]
+        fan = terms = float(fan_in(equation, equation.invars[place].aval.shape, place))
+        if equation.primitive.name == "conv_general_dilated":
+            mean = taps(equation)[0]
+            inside = mean * math.prod(equation.params["lhs_dilation"]) / fan
+            terms = fan if self.conventions.alike else mean
+            if inside < _CUT_OFF:
+                notes |= {Note(f"padding leaves {inside:.0%} of the terms", scale=False)}
         kinds = _output_positions(equation, place, value)
         out = (equation.outvars[0].aval, kinds)
         return self._met(nodes[place], nodes[1 - place], (value, notes), (terms, fan), out)
@@ -201,12 +234,18 @@ class Reading(Interpreter[Node]):
         if rules.refuse and not math.isfinite(square):
             return self.drawn(Unknown("an input that is not finite"), aval)
         variance = self._variance(weight.weights, square, fan)
+        variance /= rules.after.get(first, 1.0) ** 2
+        met = self.met.setdefault(first, set())
+        again = weight.part in met
+        met.add(weight.part)
         meet = Meet(terms, fan, square if math.isfinite(square) else 0.0, notes)
         for leaf in weight.weights:
             self.meets.setdefault(leaf, []).append(meet)
         if kind(aval.dtype) == "c":
             return self.drawn(Unknown("a complex array"), aval)
         handed = frozenset(n for n in notes if n.text.startswith(_FOLLOWS))
+        if again and not handed and first < len(self.names):
+            handed = frozenset({Note("a weight that is used again counts as a new draw")})
         what = "use is unknown" if first in rules.unknown else "gain is approximate"
         if (notes or first in rules.unknown) and not handed and first < len(self.names):
             handed = frozenset({Note(f"{_FOLLOWS} {self.names[first]}, whose {what}")})
@@ -249,7 +288,7 @@ class Reading(Interpreter[Node]):
 
     def _summed(self, rule: Any, nodes: Sequence[Node], aval: Any, name: str) -> Node:
         work = Work(rule, tuple(nodes), name, is_source=True)
-        degree = sum(node.degree for node in nodes)
+        degree = sum(node.degree for node in nodes) or 1.0
         shape = tuple(aval.shape)
         return Node(work, 0, shape, aval.dtype, self.source(), 0, degree, moves=True)
 
@@ -290,6 +329,16 @@ class Reading(Interpreter[Node]):
         return results[node.index], notes
 
 
+def _place(equation: Any, index: int) -> Any:
+    """Return which part of its operand a result is, for what takes parts."""
+    if equation.primitive.name == "slice":
+        params = equation.params
+        return tuple(params["start_indices"]), tuple(params["limit_indices"])
+    if equation.primitive.name in ("dynamic_slice", "gather"):
+        return object()  # wherever an index says
+    return equation.params.get("axis"), index
+
+
 def _weight_place(nodes: Sequence[Node]) -> int | None:
     """Return which of two operands is the weight, and the other data; None if none is."""
     places = [i for i in (0, 1) if nodes[i].weights]
@@ -298,22 +347,6 @@ def _weight_place(nodes: Sequence[Node]) -> int | None:
     if len(places) != 1 or not nodes[1 - places[0]].moves:
         return None
     return places[0]
-
-
-def _fan_in(equation: Any, place: int) -> int:
-    """Return how many terms each output sums."""
-    shape, params = equation.invars[place].aval.shape, equation.params
-    if equation.primitive.name == "conv_general_dilated":
-        numbers = params["dimension_numbers"]
-        out_axis = numbers.rhs_spec[0] if place == 1 else numbers.lhs_spec[0]
-        return math.prod(shape) // max(1, shape[out_axis])
-    return math.prod(shape[d] for d in _contraction(equation)[0][place])
-
-
-def _contraction(equation: Any) -> Any:
-    if equation.primitive.name == "dot_general":
-        return equation.params["dimension_numbers"]
-    return equation.params["ragged_dot_dimension_numbers"].dot_dimension_numbers
 
 
 def _not_features(value: Value, shape: Sequence[int]) -> list[bool]:
@@ -330,7 +363,7 @@ def _output_positions(equation: Any, place: int, x: Value) -> list[bool]:
     if equation.primitive.name == "conv_general_dilated":
         feature = equation.params["dimension_numbers"].out_spec[1]
         return [d != feature for d in range(len(out.shape))]
-    contract, batch = _contraction(equation)
+    contract, batch = contraction(equation)
     shapes = [var.aval.shape for var in equation.invars[:2]]
     kinds = _not_features(x, shapes[1 - place])
     found = _dot_positions((batch, contract), shapes, kinds, 1 - place, rest=False)

@@ -5,8 +5,10 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from jaxinit.trace.probes.products import SHAPERS, Marked, ProductWalk, bind
+from jaxinit._jaxpr import Loop, bind, loop_of
+from jaxinit.trace.probes.products import SHAPERS, Marked, ProductWalk
 
 STEPS = 64
 """How many steps a scan may have, times those of scans around it: each is compiled.
@@ -72,47 +74,40 @@ class ProbeWalk(ProductWalk):
         self.outs.append(out)
         return out if self.probes is None else out + self.probes[len(self.outs) - 1]
 
-    def equation(self, eqn: Any, pairs: list[Marked]) -> list[Marked]:
+    def operation(self, equation: Any, values: list[Marked]) -> list[Marked]:
         """Run one operation; a scan that a weight goes into step by step."""
-        marked = {leaf for _, leaf in pairs if leaf is not None}
-        length, copies = eqn.params.get("length"), self._copies
-        if eqn.primitive.name != "scan" or not marked or not length:
-            return super().equation(eqn, pairs)
+        marked = {leaf for _, leaf in values if leaf is not None}
+        length, copies = equation.params.get("length"), self._copies
+        if equation.primitive.name != "scan" or not marked or not length:
+            return super().operation(equation, values)
         if copies * length > STEPS:
             steps = f"{length}" if copies == 1 else f"{copies} x {length}"
             reason = f"a scan of {steps} steps, over the limit of {STEPS}"
             self.lost.update(dict.fromkeys(marked, reason))
             self.cut |= marked
-            return super().equation(eqn, pairs)
+            return super().operation(equation, values)
         steps, self._copies = self._steps, copies * length
-        found = self._unrolled(eqn, pairs)
+        found = self._unrolled(loop_of(equation), values)
         self._steps, self._copies = steps, copies
         return found
 
-    def _unrolled(self, eqn: Any, pairs: list[Marked]) -> list[Marked]:
+    def _unrolled(self, loop: Loop, pairs: list[Marked]) -> list[Marked]:
         """Run a scan of at least one step, as :func:`jax.lax.scan` defines it."""
-        body, length = eqn.params["jaxpr"], eqn.params["length"]
-        # What is stacked, and that alone, has one axis more outside than inside.
-        num_xs = _axes(eqn.invars) - _axes(body.jaxpr.invars)
-        num_ys = _axes(eqn.outvars) - _axes(body.jaxpr.outvars)
-        num_carry = len(eqn.outvars) - num_ys
-        start = len(pairs) - num_xs - num_carry
-        fixed, carry, xs = pairs[:start], pairs[start : start + num_carry], pairs[-num_xs:]
+        first = loop.num_fixed + loop.num_carry
+        fixed, carry, xs = (
+            pairs[: loop.num_fixed],
+            pairs[loop.num_fixed : first],
+            pairs[first:],
+        )
         rows: dict[int, list[Marked]] = {}
         outer = self._steps
-        order = range(length)
-        for step in reversed(order) if eqn.params["reverse"] else order:
+        for step in loop.order:
             self._steps = (*outer, step)
-            now = [
-                (jax.lax.index_in_dim(x, step, keepdims=False), leaf)
-                for x, leaf in (xs if num_xs else ())
-            ]
-            given = [*fixed, *carry, *now]
-            values, leaves = [v for v, _ in given], [leaf for _, leaf in given]
-            found = self.evaluate(body.jaxpr, body.consts, values, leaves)
-            carry, rows[step] = found[:num_carry], found[num_carry:]
-        columns = [[rows[step][n] for step in order] for n in range(num_ys)]
-        return [*carry, *map(self._stacked, columns)]
+            now = [(lax.index_in_dim(x, step, keepdims=False), leaf) for x, leaf in xs]
+            found = self.run(loop.body, [*fixed, *carry, *now])
+            carry, rows[step] = found[: loop.num_carry], found[loop.num_carry :]
+        columns = zip(*(rows[step] for step in range(loop.length)), strict=True)
+        return [*carry, *(self._stacked(list(column)) for column in columns)]
 
     def _stacked(self, column: list[Marked]) -> Marked:
         """Return one result of all steps, with its mark if it is the same leaf in all."""
@@ -123,8 +118,3 @@ class ProbeWalk(ProductWalk):
         for leaf in leaves - {None}:
             self.lost.setdefault(cast("int", leaf), "scan")
         return whole, None
-
-
-def _axes(variables: Sequence[Any]) -> int:
-    """Return how many axes variables have together."""
-    return sum(len(variable.aval.shape) for variable in variables)

@@ -71,7 +71,7 @@ def find_scales(
     walk = _ScaleWalk(rule)
     values = [jnp.asarray(value) for value in (*flat, *inputs)]
     marks = [i if is_weight(leaf) else None for i, leaf in enumerate(flat)]
-    walk.evaluate(closed.jaxpr, closed.consts, values, [*marks, *[None] * len(inputs)])
+    walk.run(closed, list(zip(values, [*marks, *[None] * len(inputs)], strict=True)))
     return walk.scales
 
 

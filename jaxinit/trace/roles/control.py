@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from jaxinit._jaxpr import loop_of
 from jaxinit.trace.roles.atoms import NEW, Atom
 from jaxinit.trace.roles.expressions import VALUE, is_same
 from jaxinit.trace.roles.values import (
@@ -28,29 +29,14 @@ _EASY_STARTS = frozenset({"input", "embedding"})
 
 def scan(walk: Walk, equation: Any, values: Sequence[Value]) -> list[Value]:
     """Return the results of a scan; what it runs over loses its first axis."""
-    body = equation.params["jaxpr"]
-    inner_in, inner_out = body.jaxpr.invars, body.jaxpr.outvars
-    stacked_in = _stacked(equation.invars, inner_in)
-    stacked_out = _stacked(equation.outvars, inner_out)
-    num_carry = len(inner_out) - stacked_out
-    num_fixed = len(inner_in) - stacked_in - num_carry
+    loop = loop_of(equation)
+    body, num_fixed, num_carry = loop.body, loop.num_fixed, loop.num_carry
     fixed = list(values[:num_fixed])
     slices = [_step_of(walk, value) for value in values[num_fixed + num_carry :]]
     carry = _settle(walk, body, fixed, values[num_fixed : num_fixed + num_carry], slices)
     results = walk.run(body, [*fixed, *carry, *slices])
-    length = equation.params["length"]
-    stacks = [_stack(walk, value, length) for value in results[num_carry:]]
+    stacks = [_stack(walk, value, loop.length) for value in results[num_carry:]]
     return results[:num_carry] + stacks
-
-
-def _stacked(outer: Sequence[Any], inner: Sequence[Any]) -> int:
-    """Return how many of the last variables have one more axis outside the loop."""
-    count = 0
-    for one, other in zip(reversed(outer), reversed(inner), strict=True):
-        if len(one.aval.shape) != len(other.aval.shape) + 1:
-            break
-        count += 1
-    return count
 
 
 def _step_of(walk: Walk, value: Value) -> Value:
@@ -151,6 +137,14 @@ def _common(walk: Walk, choices: list[Value]) -> Value:
     if all(choice == first for choice in choices):
         return first
     moving = [choice for choice in choices if isinstance(choice, Signal)]
+    views = [choice for choice in choices if isinstance(choice, View)]
+    places = {(view.leaf, view.dims, view.through) for view in views}
+    if len(views) == len(choices) and len(places) == 1:  # with and without a norm
+        return views[0].noted(*(note for view in views for note in view.notes))
+    if len(views) + len(moving) == len(choices) and moving and views:
+        carried = {view.leaf for _, view in moving[0].carried}
+        if {view.leaf for view in views} <= carried:
+            return moving[0]
     if leaves_of(choices) and not moving:
         return give_up(walk, choices, "chosen by a branch")
     if leaves_of(choices):
@@ -207,16 +201,3 @@ def _local(walk: Walk, value: Value, spec: Any, sizes: dict[str, int], shape: An
             big[0] = big[0]._replace(size=big[0].size // count)
         dims.append(tuple(big))
     return dataclasses.replace(value, dims=tuple(dims), shards=tuple(sorted(parts.items())))
-
-
-def program_of(equation: Any) -> Any:
-    """Return the one program that a call runs on its own arguments, or None."""
-    found = []
-    for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
-        inner = equation.params.get(name)
-        if inner is not None:
-            found.append(inner)
-    if len(found) != 1:
-        return None
-    inner = getattr(found[0], "jaxpr", found[0])
-    return found[0] if len(inner.invars) == len(equation.invars) else None

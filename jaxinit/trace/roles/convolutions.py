@@ -6,8 +6,9 @@ from typing import Any
 
 from jaxinit.trace.roles.atoms import Atom, plain
 from jaxinit.trace.roles.elementwise import stands_for_data
+from jaxinit.trace.roles.operands import resize
 from jaxinit.trace.roles.parameters import dominant
-from jaxinit.trace.roles.products import claim, resize, unmix
+from jaxinit.trace.roles.signals import claim, unmix
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,
@@ -83,7 +84,7 @@ def _masked_convolution(
     for record, view in kernel.carried:
         own = _convolve(walk, data, view, params)
         walk.records.remove(own)
-        record.groups = own.groups
+        record.groups, record.thinning = own.groups, own.thinning
         records.append(claim(walk, kernel, record, view, own.letters, data))
     view = kernel.carried[0][1]
     return _convolved(walk, data, view, tuple(records), params, shape)
@@ -118,14 +119,14 @@ def _convolve(
         groups //= atom.size
     if isinstance(data, Signal):
         flag_summed(walk, data)
-    record = Record(kernel.leaf, "weight", "", kernel, tuple(letters), groups, data)
+    record = Record(kernel.leaf, "weight", "", kernel, tuple(letters), groups, source=data)
     record.notes += kernel.notes
     if kernel.is_spread():
         record.role, record.reason = "unknown", "repeated along an axis before the product"
-    stride = math.prod(params["lhs_dilation"])
-    if stride > 1:
-        note = f"transposed by strides {tuple(params['lhs_dilation'])}: each output sums"
-        record.notes.append(f"{note} about 1/{stride} of fan_in")
+    record.thinning = math.prod(params["lhs_dilation"])
+    if record.thinning > 1:
+        note = f"transposed by strides {tuple(params['lhs_dilation'])}: an output sums"
+        record.notes.append(f"{note} 1/{record.thinning} of the window")
     walk.records.append(record)
     return record
 

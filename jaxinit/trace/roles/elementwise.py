@@ -16,6 +16,7 @@ from jaxinit.trace.roles.parameters import (
     dominant,
     factors_of,
     inverted,
+    own_axes,
     without_data,
 )
 from jaxinit.trace.roles.values import (
@@ -107,11 +108,11 @@ def _meet_parameters(
             views = _added_views(parameter)
             records = [_add_parameter(walk, signal, view) for view in views]
             _find_noise(records, [MASKED in view.notes for view in views])
-            return _carrying(
-                dataclasses.replace(signal, statistic="", summed=frozenset()),
-                parameter,
-                records,
-            )
+            if signal.summed:  # a sum of products by hand
+                signal = dataclasses.replace(
+                    signal, statistic="", level=0, summed=frozenset()
+                )
+            return _carrying(signal, parameter, records)
         if name == "mul" or (name == "div" and parameter is values[1]):
             return _multiplied(walk, name, signal, parameter)
         whole = dominant(parameter)
@@ -130,6 +131,7 @@ def _find_noise(records: Sequence[Record], masked: Sequence[bool]) -> None:
     for record, is_noise in zip(records, masked, strict=True):
         if is_noise:
             record.role, record.reason = "unknown", "scales noise, or a fixed array"
+            record.met_data = False  # another use of it tells more
 
 
 def _added_views(parameter: Value) -> list[View]:
@@ -162,15 +164,6 @@ def _carrying(signal: Signal, parameter: Value | None, records: list[Record]) ->
     pairs = tuple((record, record.view or view) for record in records)
     dims = signal.dims if signal.dims is not None else plain(lengths(view.dims))
     return dataclasses.replace(signal, dims=dims, carried=(*signal.carried, *pairs))
-
-
-def own_axes(view: View) -> list[int]:
-    """Return the axes along which the parameter varies."""
-    return [
-        i
-        for i, dim in enumerate(view.common)
-        if any(a.axis >= 0 and a.size > 1 for a in dim)
-    ]
 
 
 def _as_data(walk: Walk, name: str, data: Value, bias: Value) -> Value:
@@ -237,7 +230,8 @@ def token(view: View, reason: str) -> Record:
 
 
 def _add_parameter(walk: Walk, signal: Signal, view: View) -> Record:
-    if signal.statistic and not signal.base.records:
+    is_average = view.through is not VALUE  # 0.9 * mean + 0.1 * mean of the batch
+    if signal.statistic and is_average and not signal.base.records:
         flag_summed(walk, signal)
         reason = "added to a sum or mean of the data (a running average?)"
         record = Record(view.leaf, "unknown", reason, view)

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxinit.trace.roles.atoms import NEW, Dims, lengths
-from jaxinit.trace.roles.expressions import VALUE, apply, contains_only
+from jaxinit.trace.roles.expressions import (
+    VALUE,
+    Expression,
+    apply,
+    contains_only,
+    linear_factor,
+)
 from jaxinit.trace.roles.values import (
     RANDOM,
     Base,
@@ -20,6 +26,7 @@ from jaxinit.trace.roles.values import (
     flag_summed,
     give_up,
 )
+from jaxinit.trace.use import LOW_RANK
 
 SUMS = frozenset({"add", "sub", "add_any"})
 PRODUCTS = frozenset({"mul", "div"})
@@ -27,7 +34,6 @@ COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
 _INVERTING = frozenset({"rsqrt", "sqrt", "div", "pow", "integer_pow"})
 _PLAIN_ON_STATISTICS = SUMS | PRODUCTS | {"neg", "stop_gradient", "copy"}
 _SCALING = frozenset({"value", "number", "mul", "div", "neg"})
-LOW_RANK = "second factor of a low-rank update"
 MASKED = "a mask or dropout stands between, which the gain leaves out"
 OFFSET = "an array is added between, which the gain leaves out"
 STRETCHED = "an array multiplies between, which the gain leaves out"
@@ -50,10 +56,8 @@ def merge(
         masked = _mask(name, signals)
         if masked is not None:
             return masked
-    if all(signal.base is signals[0].base for signal in signals):
-        statistics = {bool(signal.statistic) for signal in signals}
-        if statistics != {True, False}:
-            return _same_base(walk, name, values, signals, params)
+    if len({(id(signal.base), signal.level) for signal in signals}) == 1:
+        return _same_base(walk, name, values, signals, params)
     if len(signals) == 2:
         return _two_signals(walk, name, values, signals)
     return give_up(walk, values, f"{name} of several signals")
@@ -93,6 +97,8 @@ def _same_base(
             return noted(first, STRETCHED)
         else:
             return give_up(walk, values, f"{name} with a constant array")
+    if len(signals) == 1 and first.level == 0:
+        _note_scaling(name, first, arguments)
     learned = _learned(walk, signals)
     summed = frozenset().union(*(signal.summed for signal in signals))
     expression = VALUE
@@ -108,6 +114,7 @@ def _same_base(
         expression,
         first.dims if len(signals) == 1 else None,
         first.statistic,
+        first.level,
         any(signal.is_inverted for signal in signals) or name in _INVERTING,
         all(signal.is_discrete for signal in signals) and name not in ("exp", "log"),
         first.is_one_hot and len(signals) == 1,
@@ -120,12 +127,26 @@ def _same_base(
     )
 
 
+def _note_scaling(name: str, signal: Signal, arguments: Sequence[Expression]) -> None:
+    """Tell weights of a number that multiplies their output."""
+    if name in ("sin", "cos") and signal.expression is not VALUE:
+        frequency = linear_factor(signal.expression)
+        for record in signal.base.records if frequency else ():
+            record.frequency = frequency
+    before = linear_factor(signal.expression)
+    if name in PRODUCTS and before is not None and signal.base.records:
+        factor = linear_factor(apply(name, tuple(arguments), {}))
+        for record in signal.base.records if factor is not None else ():
+            record.scalings = (record.scalings - {before}) | {factor or 1.0}
+
+
 def _learned(walk: Walk, signals: list[Signal]) -> frozenset[int]:
     """Return the parameters that shape an activation, and say so of new ones."""
     known = frozenset().union(*(signal.learned for signal in signals))
     every = functools.reduce(operator.or_, (signal.scales for signal in signals))
     common = functools.reduce(operator.and_, (signal.scales for signal in signals))
-    if len(signals) > 1 and signals[0].base is not walk.input_base:
+    is_statistic = signals[0].level > 0  # a deviation times the scale of its norm
+    if len(signals) > 1 and signals[0].base is not walk.input_base and not is_statistic:
         for leaf in sorted(every - common - known):
             reason = "shapes the activation, whose gain depends on its value"
             walk.records.append(Record(leaf, "unknown", reason))
@@ -139,9 +160,8 @@ def _two_signals(
     one, other = signals
     if name in SUMS:
         _find_noise(signals)
-    statistic = one if one.statistic else other if other.statistic else None
-    rest = other if statistic is one else one
-    if statistic is not None and not rest.statistic and _is_related(statistic, rest):
+    statistic, rest = (one, other) if one.level > other.level else (other, one)
+    if statistic.level != rest.level and _is_related(statistic, rest):
         return _with_statistic(walk, name, values, statistic, rest, rest is one)
     running = _running_statistic(walk, one, other)
     if running is not None and name in SUMS | PRODUCTS:
@@ -239,6 +259,7 @@ def _find_noise(signals: Sequence[Signal]) -> None:
         for record, _ in signal.carried if signal.base.kind == "input" else ():
             if record.role == "scale":
                 record.role, record.reason = "unknown", "scales noise that is an input"
+                record.met_data = False  # another use of it tells more
 
 
 def _find_low_rank(one: Signal, other: Signal) -> None:

@@ -178,10 +178,10 @@ def _sum(walk: Walk, name: str, left: Value, right: Value, as_data: AsData) -> V
     one, other = dominant(left), dominant(right)
     if isinstance(left, Constant) or isinstance(right, Constant):
         return left if isinstance(right, Constant) else right
+    folded = _folded(left, right)
+    if folded is not None:
+        return folded
     if one is None or other is None:
-        folded = _folded(left, right)
-        if folded is not None:
-            return folded
         return give_up(walk, [left, right], "combined with another parameter before use")
     spread = one.is_spread(), other.is_spread()
     if all(spread):
@@ -205,8 +205,19 @@ def _folded(left: Value, right: Value) -> Value | None:
         return None
     if shift.is_spread() or any(part.is_spread() for part in product.parts):
         return None
+    if len(product.parts) < 2 or any(len(own_axes(part)) > 1 for part in product.parts):
+        return None
     beside = tuple(part.noted(FOLDED) for part in product.parts)
     return dataclasses.replace(shift, beside=(*shift.beside, *beside))
+
+
+def own_axes(view: View) -> list[int]:
+    """Return the axes along which the parameter varies."""
+    return [
+        i
+        for i, dim in enumerate(view.common)
+        if any(a.axis >= 0 and a.size > 1 for a in dim)
+    ]
 
 
 def dominant(value: Value) -> View | None:

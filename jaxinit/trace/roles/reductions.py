@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxinit.trace.roles.expressions import VALUE
-from jaxinit.trace.roles.products import resize
+from jaxinit.trace.roles.operands import resize
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,
@@ -40,6 +40,7 @@ def reduce(
         expression=VALUE,
         dims=dims,
         statistic=kind,
+        level=value.level + 1,
         is_one_hot=False,
         is_inverted=False,
         summed=summed,

@@ -120,12 +120,16 @@ class Record:
         view: The parameter as it was used.
         letters: The role of each atom of the view.
         groups: Feature groups of a convolution.
+        thinning: Of how many entries of the window an output sums one, on average.
         source: What feeds it.
         output_cuts: Slices taken of its output: (axis, length, start, size).
         notes: What else is to be said.
         met_data: Whether the data was involved.
         stacked: Axes that turned out to number independent models.
         outputs: The bases that are its plain output, one bit each.
+        dot_size: Entries that products of its output with another signal sum.
+        frequency: The number that its output is multiplied with inside of a sine.
+        scalings: Other numbers that its output is multiplied with.
     """
 
     leaf: int
@@ -134,12 +138,16 @@ class Record:
     view: View | None = None
     letters: tuple[tuple[Atom, str], ...] = ()
     groups: int = 1
+    thinning: int = 1
     source: "Signal | Constant | None" = None
     output_cuts: list[tuple[int, int, int, int]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     met_data: bool = True
     stacked: set[int] = dataclasses.field(default_factory=set)
     outputs: int = 0
+    dot_size: int | None = None
+    frequency: float | None = None
+    scalings: set[float] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -169,6 +177,8 @@ class Signal:
         expression: What was done to each entry since.
         dims: What its axes run over, where known.
         statistic: ``"sum"``, ``"exp-sum"`` or ``"extreme"`` if entries were reduced.
+        level: How often entries were reduced since the base: a norm over pooled features
+            is a statistic of what is one itself.
         is_inverted: Whether a statistic went through a root or a reciprocal.
         is_discrete: Whether it is made of integers and booleans only.
         is_one_hot: Whether it compares integers with a counter.
@@ -185,6 +195,7 @@ class Signal:
     expression: Expression = VALUE
     dims: Dims | None = None
     statistic: str = ""
+    level: int = 0
     is_inverted: bool = False
     is_discrete: bool = False
     is_one_hot: bool = False
