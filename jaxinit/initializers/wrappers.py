@@ -1,4 +1,4 @@
-"""Initializers made of initializers: scaled stacks, and parts side by side."""
+"""``per_slice``: stacks of layers of which each has a scale of its own."""
 
 import dataclasses
 import math
@@ -122,31 +122,3 @@ def per_slice(
     if bad:
         value_error(where, "scales must be finite", f"{bad[0]}", "Give finite factors.")
     return PerSlice(initializer, numbers, axis)
-
-
-@dataclasses.dataclass(frozen=True)
-class InParts:
-    """Draws the parts of a fused leaf on their own: q, k and v, or the gates of a cell.
-
-    Attributes:
-        initializer: What draws one part.
-        axis: The axis along which the parts lie.
-        sizes: Their lengths.
-    """
-
-    initializer: Initializer
-    axis: int
-    sizes: tuple[int, ...]
-
-    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike | None = None) -> jax.Array:
-        """Return the parts side by side; part ``i`` has the key ``fold_in(key, i)``."""
-        parts: list[Any] = []
-        for i, size in enumerate(self.sizes):
-            own = tuple(size if d == self.axis else n for d, n in enumerate(shape))
-            parts.append(self.initializer(jax.random.fold_in(key, i), own, dtype))
-        return jnp.concatenate(parts, self.axis)
-
-    def describe(self, shape: tuple[int, ...], dtype: Any = None) -> Distribution:
-        """Return the distribution of one part."""
-        own = tuple(self.sizes[0] if d == self.axis else n for d, n in enumerate(shape))
-        return distribution_of(self.initializer, own, dtype)
