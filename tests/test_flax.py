@@ -111,6 +111,7 @@ def test_nnx_partitioned_metadata_stays():
         metadata = module.kernel.get_metadata()
         reinitialize(KEY, module, RULES)
         assert module.kernel.get_metadata() == metadata
+        assert module.kernel[...].sharding.spec == P(None, "model")  # where it was to be
         assert metadata["out_sharding"] == (None, "model")
 
 
