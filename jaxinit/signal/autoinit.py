@@ -21,10 +21,9 @@ from jaxinit._checks import (
 )
 from jaxinit._draw import DISTRIBUTIONS, UNIFORM_LIMIT, Distribution, Draw, execute
 from jaxinit._jaxpr import bind
-from jaxinit._paths import flatten
 from jaxinit._types import Key, Scalar
 from jaxinit.models.keys import leaf_keys
-from jaxinit.trace.entry import trace_params
+from jaxinit.trace.entry import read_forward, roles_of
 from jaxinit.trace.moments.gains import track_scales
 from jaxinit.trace.probes.products import fan_in
 from jaxinit.trace.probes.scaling import (
@@ -32,11 +31,12 @@ from jaxinit.trace.probes.scaling import (
     check_all_met,
     find_scales,
     is_weight,
+    labels_of,
     scaled_leaves,
     times,
     wide,
 )
-from jaxinit.trace.use import Uses
+from jaxinit.trace.use import ParamUse
 
 
 @boundary
@@ -145,32 +145,37 @@ def autoinit(
     check_choice(where, "distribution", distribution, DISTRIBUTIONS)
     given = jax.tree.leaves(inputs)
     without_data = _are_shapes(given)
-    paths, flat, tree = flatten(where, params)
+    forward = read_forward(where, apply_fn, params, inputs)
+    uses, paths, program = roles_of(forward), forward.paths, forward.program
     keys = leaf_keys(where, key, paths)
-    uses = trace_params(apply_fn, params, *inputs)
-    biases = {i for i, p in enumerate(paths) if p in uses and uses[p].role == "bias"}
-    closed = jax.make_jaxpr(apply_fn)(params, *inputs)
+    flat, tree = jax.tree.flatten(params)
+    own = [flat[i] for i in forward.arrays]
+    data = [given[i] for i in forward.moving]
+    biases = {i for i, use in enumerate(uses) if use.role == "bias"}
     # Which leaves are weights is known before anything is computed.
-    found = jax.eval_shape(lambda f, x: find_scales(closed, f, x, _unscaled), flat, given)
+    found = jax.eval_shape(lambda f, x: find_scales(program, f, x, _unscaled), own, data)
     if strict:
-        weights = {i for i, leaf in enumerate(flat) if is_weight(leaf)}
-        check_all_met(where, params, weights - biases, found)
-    fresh = list(flat)
+        weights = {i for i, leaf in enumerate(own) if is_weight(leaf)}
+        labels = labels_of(params, forward.arrays)
+        check_all_met(where, labels, weights - biases, found)
+    fresh = list(own)
     for i in biases:
-        fresh[i] = jnp.zeros_like(flat[i])
+        fresh[i] = jnp.zeros_like(own[i])
     for i in found:
-        fresh[i] = _unit_draw(distribution, keys[i], flat[i])
-    _give_values(paths, fresh, uses)
+        fresh[i] = _unit_draw(distribution, keys[i], own[i])
+    _give_values(fresh, uses)
     if without_data:
         # Zeros made under jit are traced; these are known.
         known = [np.zeros(v.shape) if i in biases else v for i, v in enumerate(fresh)]
         _check_known_now(paths, known, found, std)
-        scales = track_scales(closed, paths, known, set(found), float(std))
+        scales = track_scales(program, paths, known, set(found), float(std))
         scales = {i: jnp.asarray(scale) for i, scale in scales.items()}
     else:
-        scales = find_scales(closed, fresh, given, _from_input(std))
-    leaves = [jnp.asarray(v) if isinstance(v, np.ndarray) else v for v in fresh]
-    return jax.tree.unflatten(tree, scaled_leaves(leaves, scales))
+        scales = find_scales(program, fresh, data, _from_input(std))
+    drawn = [jnp.asarray(v) if isinstance(v, np.ndarray) else v for v in fresh]
+    for i, leaf in zip(forward.arrays, scaled_leaves(drawn, scales), strict=True):
+        flat[i] = leaf
+    return jax.tree.unflatten(tree, flat)
 
 
 def _is_shape(leaf: Any) -> bool:
@@ -188,15 +193,14 @@ def _are_shapes(given: Sequence[Any]) -> bool:
     return bool(shapes) and all(shapes)
 
 
-def _give_values(paths: Sequence[str], leaves: list[Any], uses: Uses) -> None:
+def _give_values(leaves: list[Any], uses: Sequence[ParamUse]) -> None:
     """Fill in the scales of normalisations that came as shapes; refuse other shapes."""
     missing = []
-    for i, (path, leaf) in enumerate(zip(paths, leaves, strict=True)):
-        neutral = uses[path].neutral if path in uses else None
-        if _is_shape(leaf) and neutral is not None:
-            leaves[i] = np.full(leaf.shape, neutral, leaf.dtype)
+    for i, (use, leaf) in enumerate(zip(uses, leaves, strict=True)):
+        if _is_shape(leaf) and use.neutral is not None:
+            leaves[i] = np.full(leaf.shape, use.neutral, leaf.dtype)
         elif _is_shape(leaf):
-            missing.append(path)
+            missing.append(use.path)
     if missing:
         rule = "leaves that are not drawn must have values"
         got = f"only shapes of {listed(missing)}"

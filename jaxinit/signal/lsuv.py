@@ -10,10 +10,12 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._jaxpr import bind
 from jaxinit._types import Scalar
+from jaxinit.trace.entry import read_forward
 from jaxinit.trace.probes.scaling import (
     check_all_met,
     find_scales,
     is_weight,
+    labels_of,
     scaled_leaves,
     times,
     wide,
@@ -73,10 +75,15 @@ def lsuv(
         scale = jnp.where(spread > 0, std / jnp.where(spread > 0, spread, 1), 1)
         return times(out, scale), scale
 
+    forward = read_forward("lsuv", apply_fn, params, inputs)
     flat, tree = jax.tree.flatten(params)
-    closed = jax.make_jaxpr(apply_fn)(params, *inputs)
-    scales = find_scales(closed, flat, jax.tree.leaves(inputs), unit_output)
+    own = [flat[i] for i in forward.arrays]
+    given = jax.tree.leaves(inputs)
+    data = [given[i] for i in forward.moving]
+    scales = find_scales(forward.program, own, data, unit_output)
     if strict:
-        weights = {i for i, leaf in enumerate(flat) if is_weight(leaf)}
-        check_all_met("lsuv", params, weights, scales)
-    return jax.tree.unflatten(tree, scaled_leaves(flat, scales))
+        weights = {i for i, leaf in enumerate(own) if is_weight(leaf)}
+        check_all_met("lsuv", labels_of(params, forward.arrays), weights, scales)
+    for i, leaf in zip(forward.arrays, scaled_leaves(own, scales), strict=True):
+        flat[i] = leaf
+    return jax.tree.unflatten(tree, flat)

@@ -81,16 +81,17 @@ def scaled_leaves(flat: Sequence[Any], scales: Mapping[int, jax.Array]) -> list[
 
 
 def check_all_met(
-    where: str, params: Any, weights: set[int], scales: Mapping[int, Any]
+    where: str, labels: Sequence[str], weights: set[int], scales: Mapping[int, Any]
 ) -> None:
     """Refuse parameters of which weights have met no product."""
-    pairs = jax.tree_util.tree_leaves_with_path(params)
-    missed = [
-        jax.tree_util.keystr(path)
-        for i, (path, _) in enumerate(pairs)
-        if i in weights and i not in scales
-    ]
+    missed = [labels[i] for i in sorted(weights) if i not in scales]
     if missed:
         rule = "every weight must meet its input in a matrix product or a convolution"
         advice = "Leave such leaves as they are with strict=False."
         value_error(where, rule, f"leaves that do not: {listed(missed)}", advice)
+
+
+def labels_of(params: Any, arrays: Sequence[int]) -> list[str]:
+    """Return the places of some leaves, as Python writes them."""
+    pairs = jax.tree_util.tree_leaves_with_path(params)
+    return [jax.tree_util.keystr(pairs[i][0]) for i in arrays]
