@@ -51,7 +51,8 @@ def auto(
     where the gain is that of the very expression between the weight before and this one,
     and 1 behind an input, a normalisation or a softmax. Weights that are kept in one array
     side by side (q, k and v; gates) have the fans of one of them. A number that multiplies
-    a weight in the model is divided out. The rest:
+    a weight in the model is divided out, and so are the frequency of a sine behind it
+    (SIREN) and a factor of about :math:`1/\sqrt{fan_{in}}` behind it. The rest:
 
     * tables that are looked up: normal with :math:`\sigma = 1/\sqrt{features}`, as in Flax;
     * position tables, class tokens: normal with :math:`\sigma = 0.02`, as in BERT and ViT;
@@ -202,9 +203,10 @@ def _scaled(chosen: Callable[..., Any], name: str, use: ParamUse, between: str) 
                 return "; ".join(use.notes) or "no gain"
             gain = use.gain
             text += f"(gain={gain:.4g})"
-        options = descriptor.with_gain(gain / abs(use.factor))
-        if use.factor != 1:
-            text += f" / {use.factor:.4g}"
+        factor = abs(use.factor * use.output_factor)
+        options = descriptor.with_gain(gain / factor)
+        if factor != 1:
+            text += f" / {factor:.4g}"
     if descriptor.layout == "fans":
         if use.fans is None:
             return "its fans are not known"

@@ -6,14 +6,19 @@ The README beside this file says what is equal in every bit, what is not, and wh
 - `torch_cpu`: ``torch.nn.init`` after ``torch.manual_seed``, and whole models, with
   `torch_layers` to describe them and `layouts` to bring them to JAX's libraries.
 - `numpy_legacy`, `numpy_generator`: ``np.random.seed`` and ``np.random.default_rng``.
-- `tf_stateless`, `keras_tensorflow`: TensorFlow's stateless draws, and the initializers
-  of Keras on TensorFlow.
+- `tf_stateless`: TensorFlow's stateless draws.
+- `keras_models`: Keras models after ``keras.utils.set_random_seed``, on its backends
+  TensorFlow, JAX and PyTorch; `keras_initializers` and `keras_tensorflow`: initializers.
 """
 
+from jaxinit.replay import keras_initializers as keras_initializers
+from jaxinit.replay import keras_layers as keras_layers
+from jaxinit.replay import keras_models as keras_models
 from jaxinit.replay import keras_tensorflow as keras_tensorflow
 from jaxinit.replay import layouts as layouts
 from jaxinit.replay import numpy_generator as numpy_generator
 from jaxinit.replay import numpy_legacy as numpy_legacy
 from jaxinit.replay import tf_stateless as tf_stateless
 from jaxinit.replay import torch_cpu as torch_cpu
+from jaxinit.replay import torch_init as torch_init
 from jaxinit.replay import torch_layers as torch_layers

@@ -2,57 +2,17 @@
 
 Proved against Keras 3.15.1 on TensorFlow 2.21.0, x86-64 Linux, glibc 2.36: every bit of
 float32. An initializer with ``seed=k`` draws from TensorFlow's stateless stream of the
-seed ``(k, 0)``, the same numbers at every call. Shapes are in Keras' layout, the last
-two axes being inputs and outputs.
+seed ``(k mod (2^31 - 2), 0)``, the same numbers at every call. Shapes are in Keras'
+layout, the last two axes being inputs and outputs. `keras_initializers` has the same
+initializers for all of Keras' backends.
 """
 
-import math
-
 import jax
-import jax.numpy as jnp
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_rank, check_shape
 from jaxinit._types import Shape
-from jaxinit.replay._arguments import Seed, check_seed, check_static
-from jaxinit.replay.tf_stateless import (
-    stateless_normal,
-    stateless_truncated_normal,
-    stateless_uniform,
-)
-
-# keras/src/initializers/random_initializers.py: the standard deviation of a standard
-# normal that is cut at two.
-_TRUNCATED = 0.87962566103423978
-
-
-def _pair(where: str, seed: Seed) -> tuple[int, int] | jax.Array:
-    number = check_seed(where, seed, least=-(1 << 63), most=(1 << 63) - 1)
-    if isinstance(number, int):
-        return number, 0
-    return jnp.stack([number, jnp.zeros_like(number)])
-
-
-def _scale(where: str, shape: Shape, mode: str) -> tuple[tuple[int, ...], float]:
-    """Return the shape, and one over the fan."""
-    lengths = check_shape(where, shape)
-    check_rank(where, lengths, 2, "For a bias Keras uses zeros.")
-    window = math.prod(lengths[:-2])
-    fans = lengths[-2] * window, lengths[-1] * window
-    fan = fans[0] if mode == "fan_in" else sum(fans) / 2
-    return lengths, 1.0 / max(1.0, fan)
-
-
-def _uniform(where: str, seed: Seed, shape: Shape, scale: float, mode: str) -> jax.Array:
-    lengths, share = _scale(where, shape, mode)
-    limit = math.sqrt(3.0 * (scale * share))
-    return stateless_uniform(lengths, _pair(where, seed), -limit, limit)
-
-
-def _normal(where: str, seed: Seed, shape: Shape, scale: float, mode: str) -> jax.Array:
-    lengths, share = _scale(where, shape, mode)
-    stddev = math.sqrt(scale * share) / _TRUNCATED
-    return stateless_truncated_normal(lengths, _pair(where, seed), 0.0, stddev)
+from jaxinit.replay import keras_initializers as named
+from jaxinit.replay._arguments import Seed
 
 
 @boundary
@@ -60,7 +20,7 @@ def glorot_uniform(seed: Seed, shape: Shape) -> jax.Array:
     """Draw what ``keras.initializers.GlorotUniform(seed)(shape)`` draws.
 
     Args:
-        seed: The initializer's seed: an int, or a 32-bit integer array of rank 0.
+        seed: The initializer's seed: an int of 64 bits, or an integer array of rank 0.
         shape: Axis lengths, ``(*window, in, out)``.
 
     Returns:
@@ -72,7 +32,7 @@ def glorot_uniform(seed: Seed, shape: Shape) -> jax.Array:
         >>> [round(float(x), 4) for x in w.ravel()]
         [-0.7079, 0.5046, 0.735, 0.6633]
     """
-    return _uniform("keras_tensorflow.glorot_uniform", seed, shape, 1.0, "fan_avg")
+    return named.GlorotUniform(seed)(shape)
 
 
 @boundary
@@ -86,7 +46,7 @@ def glorot_normal(seed: Seed, shape: Shape) -> jax.Array:
     Returns:
         The float32 array.
     """
-    return _normal("keras_tensorflow.glorot_normal", seed, shape, 1.0, "fan_avg")
+    return named.GlorotNormal(seed)(shape)
 
 
 @boundary
@@ -100,7 +60,7 @@ def he_uniform(seed: Seed, shape: Shape) -> jax.Array:
     Returns:
         The float32 array.
     """
-    return _uniform("keras_tensorflow.he_uniform", seed, shape, 2.0, "fan_in")
+    return named.HeUniform(seed)(shape)
 
 
 @boundary
@@ -114,7 +74,7 @@ def he_normal(seed: Seed, shape: Shape) -> jax.Array:
     Returns:
         The float32 array.
     """
-    return _normal("keras_tensorflow.he_normal", seed, shape, 2.0, "fan_in")
+    return named.HeNormal(seed)(shape)
 
 
 @boundary
@@ -128,7 +88,7 @@ def lecun_uniform(seed: Seed, shape: Shape) -> jax.Array:
     Returns:
         The float32 array.
     """
-    return _uniform("keras_tensorflow.lecun_uniform", seed, shape, 1.0, "fan_in")
+    return named.LecunUniform(seed)(shape)
 
 
 @boundary
@@ -142,7 +102,7 @@ def lecun_normal(seed: Seed, shape: Shape) -> jax.Array:
     Returns:
         The float32 array.
     """
-    return _normal("keras_tensorflow.lecun_normal", seed, shape, 1.0, "fan_in")
+    return named.LecunNormal(seed)(shape)
 
 
 @boundary
@@ -160,8 +120,7 @@ def random_uniform(
     Returns:
         The float32 array.
     """
-    where = "keras_tensorflow.random_uniform"
-    return stateless_uniform(shape, _pair(where, seed), minval, maxval)
+    return named.RandomUniform(minval, maxval, seed)(shape)
 
 
 @boundary
@@ -179,8 +138,7 @@ def random_normal(
     Returns:
         The float32 array.
     """
-    where = "keras_tensorflow.random_normal"
-    return stateless_normal(shape, _pair(where, seed), mean, stddev)
+    return named.RandomNormal(mean, stddev, seed)(shape)
 
 
 @boundary
@@ -198,6 +156,42 @@ def truncated_normal(
     Returns:
         The float32 array.
     """
-    where = "keras_tensorflow.truncated_normal"
-    stddev = check_static(where, "stddev", stddev, least=0.0)
-    return stateless_truncated_normal(shape, _pair(where, seed), mean, stddev)
+    return named.TruncatedNormal(mean, stddev, seed)(shape)
+
+
+@boundary
+def variance_scaling(
+    seed: Seed,
+    shape: Shape,
+    scale: float = 1.0,
+    mode: str = "fan_in",
+    distribution: str = "truncated_normal",
+) -> jax.Array:
+    """Draw what ``keras.initializers.VarianceScaling`` draws.
+
+    Args:
+        seed: As in `glorot_uniform`.
+        shape: As in `glorot_uniform`.
+        scale: Factor on the variance, above 0.
+        mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
+        distribution: ``"uniform"``, ``"truncated_normal"`` or ``"untruncated_normal"``.
+
+    Returns:
+        The float32 array.
+    """
+    return named.VarianceScaling(scale, mode, distribution, seed)(shape)
+
+
+@boundary
+def orthogonal(seed: Seed, shape: Shape, gain: float = 1.0) -> jax.Array:
+    """Draw what ``keras.initializers.Orthogonal(gain, seed)`` draws, to rounding errors.
+
+    Args:
+        seed: As in `glorot_uniform`.
+        shape: Axis lengths, at least two; all but the last are taken as one.
+        gain: Factor on the orthogonal matrix.
+
+    Returns:
+        The float32 array.
+    """
+    return named.Orthogonal(gain, seed)(shape)

@@ -39,6 +39,11 @@ class ParamUse:
             positions are taken to keep the scale. None for what is no weight.
         activation: The expression itself, a function of an array.
         factor: A number that the weight is multiplied with before use.
+        output_factor: A number that its product is multiplied with and that the weight's
+            scale is to make up for: the frequency of a sine (SIREN), about one over the
+            root of ``fan_in`` (NTK parametrization).
+        dot_size: Of a weight whose output meets another signal's in dot products, as
+            queries and keys do: how many entries each sums.
         neutral: Of a scale or a bias, the value with which it changes nothing.
         splits: Sizes of the parts, where several weights are kept in one along an output
             axis (q, k and v; gates), else None.
@@ -60,6 +65,8 @@ class ParamUse:
         default=None, repr=False, compare=False
     )
     factor: float = 1.0
+    output_factor: float = 1.0
+    dot_size: int | None = None
     neutral: float | None = None
     splits: tuple[int, ...] | None = None
     reason: str = ""

@@ -2,6 +2,8 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pytest
 from jax import lax
 
 from jaxinit import Fans, Layout
@@ -130,3 +132,34 @@ def test_bias_behind_a_scale_that_makes_features():
 
     uses = trace_params(apply, {"w": spec(16, 8), "b": spec(8)}, spec(3, 16))
     assert uses["b"].role == "bias"
+
+
+def test_number_behind_a_product():
+    def apply(params, x):
+        h = jnp.sin(30 * (x @ params["w0"] + params["b"]))
+        h = jnp.tanh(1.5 * (h @ params["w1"]) / 16)
+        return 0.1 * (h @ params["w2"])
+
+    params = {"w0": spec(64, 256), "b": spec(256), "w1": spec(256, 256), "w2": spec(256, 3)}
+    uses = trace_params(apply, params, spec(5, 64))
+    assert [uses[k].output_factor for k in ("w0", "w1", "w2")] == [30.0, 1.5 / 16, 1.0]
+    assert uses["w0"].notes == ("its product is multiplied by 30 inside of a sine",)
+    # E sin^2 = (1 - exp(-2 s^2)) / 2 for the standard deviation s = 1 that is asked for.
+    assert uses["w1"].gain == pytest.approx(((1 - np.exp(-2)) / 2) ** -0.5, rel=1e-3)
+
+
+def test_queries_and_keys_say_what_their_dot_products_sum():
+    def apply(params, x):
+        heads = {k: (x @ params[k]).reshape(5, 4, 16) for k in "qkv"}
+        scores = jax.nn.softmax(jnp.einsum("ihd,jhd->hij", heads["q"], heads["k"]))
+        return jnp.einsum("hij,jhd->ihd", scores, heads["v"]).reshape(5, 64) @ params["o"]
+
+    uses = trace_params(apply, {k: spec(64, 64) for k in "qkvo"}, spec(5, 64))
+    assert [uses[k].dot_size for k in "qkvo"] == [16, 16, None, None]
+    # The number in front of a dot product is no matter of the weight.
+    uses = trace_params(
+        lambda p, x: jax.nn.softmax((x @ p["q"] / 8) @ (x @ p["k"]).T) @ x,
+        {k: spec(64, 64) for k in "qk"},
+        spec(5, 64),
+    )
+    assert [uses[k].output_factor for k in "qk"] == [1.0, 1.0]

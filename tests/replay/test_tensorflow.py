@@ -103,12 +103,6 @@ def test_other_laws_stay_in_their_bounds():
             "tf_stateless.stateless_normal: dtype must be one of float32; got "
             "dtype=float16. Draw float32 and convert the result.",
         ),
-        (
-            lambda: keras_tensorflow.he_normal(0, (3,)),
-            ValueError,
-            "keras_tensorflow.he_normal: shape needs at least 2 axes; got shape=(3,). "
-            "For a bias Keras uses zeros.",
-        ),
     ],
 )
 def test_errors(call, kind, text):

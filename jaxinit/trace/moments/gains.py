@@ -56,7 +56,8 @@ def _read(
         if use.role == "weight" and use.fans is not None
     }
     unknown = frozenset(i for i, use in enumerate(uses) if use.role == "unknown")
-    rules = Conventions(levels=levels, fans=fans, unknown=unknown)
+    after = {i: use.output_factor for i, use in enumerate(uses) if use.output_factor != 1}
+    rules = Conventions(levels=levels, fans=fans, unknown=unknown, after=after)
     reading = Reading(rules, [use.path for use in uses])
     with host_float64():
         leaves = zip(uses, own, strict=True)

@@ -51,6 +51,7 @@ class Conventions:
         levels: Mean squares of inputs, where an earlier reading found them.
         fans: How many terms a whole sum has, for weights that are used in parts.
         unknown: Parameters that count as weights though their use is unknown.
+        after: Numbers that products are multiplied with, which weights make up for.
     """
 
     alike: bool = True
@@ -60,6 +61,7 @@ class Conventions:
     levels: dict[int, float] = dataclasses.field(default_factory=dict)
     fans: dict[int, float] = dataclasses.field(default_factory=dict)
     unknown: frozenset[int] = frozenset()
+    after: dict[int, float] = dataclasses.field(default_factory=dict)
 
 
 def positions(shape: Sequence[int]) -> list[bool]:

@@ -234,6 +234,7 @@ class Reading(Interpreter[Node]):
         if rules.refuse and not math.isfinite(square):
             return self.drawn(Unknown("an input that is not finite"), aval)
         variance = self._variance(weight.weights, square, fan)
+        variance /= rules.after.get(first, 1.0) ** 2
         met = self.met.setdefault(first, set())
         again = weight.part in met
         met.add(weight.part)

@@ -6,8 +6,9 @@ from typing import Any
 
 from jaxinit.trace.roles.atoms import Atom, plain
 from jaxinit.trace.roles.elementwise import stands_for_data
+from jaxinit.trace.roles.operands import resize
 from jaxinit.trace.roles.parameters import dominant
-from jaxinit.trace.roles.products import claim, resize, unmix
+from jaxinit.trace.roles.signals import claim, unmix
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,

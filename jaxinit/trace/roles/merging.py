@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxinit.trace.roles.atoms import NEW, Dims, lengths
-from jaxinit.trace.roles.expressions import VALUE, apply, contains_only
+from jaxinit.trace.roles.expressions import (
+    VALUE,
+    Expression,
+    apply,
+    contains_only,
+    linear_factor,
+)
 from jaxinit.trace.roles.values import (
     RANDOM,
     Base,
@@ -91,6 +97,8 @@ def _same_base(
             return noted(first, STRETCHED)
         else:
             return give_up(walk, values, f"{name} with a constant array")
+    if len(signals) == 1 and first.level == 0:
+        _note_scaling(name, first, arguments)
     learned = _learned(walk, signals)
     summed = frozenset().union(*(signal.summed for signal in signals))
     expression = VALUE
@@ -117,6 +125,19 @@ def _same_base(
         learned,
         first.carried if len(signals) == 1 and name in _PLAIN_ON_STATISTICS else (),
     )
+
+
+def _note_scaling(name: str, signal: Signal, arguments: Sequence[Expression]) -> None:
+    """Tell weights of a number that multiplies their output."""
+    if name in ("sin", "cos") and signal.expression is not VALUE:
+        frequency = linear_factor(signal.expression)
+        for record in signal.base.records if frequency else ():
+            record.frequency = frequency
+    before = linear_factor(signal.expression)
+    if name in PRODUCTS and before is not None and signal.base.records:
+        factor = linear_factor(apply(name, tuple(arguments), {}))
+        for record in signal.base.records if factor is not None else ():
+            record.scalings = (record.scalings - {before}) | {factor or 1.0}
 
 
 def _learned(walk: Walk, signals: list[Signal]) -> frozenset[int]:

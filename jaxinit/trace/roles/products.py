@@ -1,13 +1,14 @@
 """Sums of products: matrix products and convolutions, where parameters become weights."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths, plain
+from jaxinit.trace.roles.atoms import FEATURE, Atom
 from jaxinit.trace.roles.elementwise import stands_for_data
 from jaxinit.trace.roles.expressions import VALUE
-from jaxinit.trace.roles.parameters import SCALE_FREE, chain, dominant, own_axes
+from jaxinit.trace.roles.operands import Operand, batch_dims, kept_dims, resize
+from jaxinit.trace.roles.parameters import chain, dominant, own_axes
+from jaxinit.trace.roles.signals import claim, of_signals
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,
@@ -23,37 +24,6 @@ from jaxinit.trace.roles.values import (
     views_of,
 )
 from jaxinit.trace.use import LOW_RANK
-
-
-@dataclasses.dataclass(frozen=True)
-class Operand:
-    """One side of a matrix product.
-
-    Attributes:
-        contracted: Its axes that are summed over.
-        batch: Its axes that are shared with the other side.
-        rank: How many axes it has.
-    """
-
-    contracted: tuple[int, ...]
-    batch: tuple[int, ...]
-    rank: int
-
-    @property
-    def free(self) -> tuple[int, ...]:
-        """Its axes that the result keeps, behind the batch."""
-        taken = self.contracted + self.batch
-        return tuple(i for i in range(self.rank) if i not in taken)
-
-    def letters(self, dims: Dims) -> tuple[tuple[Atom, str], ...]:
-        """Return the role of every atom of a parameter on this side."""
-        role = dict.fromkeys(self.contracted, "I") | dict.fromkeys(self.batch, "B")
-        return tuple(
-            (atom, role.get(i, "O"))
-            for i, dim in enumerate(dims)
-            for atom in dim
-            if atom.axis >= 0
-        )
 
 
 def dot(
@@ -80,11 +50,11 @@ def dot(
         if views_of(left) or views_of(right):
             return give_up(walk, values, "multiplied with another parameter")
         claimed = _claimed(walk, values, sides, shape)
-        return claimed or _of_signals(walk, values, sides, shape)
+        return claimed or of_signals(walk, values, sides, shape)
     weight, source = values[chosen], values[1 - chosen]
     if isinstance(weight, View) and _is_query(weight, source, sides[chosen]):
         values[chosen] = stands_for_data(walk, weight)
-        return _of_signals(walk, values, sides, shape)
+        return of_signals(walk, values, sides, shape)
     if isinstance(source, View):
         source = stands_for_data(walk, source)
     elif not isinstance(source, (Signal, Constant)):
@@ -238,28 +208,6 @@ def _claimed(
     return _output(walk, weight, source, records, sides, place, shape)
 
 
-def claim(
-    walk: Walk,
-    kernel: Signal,
-    record: Record,
-    view: View,
-    letters: tuple[tuple[Atom, str], ...],
-    source: Signal | Constant,
-) -> Record:
-    """Turn the record of a scale or a bias into that of a weight, which it is."""
-    record.role, record.reason, record.view = "weight", "", view
-    record.letters, record.source, record.met_data = letters, source, True
-    note = "data or noise is mixed into it before use"
-    for other in walk.records:  # a power iteration only scales the weight
-        own = other.leaf == record.leaf and other is not record
-        if own and other.outputs & kernel.base.ancestors:
-            other.role, other.reason = "unknown", "enters its own scale"
-            other.met_data = False
-            note = SCALE_FREE
-    record.notes = list(dict.fromkeys([*view.notes, note]))
-    return record
-
-
 def _output(
     walk: Walk,
     weight: Value,
@@ -274,9 +222,9 @@ def _output(
         new = [weight.dims[i] for i in own.free]
     else:
         new = [(Atom(FEATURE, 0, 0),) for _ in own.free]
-    old = _kept_dims(source, other)
+    old = kept_dims(source, other)
     rest = (new, old) if chosen == 0 else (old, new)
-    batch = _batch_dims(source, other, len(own.batch))
+    batch = batch_dims(source, other, len(own.batch))
     if isinstance(weight, View):
         pairs = zip([weight.dims[i] for i in own.batch], batch, strict=True)
         batch = tuple(a if any(x.axis >= 0 for x in a) else b for a, b in pairs)
@@ -286,80 +234,6 @@ def _output(
     kind = "embedding" if records and records[0].role == "embedding" else "weight"
     own_records = tuple(records) if isinstance(weight, View) else ()
     return Signal(walk.new_base(kind, [source], path, own_records), dims=sized)
-
-
-def _kept_dims(source: Signal | Constant, side: Operand) -> list[tuple[Atom, ...]]:
-    return [_dim_of(source, i) for i in side.free]
-
-
-def _batch_dims(source: Signal | Constant, side: Operand, count: int) -> Dims:
-    return tuple(_dim_of(source, i) for i in side.batch[:count])
-
-
-def _dim_of(source: Signal | Constant, axis: int) -> tuple[Atom, ...]:
-    """Return what an axis of the source runs over, features as those of earlier layers."""
-    if not isinstance(source, Signal) or source.dims is None:
-        return (Atom(NEW, 0, 0),)
-    return tuple(
-        atom._replace(axis=FEATURE) if atom.axis >= 0 else atom
-        for atom in source.dims[axis]
-    )
-
-
-def resize(dims: Dims, shape: Sequence[int]) -> Dims:
-    """Return dims with the lengths of ``shape``; a placeholder has size 0."""
-    result = []
-    for dim, length in zip(dims, shape, strict=True):
-        if len(dim) == 1 or lengths((dim,)) != (length,):
-            first = dim[0] if dim else Atom(NEW, 0, 1)
-            result.append((first._replace(size=length),))
-        else:
-            result.append(dim)
-    return tuple(result)
-
-
-def _of_signals(
-    walk: Walk, values: Sequence[Value], sides: Sequence[Operand], shape: Any
-) -> Value:
-    signals = [value for value in values if isinstance(value, Signal)]
-    for signal in signals:
-        flag_summed(walk, signal)
-    _chosen_weights(values, sides)
-    _find_mixed(values, sides)
-    if len(signals) == 1:
-        kind = "input" if signals[0].base is walk.input_base else "a fixed linear map"
-    elif any(signal.base.kind == "softmax" for signal in signals):
-        kind = "attention"
-    else:
-        kind = "product"
-    if kind == "input":
-        return Signal(walk.input_base, dims=plain(shape))
-    base = walk.new_base(kind, values)
-    dims = _batch_dims(signals[0], sides[values.index(signals[0])], len(sides[0].batch))
-    for value, side in zip(values, sides, strict=True):
-        kept = value if isinstance(value, Signal) else Constant()
-        dims += tuple(_kept_dims(kept, side))
-    return Signal(base, dims=resize(dims, shape))
-
-
-def _find_mixed(values: Sequence[Value], sides: Sequence[Operand]) -> None:
-    """Give up on parameters that a constant array mixes into a weight: a fixed basis."""
-    for value, side in zip(values, sides, strict=True):
-        if not isinstance(value, Signal) or value.dims is None or value.statistic:
-            continue
-        mine = [a.axis for i in side.contracted for a in value.dims[i] if a.size > 1]
-        if all(axis < 0 for axis in mine):
-            unmix(value)
-
-
-def unmix(value: Signal) -> None:
-    """Give up on the parameters of a product with a constant array."""
-    if value.base.records and all(
-        isinstance(record.source, Constant) for record in value.base.records
-    ):
-        for record in value.base.records:
-            record.role = "unknown"
-            record.reason = "mixed by a constant array before it multiplies the data"
 
 
 def grouped(
@@ -372,36 +246,6 @@ def grouped(
 ) -> Signal:
     """Return the product of rows with one matrix a group, which ``own.batch`` numbers."""
     record = _use(walk, view, source, own, one_hot=False)
-    dims = (*_kept_dims(source, other), *(view.dims[i] for i in own.free))
+    dims = (*kept_dims(source, other), *(view.dims[i] for i in own.free))
     base = walk.new_base("weight", [source], walk.paths[view.leaf], (record,))
     return Signal(base, dims=resize(dims, shape))
-
-
-def _chosen_weights(values: Sequence[Value], sides: Sequence[Operand]) -> None:
-    """Turn rows of a table that the data is multiplied with into the weights that they are.
-
-    So experts, or sampled classes, that are looked up and then used in a product.
-    """
-    tables = [
-        isinstance(value, Signal)
-        and value.base.kind == "embedding"
-        and value.expression is VALUE
-        and value.dims is not None
-        and len(value.base.records) == 1
-        for value in values
-    ]
-    if sum(tables) != 1:
-        return
-    place = tables.index(True)
-    table, source, side = values[place], values[1 - place], sides[place]
-    if (
-        not isinstance(table, Signal)
-        or not isinstance(source, Signal)
-        or table.dims is None
-    ):
-        return
-    letters = side.letters(table.dims)
-    if "I" in {letter for _, letter in letters}:
-        (record,) = table.base.records
-        record.role, record.reason, record.source = "weight", "chosen by the data", source
-        record.letters = letters

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxinit.trace.roles.expressions import VALUE
-from jaxinit.trace.roles.products import resize
+from jaxinit.trace.roles.operands import resize
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
     Constant,

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxinit._layout import Fans, Layout
-from jaxinit.trace.roles.expressions import VALUE, Expression, on_host
+from jaxinit.trace.roles.expressions import VALUE, linear_factor, on_host
 from jaxinit.trace.roles.naming import name_of
 from jaxinit.trace.roles.values import Constant, Record, Signal, View
 from jaxinit.trace.use import ParamUse
 
+_MANY = 16  # inputs from which on 1 / sqrt(fan_in) is told from other numbers
 _NEAR = 0.01
 """How near to 0 or 1 a parameter must bring a shift or a factor to be called neutral."""
 
@@ -99,22 +100,26 @@ def _use(leaf: Leaf, records: Sequence[Record]) -> ParamUse:
     if factor is None:
         reason = "passed through a nonlinear function before the product"
         return dataclasses.replace(use, role="unknown", reason=reason)
-    use = dataclasses.replace(use, factor=factor)
-    return _with_source(_with_fans(use, leaf, records, first, letters), records, first)
+    use = dataclasses.replace(use, factor=factor, dot_size=first.dot_size)
+    use = _with_fans(use, leaf, records, first, letters)
+    return _with_source(_with_output_factor(use, first), records, first)
 
 
-def linear_factor(through: Expression) -> float | None:
-    """Return the number that the expression multiplies by, None if it does more."""
-    if through is VALUE:
-        return 1.0
-    points = np.array([-2.0, -0.5, 0.0, 1.0, 3.0])
-    values = on_host(through, points)
-    factor = float(values[3])
-    if not np.isfinite(values).all() or factor == 0:
-        return None
-    if not np.allclose(values, factor * points, rtol=1e-5, atol=0):
-        return None
-    return factor
+def _with_output_factor(use: ParamUse, record: Record) -> ParamUse:
+    """Say what number behind the product the weight's scale is to make up for."""
+    count = use.fans.fan_in if use.fans else 1
+    if record.frequency is not None:
+        note = f"its product is multiplied by {record.frequency:.4g} inside of a sine"
+        return dataclasses.replace(
+            use, output_factor=record.frequency, notes=(*use.notes, note)
+        )
+    if len(record.scalings) != 1 or use.dot_size is not None or count < _MANY:
+        return use
+    (factor,) = record.scalings
+    if not 0.7 <= abs(factor) * count**0.5 <= 1.55:  # NTK parametrization: about 1/sqrt(n)
+        return use
+    note = f"its product is multiplied by {factor:.4g}, about 1 / sqrt(fan_in)"
+    return dataclasses.replace(use, output_factor=factor, notes=(*use.notes, note))
 
 
 def _neutral(use: ParamUse, view: View, notes: Sequence[str]) -> ParamUse:

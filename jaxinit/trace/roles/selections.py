@@ -7,6 +7,7 @@ from typing import Any
 from jaxinit.trace.roles import products
 from jaxinit.trace.roles.atoms import NEW, Atom, plain
 from jaxinit.trace.roles.elementwise import token
+from jaxinit.trace.roles.operands import Operand
 from jaxinit.trace.roles.shapes import resized
 from jaxinit.trace.roles.values import (
     Base,
@@ -155,8 +156,8 @@ def _ragged_dot(walk: Walk, equation: Any, values: list[Value]) -> list[Value]:
     if not isinstance(weight, View) or not source or not group or left_batch:
         return unfollowed(walk, equation, values)
     ranks = [len(var.aval.shape) for var in equation.invars[:2]]
-    own = products.Operand(tuple(right_sum), group + tuple(right_batch), ranks[1])
-    other = products.Operand(tuple(left_sum), tuple(left_batch), ranks[0])
+    own = Operand(tuple(right_sum), group + tuple(right_batch), ranks[1])
+    other = Operand(tuple(left_sum), tuple(left_batch), ranks[0])
     shape = equation.outvars[0].aval.shape
     return [products.grouped(walk, data, weight, own, other, shape)]
 

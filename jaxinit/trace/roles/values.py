@@ -127,6 +127,9 @@ class Record:
         met_data: Whether the data was involved.
         stacked: Axes that turned out to number independent models.
         outputs: The bases that are its plain output, one bit each.
+        dot_size: Entries that products of its output with another signal sum.
+        frequency: The number that its output is multiplied with inside of a sine.
+        scalings: Other numbers that its output is multiplied with.
     """
 
     leaf: int
@@ -142,6 +145,9 @@ class Record:
     met_data: bool = True
     stacked: set[int] = dataclasses.field(default_factory=set)
     outputs: int = 0
+    dot_size: int | None = None
+    frequency: float | None = None
+    scalings: set[float] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,0 +1,399 @@
+"""``keras.initializers`` on each backend of Keras: the very numbers, by Keras' names.
+
+An initializer is called with a shape, as in Keras, and draws the same numbers at every
+call. An initializer without a seed takes the next number of Python's generator; that is
+possible in `keras_models.build`, which says how the generator was seeded.
+"""
+
+import collections
+import contextlib
+import contextvars
+import dataclasses
+import math
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxinit._boundary import boundary
+from jaxinit._checks import check_choice, check_number, check_rank, check_shape, value_error
+from jaxinit._types import Shape
+from jaxinit.replay._arguments import Seed
+from jaxinit.replay._keras_backends import backend as backend_of
+
+
+@dataclasses.dataclass
+class Session:
+    """What is kept while a model is made.
+
+    Attributes:
+        python: Python's generator.
+        names: How often each automatic name is in use.
+        calls: For each call of a layer: the layer, its inputs and its output.
+    """
+
+    python: random.Random
+    names: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    calls: list[tuple[Any, list[Any], Any]] = dataclasses.field(default_factory=list)
+
+
+_session: contextvars.ContextVar[Session | None] = contextvars.ContextVar(
+    "session", default=None
+)
+
+
+@contextlib.contextmanager
+def session(seed: int) -> Iterator[Session]:
+    """Let what is made inside take seeds as after ``keras.utils.set_random_seed``."""
+    opened = Session(random.Random(seed))
+    token = _session.set(opened)
+    try:
+        yield opened
+    finally:
+        _session.reset(token)
+
+
+def current(where: str) -> Session:
+    """Return the session in which a model is being made."""
+    opened = _session.get()
+    if opened is None:
+        rule = "layers, and initializers without a seed, are made in keras_models.build"
+        advice = "Make them in the function that you give to keras_models.build."
+        value_error(where, rule, "none running", advice)
+    return opened
+
+
+def next_seed(where: str) -> int:
+    """Return Keras' seed for what has been given none."""
+    return current(where).python.randint(1, 10**9)
+
+
+class Initializer:
+    """What all initializers share."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        name = f"keras_initializers.{cls.__name__}"
+        boundary(cls, name)
+        cls.__call__ = boundary(cls.__call__, name)
+
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, shape: Shape, backend: str = "tensorflow") -> jax.Array:
+        """Return the float32 array that Keras' initializer returns.
+
+        Args:
+            shape: Axis lengths.
+            backend: ``"tensorflow"``, ``"jax"`` or ``"torch"``.
+
+        Returns:
+            The array.
+        """
+        where = f"keras_initializers.{type(self).__name__}"
+        return self._draw(where, check_shape(where, shape), backend)
+
+    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
+        raise NotImplementedError
+
+    def clone(self) -> "Initializer":
+        """Return another with the same options; without a seed, it takes a new one."""
+        return self
+
+
+class Zeros(Initializer):
+    """``keras.initializers.Zeros``."""
+
+    def _draw(
+        self,
+        where: str,  # noqa: ARG002
+        shape: tuple[int, ...],
+        backend: str,  # noqa: ARG002
+    ) -> jax.Array:
+        return jnp.zeros(shape, jnp.float32)
+
+
+class Ones(Initializer):
+    """``keras.initializers.Ones``."""
+
+    def _draw(
+        self,
+        where: str,  # noqa: ARG002
+        shape: tuple[int, ...],
+        backend: str,  # noqa: ARG002
+    ) -> jax.Array:
+        return jnp.ones(shape, jnp.float32)
+
+
+class Constant(Initializer):
+    """``keras.initializers.Constant``."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = value
+
+    def _draw(
+        self,
+        where: str,  # noqa: ARG002
+        shape: tuple[int, ...],
+        backend: str,  # noqa: ARG002
+    ) -> jax.Array:
+        return jnp.full(shape, self.value, jnp.float32)
+
+
+class Identity(Initializer):
+    """``keras.initializers.Identity``."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def _draw(
+        self,
+        where: str,
+        shape: tuple[int, ...],
+        backend: str,  # noqa: ARG002
+    ) -> jax.Array:
+        if len(shape) != 2:
+            rule = "shape must have two axes"
+            value_error(where, rule, f"shape={shape}", "Give a matrix.")
+        return jnp.float32(self.gain) * jnp.eye(*shape, dtype=jnp.float32)
+
+
+class RandomInitializer(Initializer):
+    """What the random initializers share: a seed."""
+
+    def __init__(self, seed: Seed | None = None) -> None:
+        self._given = seed
+        name = f"keras_initializers.{type(self).__name__}"
+        self.seed = next_seed(name) if seed is None else seed
+
+    def _options(self) -> dict[str, Any]:
+        return {}
+
+    def clone(self) -> "Initializer":
+        """Return another with the same options; without a seed, it takes a new one."""
+        return type(self)(**self._options(), seed=self._given)
+
+
+class RandomUniform(RandomInitializer):
+    """``keras.initializers.RandomUniform``."""
+
+    def __init__(
+        self, minval: float = -0.05, maxval: float = 0.05, seed: Seed | None = None
+    ) -> None:
+        self.minval, self.maxval = minval, maxval
+        super().__init__(seed)
+
+    def _options(self) -> dict[str, Any]:
+        return {"minval": self.minval, "maxval": self.maxval}
+
+    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
+        draw = backend_of(where, backend).uniform
+        return draw(shape, self.seed, self.minval, self.maxval)
+
+
+class RandomNormal(RandomInitializer):
+    """``keras.initializers.RandomNormal``."""
+
+    def __init__(
+        self, mean: float = 0.0, stddev: float = 0.05, seed: Seed | None = None
+    ) -> None:
+        check_number("", "stddev", stddev, least=0.0)
+        self.mean, self.stddev = mean, stddev
+        super().__init__(seed)
+
+    def _options(self) -> dict[str, Any]:
+        return {"mean": self.mean, "stddev": self.stddev}
+
+    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
+        draw = backend_of(where, backend).normal
+        return draw(shape, self.seed, self.mean, self.stddev)
+
+
+class TruncatedNormal(RandomNormal):
+    """``keras.initializers.TruncatedNormal``, cut at two standard deviations."""
+
+    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
+        draw = backend_of(where, backend).truncated_normal
+        return draw(shape, self.seed, self.mean, self.stddev)
+
+
+# keras/src/initializers/random_initializers.py: the standard deviation of a standard
+# normal that is cut at two.
+_CUT_STD = 0.87962566103423978
+
+
+class VarianceScaling(RandomInitializer):
+    """``keras.initializers.VarianceScaling``."""
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: Seed | None = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        where = "keras_initializers.VarianceScaling"
+        if not check_number(where, "scale", scale) > 0:
+            value_error(where, "scale must be above 0", f"scale={scale}", "Give 1 or 2.")
+        check_choice(where, "mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        kinds = "uniform", "truncated_normal", "untruncated_normal", "normal"
+        check_choice(where, "distribution", distribution, kinds)
+        self.scale, self.mode, self.distribution = scale, mode, distribution
+        self.input_axes, self.output_axes = input_axes, output_axes
+        super().__init__(seed)
+
+    def _options(self) -> dict[str, Any]:
+        names = ("scale", "mode", "distribution", "input_axes", "output_axes")
+        return {name: getattr(self, name) for name in names}
+
+    def with_axes(self, inputs: Sequence[int], outputs: Sequence[int]) -> "VarianceScaling":
+        """Return this initializer, of the same seed, for kernels with these axes."""
+        options = VarianceScaling._options(self)
+        options |= {"input_axes": inputs, "output_axes": outputs}
+        return VarianceScaling(**options, seed=self.seed)
+
+    def _fan(self, shape: tuple[int, ...]) -> float:
+        if self.input_axes is not None and self.output_axes is not None:
+            fan_in = math.prod(shape[i] for i in self.input_axes)
+            fan_out = math.prod(shape[i] for i in self.output_axes)
+        elif len(shape) < 2:
+            fan_in = fan_out = math.prod(shape)
+        else:
+            window = math.prod(shape[:-2])
+            fan_in, fan_out = shape[-2] * window, shape[-1] * window
+        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2.0}
+        return max(1.0, fans[self.mode])
+
+    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
+        draws, scale = backend_of(where, backend), self.scale / self._fan(shape)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3.0 * scale)
+            return draws.uniform(shape, self.seed, -limit, limit)
+        if self.distribution == "untruncated_normal":
+            return draws.normal(shape, self.seed, 0.0, math.sqrt(scale))
+        return draws.truncated_normal(shape, self.seed, 0.0, math.sqrt(scale) / _CUT_STD)
+
+
+class _Named(VarianceScaling):
+    """A variance scaling whose options are its name."""
+
+    fixed: tuple[float, str, str]
+
+    def __init__(self, seed: Seed | None = None) -> None:
+        super().__init__(*self.fixed, seed=seed)
+
+    def _options(self) -> dict[str, Any]:
+        return {}
+
+
+class GlorotUniform(_Named):
+    """``keras.initializers.GlorotUniform``."""
+
+    fixed = 1.0, "fan_avg", "uniform"
+
+
+class GlorotNormal(_Named):
+    """``keras.initializers.GlorotNormal``, truncated."""
+
+    fixed = 1.0, "fan_avg", "truncated_normal"
+
+
+class LecunUniform(_Named):
+    """``keras.initializers.LecunUniform``."""
+
+    fixed = 1.0, "fan_in", "uniform"
+
+
+class LecunNormal(_Named):
+    """``keras.initializers.LecunNormal``, truncated."""
+
+    fixed = 1.0, "fan_in", "truncated_normal"
+
+
+class HeUniform(_Named):
+    """``keras.initializers.HeUniform``."""
+
+    fixed = 2.0, "fan_in", "uniform"
+
+
+class HeNormal(_Named):
+    """``keras.initializers.HeNormal``, truncated."""
+
+    fixed = 2.0, "fan_in", "truncated_normal"
+
+
+class Orthogonal(RandomInitializer):
+    """``keras.initializers.Orthogonal``.
+
+    The normal matrix is Keras' in every bit; its QR decomposition is that of the LAPACK
+    which JAX brings, so the result agrees to rounding errors.
+    """
+
+    def __init__(self, gain: float = 1.0, seed: Seed | None = None) -> None:
+        self.gain = gain
+        super().__init__(seed)
+
+    def _options(self) -> dict[str, Any]:
+        return {"gain": self.gain}
+
+    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
+        check_rank(where, shape, 2, "An orthogonal vector has no meaning.")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        flat = max(rows, columns), min(rows, columns)
+        normal = backend_of(where, backend).normal(flat, self.seed, 0.0, 1.0)
+        q, r = jnp.linalg.qr(normal)
+        q = q * jnp.sign(jnp.diagonal(r))
+        q = q.T if rows < columns else q
+        return jnp.float32(self.gain) * q.reshape(shape)
+
+
+_CLASSES: dict[str, type[Initializer]] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "constant": Constant,
+    "identity": Identity,
+    "random_uniform": RandomUniform,
+    "random_normal": RandomNormal,
+    "truncated_normal": TruncatedNormal,
+    "variance_scaling": VarianceScaling,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "lecun_uniform": LecunUniform,
+    "lecun_normal": LecunNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "orthogonal": Orthogonal,
+    "uniform": RandomUniform,
+    "normal": RandomNormal,
+    "zero": Zeros,
+    "one": Ones,
+    "OrthogonalInitializer": Orthogonal,
+    "IdentityInitializer": Identity,
+}
+_BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}}
+
+
+@boundary
+def get(identifier: Any) -> Initializer:
+    """Return the initializer that Keras' ``initializers.get`` returns.
+
+    Args:
+        identifier: A name in Keras' spelling, such as ``"glorot_uniform"``, an
+            initializer, or a class or function that makes one.
+
+    Returns:
+        The initializer; one made from a name has taken a seed.
+
+    Raises:
+        ValueError: No initializer has this name.
+    """
+    if isinstance(identifier, Initializer):
+        return identifier
+    if callable(identifier):
+        made: Any = identifier()
+        return made
+    return _BY_NAME[check_choice("", "identifier", identifier, _BY_NAME)]()

@@ -1,0 +1,192 @@
+"""Keras' initializers and whole models, against recorded ones, on three backends."""
+
+import json
+import zlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinit.replay import keras_initializers, keras_tensorflow
+from jaxinit.replay import keras_models as keras
+from tests.replay.golden import assert_same_bits
+from tests.replay.keras_sources import MODELS
+
+RECORDED = json.loads(
+    (Path(__file__).parent.parent / "data" / "replay_keras.json").read_text()
+)
+
+
+def assert_known(array, known, exact=True):
+    crc, first = known
+    array = np.asarray(array)
+    if exact:
+        assert zlib.crc32(np.ascontiguousarray(array).tobytes()) == crc
+    values = [float.fromhex(x) for x in first]
+    np.testing.assert_allclose(array.ravel()[:2], values, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("backend", "all_cases"),
+    [
+        ("tensorflow", True),
+        ("jax", False),
+        ("torch", False),
+        pytest.param("jax", True, marks=pytest.mark.parity),
+        pytest.param("torch", True, marks=pytest.mark.parity),
+    ],
+)
+def test_initializers_recorded(backend, all_cases):
+    for name, options, shape, seed, *known in RECORDED[backend]["initializers"]:
+        if shape != [7, 9] and not all_cases:
+            continue
+        draw = getattr(keras_initializers, name)(**options, seed=seed)
+        assert_known(draw(shape, backend), known, exact=name != "Orthogonal")
+
+
+SHORT = [("jax", "transformer"), ("torch", "mlp"), *(("tensorflow", m) for m in MODELS)]
+LONG = [(b, m) for b in ("jax", "torch") for m in MODELS if (b, m) not in SHORT]
+
+
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [*SHORT, *(pytest.param(*pair, marks=pytest.mark.parity) for pair in LONG)],
+)
+def test_models_recorded(backend, name):
+    weights = keras.build(42, lambda: MODELS[name](keras), backend)
+    known = RECORDED[backend]["models"][name]
+    paths = known if name == "branches" else [k.removeprefix("sequential/") for k in known]
+    assert list(weights) == list(paths)
+    for (path, w), digest in zip(weights.items(), known.values(), strict=True):
+        orthogonal = "recurrent" in path or (name == "branches" and path == "dense/kernel")
+        assert_known(w, digest, exact=not orthogonal)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_live_model_on_jax():
+    live = pytest.importorskip("keras")
+    if live.backend.backend() != "jax":
+        pytest.skip("another backend")
+    live.utils.set_random_seed(3)
+    known = MODELS["transformer"](live).get_weights()
+    weights = keras.build(3, lambda: MODELS["transformer"](keras), "jax")
+    for ours, theirs in zip(weights.values(), known, strict=True):
+        assert_same_bits(ours, theirs)
+
+
+def test_seeds_are_reduced_as_keras_reduces_them():
+    most = 2**31 - 2
+    for seed, same in [(most, 0), (2**31, 2), (2**32 + 5, 9), (-1, most - 1)]:
+        w = keras_tensorflow.he_normal(seed, (3, 2))
+        assert_same_bits(w, keras_tensorflow.he_normal(same, (3, 2)))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "uint32"])
+def test_array_seeds_agree_with_ints(dtype):
+    numbers = [7, -1, -128] if dtype != "uint32" else [7, 2**31 + 1, 2**32 - 1]
+    if dtype == "int32":
+        numbers.append(-(2**31))
+    seeds = jnp.asarray(np.array(numbers, dtype))
+    drawn = jax.vmap(lambda seed: keras_tensorflow.glorot_uniform(seed, (2, 2)))(seeds)
+    for w, number in zip(drawn, numbers, strict=True):
+        assert_same_bits(w, keras_tensorflow.glorot_uniform(number, (2, 2)))
+
+
+def test_names_are_keras_own():
+    for name in ("glorot_uniform", "HeNormal", "normal", "zeros", "OrthogonalInitializer"):
+        with keras_initializers.session(0):
+            assert keras_initializers.get(name)((2, 2)).shape == (2, 2)
+
+
+def test_a_clone_without_a_seed_takes_a_new_one():
+    with keras_initializers.session(0):
+        first, given = keras_initializers.HeNormal(), keras_initializers.HeNormal(seed=3)
+        shape = 2, 3
+        assert not np.array_equal(first.clone()(shape), first(shape))
+        assert_same_bits(given.clone()(shape), given(shape))
+
+
+def test_one_initializer_draws_the_same_at_every_call():
+    def make():
+        shared = keras.initializers.GlorotUniform()
+        dense = keras.layers.Dense
+        steps = [dense(4, kernel_initializer=shared) for _ in range(2)]
+        return keras.Sequential([keras.Input((4,)), *steps])
+
+    weights = keras.build(0, make)
+    assert_same_bits(weights["dense/kernel"], weights["dense_1/kernel"])
+
+
+def made(*layers):
+    return lambda: keras.Sequential([keras.Input((8, 8, 3)), *(f() for f in layers)])
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "text"),
+    [
+        (
+            lambda: keras.layers.Dense(3),
+            ValueError,
+            "keras_layers.Dense: layers, and initializers without a seed, are made in "
+            "keras_models.build; got none running. Make them in the function that you give "
+            "to keras_models.build.",
+        ),
+        (
+            lambda: keras.build(
+                0, made(lambda: keras.layers.Dense(3, kernel_init="zeros"))
+            ),
+            TypeError,
+            "keras_layers.Dense: an option must be one of Keras'; got kernel_init. See "
+            "help(keras_layers) for what is known.",
+        ),
+        (
+            lambda: keras.build(
+                0, made(lambda: keras.layers.Dense(3, kernel_initializer="glorot"))
+            ),
+            ValueError,
+            "keras_layers.Dense: identifier must be one of zeros",
+        ),
+        (
+            lambda: keras.build(0, made(lambda: keras.layers.Conv2D(3, 9))),
+            ValueError,
+            "keras_models.Sequential: conv2d: the output must have a length of at least 1 on each "
+            "axis; got 0 from a length of 8 with a window of 9. Make the input larger.",
+        ),
+        (
+            lambda: keras.build(0, made(lambda: keras.layers.Dense(3)), "theano"),
+            ValueError,
+            "keras_models.build: backend must be one of tensorflow, jax, torch; got "
+            "backend='theano'. Choose one of these.",
+        ),
+        (
+            lambda: keras.build(0, lambda: None),  # pyright: ignore[reportArgumentType]
+            TypeError,
+            "keras_models.build: make must return a model or a layer; got None. Return the "
+            "model.",
+        ),
+        (
+            lambda: keras_initializers.HeNormal(1.5)((2, 2)),  # pyright: ignore[reportArgumentType]
+            TypeError,
+            "keras_initializers.HeNormal: seed must be an int from -9223372036854775808 to "
+            "9223372036854775807; got seed=1.5. Give a plain int.",
+        ),
+        (
+            lambda: keras_initializers.HeNormal(2**32)((2, 2), "jax"),
+            ValueError,
+            "keras_initializers.HeNormal: seed must be an int from 0 to 4294967295; got "
+            "seed=4294967296. Give a seed in that range.",
+        ),
+        (
+            lambda: keras_initializers.Orthogonal(seed=0)((3,)),
+            ValueError,
+            "keras_initializers.Orthogonal: shape needs at least 2 axes; got shape=(3,). An "
+            "orthogonal vector has no meaning.",
+        ),
+    ],
+)
+def test_errors(call, kind, text):
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value)[: len(text)] == text
