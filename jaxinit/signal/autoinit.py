@@ -74,9 +74,8 @@ def autoinit(
     after a mean other than 0, outputs of one unit are alike over the batch, so that means
     over positions keep more; entries of a normalised row count as independent once a slice
     takes them apart, as do the entries of a recurrent state and its earlier ones once
-    weights stand in between. An operation without a rule (``top_k``, ``while``, scatters,
-    linear algebra, integers or masks as inputs) is an error only if a weight comes after
-    it. Integers may choose rows of a table. Other distributions of the input can be made
+    weights stand in between. An operation without a rule (``while``, ``cumprod``, linear
+    algebra, integers or masks as inputs) is an error only if a weight comes after it. Integers may choose rows of a table. Other distributions of the input can be made
     inside ``apply_fn``, as ``3 + 2 * x``.
 
     In both, a convolution's sum counts what each window really holds, padding included;
@@ -96,13 +95,14 @@ def autoinit(
         distribution: ``"normal"``, ``"uniform"`` or ``"truncated_normal"`` (cut at two
             standard deviations of the uncut distribution), each of the variance above.
         strict: Whether a leaf of two axes or more that is no bias and meets no matrix
-            product or convolution is an error (embeddings, leaves inside ``lax.scan``) or
+            product or convolution is an error (embeddings, leaves inside a while loop) or
             stays.
 
     Returns:
         A pytree like ``params``. Pure: works under ``jit``, and under ``vmap`` over keys.
         Without data only weights, biases and the key may be traced.
-        A weight used twice has the scale of its first product; what used it before that
+        A weight used twice, in parts, or step by step in a ``lax.scan`` of at most 64
+        steps has the scale of its first product; what used it before that
         saw variance 1. A layer whose input is all 0, or not finite, gets
         :math:`std^2 / n_{in}`.
 

@@ -35,7 +35,8 @@ def lsuv(
     Layer-sequential unit variance, in one pass instead of several: the output of a
     product is linear in its weight. Directions are left as they are, so draw the weights
     with :func:`jaxinit.orthogonal` first, as the paper does. Biases keep their values and
-    are not counted, being added later.
+    are not counted, being added later. A leaf that is used in parts, or step by step in a
+    ``lax.scan`` of at most 64 steps, has the scale of the first.
 
     Args:
         apply_fn: The forward pass, ``apply_fn(params, *inputs)``; pure.
@@ -43,7 +44,7 @@ def lsuv(
         *inputs: A batch of data, as the forward pass takes it.
         std: Standard deviation that every output is to have, over the batch and all units.
         strict: Whether a leaf of two axes or more that meets no matrix product or
-            convolution is an error (embeddings, leaves inside ``lax.scan``) or stays.
+            convolution is an error (embeddings, leaves inside a while loop) or stays.
 
     Returns:
         A pytree like ``params``. Pure: works under ``jit``, and under ``vmap`` over seeds.

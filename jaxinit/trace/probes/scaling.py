@@ -6,13 +6,13 @@ output that it then has; so the pass goes on with the right output.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from jaxinit._checks import listed, value_error
-from jaxinit.trace.probes.products import Marked, ProductWalk
+from jaxinit.trace.probes.products import STEPS, Marked, ProductWalk
 
 Rule = Callable[[Any, list[Any], int], tuple[Any, jax.Array]]
 """From an equation, its values and the weight's place to the output and the scale."""
@@ -20,6 +20,8 @@ Rule = Callable[[Any, list[Any], int], tuple[Any, jax.Array]]
 
 class _ScaleWalk(ProductWalk):
     """One run that asks the rule for a scale where each leaf first meets its input."""
+
+    longest: ClassVar[int] = STEPS
 
     def __init__(self, rule: Rule) -> None:
         super().__init__()
