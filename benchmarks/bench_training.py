@@ -9,7 +9,7 @@ import functools
 import math
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ import numpy as np
 
 import jaxinit
 from benchmarks._timing import Row
-from jaxinit.signal import predict, scheme
+from jaxinit.signal import predict, scheme, tailor
 from jaxinit.signal.report.plot import COLOURS, figure
 from jaxinit.signal.report.table import verdict
 from jaxinit.signal.studies.schemes import draw_weight
@@ -26,11 +26,13 @@ from jaxinit.signal.theory.maps import as_function
 
 CASES = (
     ("tanh", "unit_uniform"),
+    ("tanh", "tailored"),
     ("tanh", "xavier_normal"),
     ("tanh", "kaiming_normal"),
     ("tanh", "orthogonal"),
     ("relu", "xavier_normal"),
     ("relu", "kaiming_normal"),
+    ("relu", "tailored"),
 )
 DEPTH, WIDTH, BATCH, RATE = 50, 64, 128, 0.01
 
@@ -52,9 +54,18 @@ def digits() -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(x, jnp.float32), jnp.asarray(found.target, jnp.int32)
 
 
+def _function_of(activation: str, name: str) -> Callable[..., jax.Array]:
+    """Return the activation, scaled and shifted for the depth where that is the case."""
+    return tailor(activation, DEPTH) if name == "tailored" else as_function("", activation)
+
+
+def _scheme_of(name: str) -> str:
+    return "lecun_normal" if name == "tailored" else name
+
+
 def init(key: jax.Array, activation: str, name: str) -> Params:
     """Return the parameters of one seed."""
-    drawn = scheme(name, activation)
+    drawn = scheme(_scheme_of(name), activation)
     keys = jax.random.split(key, DEPTH + 1)
     draw = functools.partial(
         draw_weight,
@@ -67,9 +78,11 @@ def init(key: jax.Array, activation: str, name: str) -> Params:
     return Params(weights, jaxinit.xavier_normal(keys[0], (WIDTH, 10), jnp.float32))
 
 
-def loss(params: Params, x: jax.Array, y: jax.Array, activation: str) -> jax.Array:
+def loss(
+    params: Params, x: jax.Array, y: jax.Array, activation: Callable[..., jax.Array]
+) -> jax.Array:
     """Return the mean cross entropy."""
-    f = as_function("loss", activation)
+    f = activation
     x, _ = jax.lax.scan(lambda h, w: (f(h @ w), None), x, params.weights)
     scores = jax.nn.log_softmax(x @ params.readout)
     return -jnp.mean(jnp.take_along_axis(scores, y[:, None], axis=1))
@@ -80,11 +93,12 @@ def train(
     keys: jax.Array, x: jax.Array, y: jax.Array, activation: str, name: str, steps: int
 ) -> jax.Array:
     """Return the loss on each step's batch, shape (seeds, steps)."""
+    function = _function_of(activation, name)
 
     def one(key: jax.Array) -> jax.Array:
         def step(params: Params, key: jax.Array) -> tuple[Params, jax.Array]:
             at = jax.random.randint(key, (BATCH,), 0, len(x))
-            value, slope = jax.value_and_grad(loss)(params, x[at], y[at], activation)
+            value, slope = jax.value_and_grad(loss)(params, x[at], y[at], function)
             return jax.tree.map(lambda p, g: p - RATE * g, params, slope), value
 
         init_key, steps_key = jax.random.split(key)
@@ -109,7 +123,8 @@ def run(quick: bool) -> Iterator[Row]:
         found = np.asarray(train(keys, x, y, activation, name, steps))
         found = np.where(np.isfinite(found), found, 1e3)
         curves[activation, name] = found
-        lines = predict(activation, name, depth=DEPTH, width=WIDTH)
+        function = _function_of(activation, name)
+        lines = predict(function, _scheme_of(name), depth=DEPTH, width=WIDTH)
         said = verdict(lines.band("log10_std").median, lines.band("log10_grad").median)
         last = float(np.median(found[:, -max(1, steps // 10) :]))
         note = f"theory: {said}; chance 2.30; {time.perf_counter() - start:.0f} s"

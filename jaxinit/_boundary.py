@@ -96,6 +96,10 @@ def _refuse(
     """Put the name into an error of ours; raise one in place of a raw one."""
     parts = getattr(error, PARTS, None)
     inside = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    try:
+        _refuse_shape_first(name, function, args)
+    except TypeError as clear:
+        raise clear from error
     if parts is not None:
         if not _is_foreign(inside):
             where, *rest = parts
@@ -119,6 +123,21 @@ def _refuse(
         kind(name, "the arguments must be as its help says", got, f"See help({name}).")
     except (TypeError, ValueError) as clear:
         raise clear from error
+
+
+def _refuse_shape_first(
+    name: str, function: Callable[..., Any], args: tuple[Any, ...]
+) -> None:
+    """Raise the error of an initializer that Haiku or Keras calls with a shape alone."""
+    first = args[0] if args else None
+    if not isinstance(first, (tuple, list)) or not all(type(n) is int for n in first):
+        return
+    if list(inspect.signature(function).parameters)[:2] == ["key", "shape"]:
+        advice = (
+            f"Write {name}(key, shape, dtype). Haiku and Keras, which call (shape, dtype), "
+            f"take jaxinit.haiku.initializer({name}) and jaxinit.keras.initializer({name})."
+        )
+        type_error(name, "the key comes first", f"the shape {tuple(first)}", advice)
 
 
 def _is_foreign(traceback: types.TracebackType | None) -> bool:

@@ -112,9 +112,9 @@ def _layers(module: Any) -> list[tuple[str, Any, dict[str, str], dict[str, Weigh
 
         if isinstance(tree, equinox.Module):
             fields = {
-                name: path_text((*prefix, GetAttrKey(name)))
+                name: path_text((*prefix, GetAttrKey(name), *inside))
                 for name, value in vars(tree).items()
-                if _is_parameter(value)
+                if (inside := _path_to_array(value)) is not None
             }
             found.append((path_text(prefix), tree, fields, _weights(tree)))
         pairs = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_inner)[0]
@@ -124,6 +124,14 @@ def _layers(module: Any) -> list[tuple[str, Any, dict[str, str], dict[str, Weigh
 
     visit((), module)
     return found
+
+
+def _path_to_array(value: Any) -> tuple[Any, ...] | None:
+    """Return where the one array of a field is: right there, or in a box of Haliax."""
+    if isinstance(value, equinox.Module):
+        return None
+    pairs = jax.tree_util.tree_flatten_with_path(value)[0]
+    return pairs[0][0] if len(pairs) == 1 and _is_parameter(pairs[0][1]) else None
 
 
 def _weights(layer: Any) -> dict[str, Weight]:

@@ -1,15 +1,33 @@
 """The strict world that every test runs in."""
 
+import atexit
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
-
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # of workers: glibc gives little back
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # One folder for all workers, which inherit the name of it.
+    folder = tempfile.mkdtemp(prefix="jaxinit-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax
+import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 collect_ignore = ["oracles"]  # scripts that made constants, with needs of their own
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_programs_of_other_modules() -> Iterator[None]:
+    """Drop what was compiled for a module, or a worker grows to several gigabytes."""
+    yield
+    jax.clear_caches()

@@ -1,5 +1,6 @@
 """Equinox: layouts by layer type, rules of every form, modules as pure functions."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -118,6 +119,20 @@ def test_orthogonal_takes_the_layout():
     assert float(abs(gram - jnp.eye(8)).max()) < 1e-5
 
 
+@pytest.mark.parametrize("channels", [(8, 16), (16, 16)])
+def test_audit_knows_delta_orthogonal(channels):
+    conv = eqx.nn.Conv2d(channels[0], channels[1], 3, key=KEY)
+    fields = {"weight": partial(jaxinit.delta_orthogonal, gain=1.0)}
+    conv = reinitialize(NEW, conv, {eqx.nn.Conv2d: fields})
+    apply_fn, params = forward(conv)
+    uses = jaxinit.trace_params(apply_fn, params, spec(channels[0], 9, 9))
+    found = jaxinit.audit(params, uses)["weight"]
+    assert (found.is_off, found.remark) == (False, "orthogonal")
+    # One entry beside the centre, and it is no such weight.
+    wrong = eqx.tree_at(lambda p: p.weight, params, params.weight.at[0, 0, 0, 0].set(1.0))
+    assert jaxinit.audit(wrong, uses)["weight"].remark != "orthogonal"
+
+
 def test_abstract_modules():
     shapes = eqx.filter_eval_shape(lambda k: eqx.nn.MLP(8, 4, 64, 2, key=k), KEY)
     rules = [("**/bias", jaxinit.zeros), ("**/weight", jaxinit.lecun_normal)]
@@ -161,6 +176,56 @@ def test_options_of_the_call():
     apply_fn, params = forward(eqx.nn.Dropout(0.5), inference=True)
     assert bool((apply_fn(params, jnp.ones(99)) == 1).all())
     assert not bool((apply_fn(params, jnp.ones(99), inference=False) == 1).all())
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclasses.dataclass(frozen=True)
+class NamedArray:
+    """As Haliax has them: a box of one array, whose shape is a dict of named axes."""
+
+    array: Any
+    axes: tuple[str, ...]
+
+    @property
+    def shape(self) -> dict[str, int]:
+        return dict(zip(self.axes, self.array.shape, strict=True))
+
+    dtype = property(lambda self: self.array.dtype)
+
+    def tree_flatten(self) -> Any:
+        return (self.array,), self.axes
+
+    @classmethod
+    def tree_unflatten(cls, axes: tuple[str, ...], children: Any) -> "NamedArray":
+        return cls(children[0], axes)
+
+
+class NamedLinear(eqx.Module):
+    weight: NamedArray
+    bias: NamedArray
+
+    def __call__(self, x: NamedArray) -> NamedArray:
+        out = x.array @ self.weight.array + self.bias.array
+        return NamedArray(out, (*x.axes[:-1], self.weight.axes[-1]))
+
+
+def test_named_arrays():
+    weight = NamedArray(jnp.ones((64, 128)), ("in", "out"))
+    module = NamedLinear(weight, NamedArray(jnp.ones(128), ("out",)))
+    rules = [("bias/*", jaxinit.zeros), ("weight/*", jaxinit.lecun_normal)]
+    new = reinitialize(NEW, module, rules)
+    assert new.weight.axes == ("in", "out")
+    assert has_std(new.weight.array, 1 / 8)
+    fields = {"weight": jaxinit.kaiming_normal, "bias": jaxinit.zeros}
+    by_type = reinitialize(NEW, module, {NamedLinear: fields})
+    assert has_std(by_type.weight.array, 2**0.5 / 8)
+    assert not by_type.bias.array.any()
+    apply_fn, params = forward(new)
+    uses = jaxinit.trace_params(apply_fn, params, NamedArray(spec(5, 64), ("batch", "in")))
+    assert uses["weight/0"].fans == jaxinit.Fans(64, 128)
+    assert not jaxinit.audit(params, uses).off
+    with pytest.raises(ValueError, match=r"Did you mean 'weight/\*\*'\?"):
+        reinitialize(NEW, module, [("weight", jaxinit.zeros), ("**", jaxinit.keep)])
 
 
 ERRORS: dict[str, tuple[Any, type[Exception], str]] = {

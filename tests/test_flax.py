@@ -4,10 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 from flax import nnx
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import jaxinit
 from jaxinit.flax import forward, reinitialize
@@ -182,6 +184,58 @@ def test_linen():
     alone = reinitialize(KEY, variables["params"], RULES, uses=uses)
     same = jax.tree.map(lambda a, b: bool((a == b).all()), alone, new["params"])
     assert all(jax.tree.leaves(same))
+
+
+def test_complex_parameters():
+    """As netket has them: E |w|^2 is what the fans ask for."""
+
+    class Wave(nn.Module):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            x = nn.Dense(128, param_dtype=jnp.complex64)(x)
+            return nn.Dense(64, param_dtype=jnp.complex64)(x * x).sum(-1)
+
+    x = spec(4, 64, dtype="complex64")
+    apply_fn, params = forward(Wave(), x)
+    uses = jaxinit.trace_params(apply_fn, params, x)
+    for rules in (RULES[:1] + RULES[2:], jaxinit.auto(apply_fn, params, x)):
+        new = reinitialize(KEY, params, rules)
+        kernel = new["Dense_0"]["kernel"]
+        assert kernel.dtype == jnp.complex64
+        assert has_std(abs(kernel), 1 / 8)
+        assert float(abs(kernel.imag).max()) > 0.1
+        assert not jaxinit.audit(new, uses).off
+        made = jaxinit.plan(params, rules) if isinstance(rules, list) else rules
+        assert not jaxinit.audit(new, made).off
+
+
+def test_attention_on_a_mesh():
+    """Flax leaves placement to the compiler, which needs a mesh of Auto axes."""
+    mesh = jax.make_mesh((8,), ("model",), axis_types=(AxisType.Auto,))
+
+    def place(path: str, shape: tuple[int, ...]) -> NamedSharding:
+        del path
+        return NamedSharding(mesh, P("model") if shape[0] % 8 == 0 else P())
+
+    model = nn.MultiHeadDotProductAttention(8, qkv_features=64)
+    x = jax.random.normal(KEY, (2, 5, 64))
+    apply_fn, params = forward(model, x, x)
+    uses = jaxinit.trace_params(apply_fn, params, x, x)
+    rules = RULES[:1] + RULES[2:]
+    placed = reinitialize(KEY, params, rules, uses=uses, out_shardings=place)
+    assert placed["query"]["kernel"].sharding.spec == P("model")
+    alone = reinitialize(KEY, params, rules, uses=uses)
+    np.testing.assert_array_equal(placed["out"]["kernel"], alone["out"]["kernel"])
+    expected = apply_fn(alone, x, x)
+    for run in (apply_fn, jax.jit(apply_fn)):
+        np.testing.assert_allclose(run(placed, x, x), expected, atol=1e-5)
+
+    # On a mesh of Explicit axes, jax.make_mesh's default, the model runs in auto_axes.
+    explicit = jax.make_mesh((8,), ("model",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(explicit):
+        there = jax.device_put(placed, jax.tree.map(lambda _: P("model"), placed))
+        run = jax.jit(jax.sharding.auto_axes(apply_fn, out_sharding=P()))
+        np.testing.assert_allclose(run(there, x, x), expected, atol=1e-5)
 
 
 def test_linen_errors():

@@ -69,6 +69,21 @@ def test_forward_without_state():
     assert has_std(reinitialize(KEY, params, made)["mlp/~/linear_0"]["w"], 64**-0.5)
 
 
+@pytest.mark.parametrize("init", [jaxinit.kaiming_normal, jaxinit.zeros, jaxinit.normal])
+def test_an_initializer_without_the_adapter(init):
+    def net(x):
+        return hk.Linear(3, w_init=partial(init))(x)
+
+    name = init.__name__
+    with pytest.raises(TypeError) as error:
+        hk.transform(net).init(KEY, jnp.ones((1, 4)))
+    assert str(error.value) == (
+        f"{name}: the key comes first; got the shape (4, 3). Write {name}(key, shape, "
+        "dtype). Haiku and Keras, which call (shape, dtype), take "
+        f"jaxinit.haiku.initializer({name}) and jaxinit.keras.initializer({name})."
+    )
+
+
 def test_errors():
     x = spec(2, 8, 8, 16)
 

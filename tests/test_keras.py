@@ -146,6 +146,15 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
 }
 
 
+def test_an_initializer_without_the_adapter():
+    layer = layers.Dense(3, kernel_initializer=partial(jaxinit.lecun_normal, gain=2.0))
+    with pytest.raises(TypeError) as error:
+        layer.build((None, 4))
+    assert str(error.value).startswith(
+        "lecun_normal: the key comes first; got the shape (4, 3). Write lecun_normal(key"
+    )
+
+
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors(name):
     call, kind, text = ERRORS[name]

@@ -34,6 +34,7 @@ from jaxinit.signal.studies.results_file import Results, diagram_as_data, load, 
 from jaxinit.signal.studies.resume import File, run_models, run_studies
 from jaxinit.signal.studies.schemes import SCHEME_NAMES
 from jaxinit.signal.studies.study import Study
+from jaxinit.signal.tailor import tailor
 from jaxinit.signal.theory.maps import Nonlinearity
 from jaxinit.signal.theory.phase import phase_diagram
 
@@ -44,7 +45,16 @@ _DEFAULT_STUDIES = (
     ("relu", "xavier_uniform"),
     ("relu", "kaiming_normal"),
 )
-_NETWORK = ("activation", "depth", "width", "dtype", "kind", "branch_scale", "theory")
+_NETWORK = (
+    "activation",
+    "tailor",
+    "depth",
+    "width",
+    "dtype",
+    "kind",
+    "branch_scale",
+    "theory",
+)
 _MODEL = ("rules", "all")
 _NOT_OF_MODELS = (*_NETWORK, "sweep")
 _SWEEP = "sigma_w=0.5:3:30 sigma_b=0:1:20"
@@ -65,6 +75,9 @@ class _Output(NamedTuple):
 def _add_study(options: argparse.ArgumentParser) -> None:
     network = options.add_argument_group("a network of equal layers")
     network.add_argument("--activation", metavar="NAME", help=ACTIVATION_HELP)
+    network.add_argument(
+        "--tailor", help="scale and shift the activation for the depth: tat, dks"
+    )
     network.add_argument("--depth", type=int, default=100, help="layers (100)")
     network.add_argument("--width", type=int, default=512, help="units of a layer (512)")
     network.add_argument("--dtype", default="float32", help="float32, bfloat16, ...")
@@ -135,6 +148,9 @@ def _study(arguments: Arguments) -> int:
     _refuse(arguments, "a study without --model", _MODEL)
     out = _output(arguments)
     pairs = [(activation_of("study", name), init) for name, init in _pairs(arguments)]
+    if arguments.tailor is not None:
+        options = {"method": arguments.tailor}
+        pairs = [(tailor(f, arguments.depth, **options), init) for f, init in pairs]
     studies = [_asked(arguments, *pair) for pair in pairs]
     predictions = [_prediction(one) if arguments.theory else None for one in studies]
     _use_all_cores()
@@ -257,11 +273,13 @@ def _pairs(arguments: Arguments) -> list[tuple[str, str]]:
     schemes = [s.strip() for s in _split_schemes(arguments.compare)]
     if arguments.init is not None:
         schemes.insert(0, arguments.init)
-    if arguments.activation is None and not schemes:
+    if arguments.activation is None and arguments.tailor is None and not schemes:
         return list(_DEFAULT_STUDIES)
     activation = arguments.activation or "tanh"
     default = "xavier_normal" if activation == "tanh" else "kaiming_normal"
-    if ":" in activation:
+    if arguments.tailor is not None:
+        default = "lecun_normal"  # whose weights tailored activations are made for
+    elif ":" in activation:
         default = "forward"
     return [(activation, name) for name in schemes or [default]]
 

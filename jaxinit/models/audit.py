@@ -274,25 +274,29 @@ def usual_distributions(use: ParamUse, fans: Fans) -> dict[str, float]:
 
 
 def orthogonal_distribution(leaf: Any, use: ParamUse) -> float | None:
-    """Return the entries' standard deviation if the matrix is orthogonal, else None."""
+    """Return the entries' standard deviation if the weight is orthogonal, else None."""
     layout = use.layout
     if layout is None or layout.groups > 1 or not isinstance(leaf, (jax.Array, np.ndarray)):
         return None
     first = leaf[tuple(0 if letter == "B" else slice(None) for letter in layout.axes)]
     axes = layout.axes.replace("B", "")
-    order = [i for i, a in enumerate(axes) if a != "O"] + [
-        i for i, a in enumerate(axes) if a == "O"
-    ]
-    columns = math.prod(n for n, a in zip(np.shape(first), axes, strict=True) if a == "O")
+    kinds = ("DHW", "I", "O")
+    order = [i for kind in kinds for i, letter in enumerate(axes) if letter in kind]
+    sizes = [math.prod(np.shape(first)[i] for i in order if axes[i] in k) for k in kinds]
+    columns = sizes[2]
     if not 1 < columns < np.size(first) or np.size(first) > _MOST_ENTRIES:
         return None
-    matrix = np.asarray(first, np.float64).transpose(order).reshape(-1, columns)
+    wide = np.complex128 if np.dtype(first.dtype).kind == "c" else np.float64
+    by_tap = np.asarray(first, wide).transpose(order).reshape(sizes)
+    used = np.flatnonzero(by_tap.any(axis=(1, 2)))
+    is_delta = sizes[0] > 1 and len(used) == 1  # delta-orthogonal: one tap, the rest 0
+    matrix = by_tap[used[0]] if is_delta else by_tap.reshape(-1, columns)
     short = matrix if matrix.shape[0] <= columns else matrix.T
-    gram = short @ short.T
-    gain = np.trace(gram) / len(gram)
+    gram = short @ short.conj().T
+    gain = np.trace(gram).real / len(gram)
     if gain == 0 or np.abs(gram - gain * np.eye(len(gram))).max() > 0.02 * gain:
         return None
-    return math.sqrt(gain / max(matrix.shape))
+    return math.sqrt(gain / max(matrix.shape) / (sizes[0] if is_delta else 1))
 
 
 def _measure(

@@ -7,8 +7,9 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 
-from jaxinit._checks import is_traced, mesh_context, type_error, value_error
+from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._paths import PyTree, is_array
+from jaxinit._placement import mesh_context
 from jaxinit.models.rules import assign, check_pairs
 
 OutShardings = Any

@@ -1,7 +1,6 @@
 """Rules and the plan that they make: plain data, before anything is drawn."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -9,9 +8,8 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit._distribution import (
     Distribution,
-    descriptor_of,
     distribution_of,
-    lacks_layout,
+    with_layout,
 )
 from jaxinit._layout import Fans, Layout
 from jaxinit._paths import PyTree, flatten, has_values, is_array
@@ -224,16 +222,11 @@ def _bound(
     if isinstance(initializer, Keep):
         return initializer, Distribution("keep")
     distribution = _distribution_if_known(initializer, shape, dtype)
-    if use is not None and use.role == "weight" and lacks_layout(initializer):
-        descriptor = descriptor_of(initializer)
-        by_fans = descriptor is not None and descriptor.layout == "fans"
-        traced = use.fans if by_fans else use.layout
-        if traced is not None:
-            told = functools.partial(initializer, layout=traced)  # pyright: ignore[reportCallIssue]
-            distribution = distribution_of(told, shape, dtype)._replace(
-                text=distribution.text
-            )
-            return cast("Initializer", told), distribution
+    if use is not None and use.role == "weight":
+        bound = with_layout(initializer, use.layout, use.fans)
+        if bound is not initializer:
+            told = distribution_of(bound, shape, dtype)
+            return cast("Initializer", bound), told._replace(text=distribution.text)
     return initializer, distribution
 
 

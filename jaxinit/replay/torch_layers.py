@@ -7,6 +7,7 @@ drawn and returns the state dict; `jaxinit.replay.layouts` turns it into the par
 of Flax, NNX, Haiku and Equinox.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,17 @@ Parameter = boundary(_torch_record.Parameter, "torch_layers.Parameter")
 Model = Any
 """A function that makes a model; a module; or lists and dicts of modules, in which None
 stands for a module without parameters, such as an activation."""
+
+
+class _Functional:
+    """``torch.nn.functional``: constructors may name its functions; they are not called."""
+
+    def __getattr__(self, name: str) -> str:
+        return f"torch.nn.functional.{name}"
+
+
+functional = _Functional()
+nn = sys.modules[__name__]  # for code that says torch.nn.Linear
 
 
 @boundary

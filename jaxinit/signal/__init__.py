@@ -24,6 +24,8 @@ from jaxinit.signal.studies.schemes import Scheme as Scheme
 from jaxinit.signal.studies.schemes import scheme as scheme
 from jaxinit.signal.studies.study import Study as Study
 from jaxinit.signal.studies.study import study as study
+from jaxinit.signal.tailor import Tailored as Tailored
+from jaxinit.signal.tailor import tailor as tailor
 from jaxinit.signal.theory.critical import CriticalPoint as CriticalPoint
 from jaxinit.signal.theory.critical import critical_line as critical_line
 from jaxinit.signal.theory.critical import critical_points as critical_points
