@@ -74,9 +74,9 @@ def autoinit(
     after a mean other than 0, outputs of one unit are alike over the batch, so that means
     over positions keep more; entries of a normalised row count as independent once a slice
     takes them apart, as do the entries of a recurrent state and its earlier ones once
-    weights stand in between. An operation without a rule (``while``,
-    ``cumprod``, linear algebra, integers or masks as inputs) is an error only if a weight
-    comes after it. Integers may choose rows of a table. Other distributions of the input can be made
+    weights stand in between. An operation without a rule (``while``, ``cumprod``, linear
+    algebra, integers or masks as inputs) is an error only if a weight comes after it.
+    Integers may choose rows of a table. Other distributions of the input can be made
     inside ``apply_fn``, as ``3 + 2 * x``.
 
     In both, a convolution's sum counts what each window really holds, padding included;
