@@ -19,7 +19,14 @@ import jaxinit
 import jaxinit.signal
 from jaxinit import asserts, presets, replay
 from jaxinit.initializers import kaiming
-from jaxinit.replay import numpy_generator, numpy_legacy, torch_cpu, torch_layers
+from jaxinit.replay import (
+    numpy_generator,
+    numpy_legacy,
+    python_random,
+    tf_stateful,
+    torch_cpu,
+    torch_layers,
+)
 from jaxinit.signal import (
     Study,
     predict,
@@ -141,6 +148,8 @@ STREAMS = {
     "torch_cpu": torch_cpu.manual_seed(0),
     "torch_layers": torch_cpu.manual_seed(0),
     "numpy_legacy": numpy_legacy.seed(0),
+    "python_random": python_random.seed(0),
+    "tf_stateful": tf_stateful.set_seed(0),
     "numpy_generator": numpy_generator.default_rng(0),
 }
 # Small studies; and functions by which users' own code runs, whose errors are theirs.
