@@ -65,6 +65,12 @@ from jaxinit.trace.entry import trace_params as trace_params
 from jaxinit.trace.use import ParamUse as ParamUse
 from jaxinit.trace.use import Uses as Uses
 
+if TYPE_CHECKING:
+    from jaxinit import asserts as asserts
+    from jaxinit import presets as presets
+    from jaxinit import replay as replay
+    from jaxinit import signal as signal
+
 
 def __getattr__(name: str) -> Any:
     """Import a part of the library when it is first asked for."""

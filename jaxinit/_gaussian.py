@@ -31,7 +31,7 @@ _NOISE = 2e-15  # rounding of the argument, for functions that cancel near zero
 _NARROWEST = 2.0**-48  # relative width at which a piece is taken for a jump
 _MOST_PIECES = 4096  # reached only by functions that are themselves noisy
 
-_NOT_OF_ARRAYS = (TypeError, ValueError, LookupError, AttributeError)
+_NOT_OF_ARRAYS = (TypeError, ValueError, LookupError, AttributeError, AssertionError)
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_ORDER)
 _CHILD_NODES = np.concatenate([(_NODES - 1) / 2, (_NODES + 1) / 2])
 _FROM_VALUES = np.linalg.inv(np.polynomial.legendre.legvander(_NODES, _ORDER - 1))
@@ -258,7 +258,11 @@ def resolve(function: Function, reach: int = 5) -> Resolved:
 def resolve_once(function: Function, reach: int = 5) -> Resolved:
     """Return the same, keeping neither the function nor anything that is known of it."""
     _check_elementwise(function)
-    return _resolve(function, reach, _compile(lambda x: function(x)))
+
+    def anew(x: Any) -> Any:  # JAX keeps what it has traced by identity
+        return function(x)
+
+    return _resolve(function, reach, _compile(anew))
 
 
 def _check_elementwise(function: Function) -> None:
@@ -274,7 +278,7 @@ def _check_elementwise(function: Function) -> None:
     try:
         with host_float64():
             single = [np.asarray(function(jnp.asarray(v))) for v in x]
-    except (IndexError, ValueError) as error:
+    except (LookupError, ValueError, AssertionError) as error:
         text = str(error).splitlines()[0].rstrip(".")
         type_error(_WHERE, rule, f"{type(error).__name__}: {text}", advice)
     if any(np.shape(v) for v in single):
