@@ -273,6 +273,18 @@ def test_dirac_hands_its_input_on(
     assert int((kernel != 0).sum()) == groups * min(per_group, outputs // groups)
 
 
+@pytest.mark.parametrize(
+    ("window", "centre"), [((2,), (1,)), ((4, 3), (2, 1)), ((1, 6), (0, 3))]
+)
+def test_centre_of_even_windows(window: tuple[int, ...], centre: tuple[int, ...]) -> None:
+    """``dirac`` takes ``k // 2`` as PyTorch does, ``delta_orthogonal`` ``(k - 1) // 2``."""
+    before = tuple((k - 1) // 2 for k in window)
+    for init, place in [(jaxinit.dirac, centre), (jaxinit.delta_orthogonal, before)]:
+        places = np.argwhere(np.asarray(init(KEY, (*window, 2, 3))))[:, : len(window)]
+        assert (places == place).all()
+        assert len(places)
+
+
 def test_dirac_groups_from_the_layout() -> None:
     stated = jaxinit.dirac(KEY, (3, 2, 6), groups=3)
     same = jaxinit.dirac(KEY, (3, 2, 6), layout=Layout("WIO", groups=3))

@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -313,6 +314,40 @@ def test_lowers_for_every_platform(case: Case) -> None:
     exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(words)
     assert exported.platforms == ("cpu", "cuda", "tpu")
     assert exported.out_avals[0].shape == case.shape
+    if case.elementwise:
+        assert_one_pass(exported.mlir_module())
+
+
+def assert_one_pass(program: str) -> None:
+    """Assert what a program shows before it is compiled: each element comes by itself."""
+    for operation in ("sort", "while", "gather", "scatter", "custom_call", "all_"):
+        assert f"stablehlo.{operation}" not in program, operation
+    # Below 2^32 elements no accelerator has to emulate integers of 64 bits.
+    assert not re.search(r"tensor<([0-9x]+x)?u?i64>", program)
+
+
+def test_one_pass_is_refused_where_it_is_none() -> None:
+    """The check above rejects what it is there to reject."""
+
+    def lowered(f: Callable[..., jax.Array], x: jax.Array) -> str:
+        return jax.jit(f).lower(x).as_text()
+
+    x = jnp.arange(8.0)
+    wasteful = [jnp.sort, lambda x: jax.lax.fori_loop(0, x[0].astype(int), jnp.add, x)]
+    programs = [lowered(f, x) for f in wasteful]
+    with jax.enable_x64(True):
+        programs.append(lowered(lambda x: x << 3, jnp.arange(8, dtype=jnp.uint64)))
+    for program in programs:
+        with pytest.raises(AssertionError):
+            assert_one_pass(program)
+
+
+def test_fused_keys_make_one_pass() -> None:
+    words = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    for sampler in (jax.random.uniform, jax.random.normal, jax.random.bits):
+        program = jax.jit(lambda data, f=sampler: f(jaxinit.fused_key(data), (64, 96)))
+        exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(words)
+        assert_one_pass(exported.mlir_module())
 
 
 @each
