@@ -27,6 +27,7 @@ FLOORS = {
     "_fused": 3,
     "_fused_program": 4,
     "_table": 1,
+    "_groups": 1,
     "_jaxpr": 2,
     "_primitives": 2,
     "_gains": 3,

@@ -1,6 +1,7 @@
 """Rules and the plan that they make: plain data, before anything is drawn."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from jaxinit._distribution import (
     distribution_of,
     with_layout,
 )
+from jaxinit._groups import grouped, wildcard
 from jaxinit._layout import Fans, Layout
 from jaxinit._paths import PyTree, flatten, has_values, is_array
 from jaxinit._table import table
@@ -83,9 +85,10 @@ class Plan(Sequence[Row]):
         return f"<Plan of {len(self)} leaves>"
 
     def __str__(self) -> str:
-        """Return the table, one line a leaf."""
+        """Return the table, like leaves in one line."""
         head = (
             "path",
+            "leaves",
             "shape",
             "dtype",
             "role",
@@ -95,7 +98,20 @@ class Plan(Sequence[Row]):
             "std",
             "rule",
         )
-        return table([head, *(_cells(row) for row in self)])
+        groups = grouped(self, lambda row: row.path, _likeness)
+        return table([head, *(_line(path, rows) for path, rows in groups)])
+
+
+def _likeness(row: Row) -> tuple[str, ...]:
+    """Return what two rows must have in common to share a line."""
+    _, *cells, rule = _cells(row)
+    return (*cells, re.sub(r"\d+", "*", rule))
+
+
+def _line(path: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    _, *cells, _ = _cells(rows[0])
+    count = str(len(rows)) if len(rows) > 1 else ""
+    return (path, count, *cells, wildcard([row.rule for row in rows]))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
