@@ -1,6 +1,7 @@
 """Haiku: transforms as pure functions, parameters drawn anew."""
 
 from functools import partial
+from typing import Any
 
 import haiku as hk
 import jax
@@ -42,16 +43,16 @@ def test_forward_with_state():
     new = reinitialize(KEY, params, RULES, uses=uses)
     assert has_std(new["depthwise"]["w"], 1 / 3)  # nine terms
     again = partial(apply_fn, is_training=False)
-    out = again(new, jnp.ones(x.shape))
+    out = again(new, jnp.ones(x.shape, x.dtype))
     assert out.shape == (2, 16, 16, 512)
     assert bool(jnp.isfinite(out).all())
     # Running variances are 1: without training the norm divides by nothing.
     assert float(out.std()) < 100
-    twos = {"norm/~/mean_ema": {"average": jnp.zeros((1, 1, 1, 32))}}
-    twos["norm/~/var_ema"] = {"average": jnp.full((1, 1, 1, 32), 4e8)}
+    twos = {"norm/~/mean_ema": {"average": jnp.zeros((1, 1, 1, 32), x.dtype)}}
+    twos["norm/~/var_ema"] = {"average": jnp.full((1, 1, 1, 32), 4e8, x.dtype)}
     net = hk.transform_with_state(network)
     given, _ = forward(net, x, state=twos, is_training=True)
-    assert float(given(new, jnp.ones(x.shape), is_training=False).std()) < 1e-3
+    assert float(given(new, jnp.ones(x.shape, x.dtype), is_training=False).std()) < 1e-3
 
 
 def test_forward_without_state():
@@ -64,7 +65,7 @@ def test_forward_without_state():
     rules = [("mlp/~/linear_*/w", jaxinit.kaiming_normal), ("**/b", jaxinit.zeros)]
     new = reinitialize(KEY, params, rules)
     assert has_std(new["mlp/~/linear_1"]["w"], (2 / 128) ** 0.5)
-    assert apply_fn(new, jnp.ones(x.shape)).shape == (2, 8)
+    assert apply_fn(new, jnp.ones(x.shape, x.dtype)).shape == (2, 8)
     made = jaxinit.auto(apply_fn, params, x)
     assert has_std(reinitialize(KEY, params, made)["mlp/~/linear_0"]["w"], 64**-0.5)
 
@@ -94,6 +95,13 @@ def test_errors():
     with pytest.raises(ValueError, match="needs a layout") as error:
         reinitialize(KEY, params, RULES[:1] + RULES[2:])
     assert "got none for up/w (3, 3, 8, 16). Bind one" in str(error.value)
+    by_type: Any = {hk.Linear: {"w": jaxinit.zeros}}
+    with pytest.raises(TypeError) as error:
+        reinitialize(KEY, params, by_type)
+    assert str(error.value) == (
+        "haiku.reinitialize: rules by layer type need a model that holds its layers; got "
+        'parameters alone. Write [("**/w", jaxinit.lecun_normal), ("**/b", jaxinit.zeros)].'
+    )
     with pytest.raises(TypeError) as error:
         forward(network, x)  # pyright: ignore[reportArgumentType]
     assert str(error.value) == (

@@ -7,6 +7,7 @@ drawn and returns the state dict; `jaxinit.replay.layouts` turns it into the par
 of Flax, NNX, Haiku and Equinox.
 """
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,6 +40,16 @@ class _Functional:
 
     def __getattr__(self, name: str) -> str:
         return f"torch.nn.functional.{name}"
+
+
+class no_grad(contextlib.ContextDecorator):  # noqa: N801
+    """``torch.no_grad()``, which changes nothing here."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_error: object) -> None:
+        pass
 
 
 functional = _Functional()
@@ -106,6 +117,9 @@ def _items(model: Any) -> list[tuple[str, Any]]:
 def as_module(model: Model) -> Module:
     """Return a model in any of its forms as one module."""
     made = model() if callable(model) else model
+    if made is None:
+        rule = "model must be a layer, or a list or dict of layers"
+        type_error("torch_layers.build", rule, "None", "Let the function return the model.")
     if isinstance(made, Module):
         return made
     if isinstance(made, (Mapping, Sequence)) and not isinstance(made, str):

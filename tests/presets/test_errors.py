@@ -28,7 +28,14 @@ WRONG: dict[str, Any] = {
 
 def filled(function: Any, **given: Any) -> dict[str, Any]:
     """Return arguments that suit each parameter's annotation."""
-    values = {"str": "**/w", "str | None": None, "int": 2, "int | None": None, "float": 1.0}
+    values = {
+        "str": "**/w",
+        "str | None": None,
+        "int": 2,
+        "KernelLayout": "IO",
+        "int | None": None,
+        "float": 1.0,
+    }
     values |= {"bool": True, "VitVariant": "jax", "LoraVariant": "kaiming"}
     found = {}
     for name, parameter in inspect.signature(function).parameters.items():
