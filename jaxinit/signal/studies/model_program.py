@@ -20,7 +20,7 @@ from jaxinit.trace.use import ParamUse
 class TracedModel(NamedTuple):
     """A traced model: all that one seed needs."""
 
-    plan: Plan
+    plan: Plan | None
     params: PyTree
     program: Any
     data: list[Any]
@@ -38,10 +38,13 @@ def trace_model(
     apply_fn: Callable[..., Any],
     params: PyTree,
     inputs: tuple[PyTree, ...],
-    init: str,
+    init: str | None,
     rules: Sequence[Rule] = (),
 ) -> tuple[TracedModel, list[str], list[str]]:
-    """Return the model, the paths of its arrays, and what is to be said of leaves."""
+    """Return the model, the paths of its arrays, and what is to be said of leaves.
+
+    Without ``init`` there is no plan.
+    """
     uses = trace_params(apply_fn, params, *inputs)
     given, structure = jax.tree.flatten(inputs)
     abstract = [leaf for leaf in given if isinstance(leaf, jax.ShapeDtypeStruct)]
@@ -54,7 +57,9 @@ def trace_model(
         return uses[path].role in ("unknown", "unused") or not inexact
 
     asked = [*rules, (optional(stays), keep)]
-    plan = auto(apply_fn, params, *inputs, scheme=init, rules=asked)
+    plan = None
+    if init is not None:
+        plan = auto(apply_fn, params, *inputs, scheme=init, rules=asked)
     all_paths, leaves, tree = flatten(where, params)
     arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
     moving = [i for i, leaf in enumerate(given) if is_array(leaf)]
@@ -78,7 +83,8 @@ def trace_model(
     program = jax.make_jaxpr(forward)(shapes, data)
     paths = [all_paths[i] for i in arrays]
     marks = [i if _is_weight(uses[path]) else None for i, path in enumerate(paths)]
-    given = [row.path for row in plan if row.initializer is keep and row.path in paths]
+    rows = plan or ()
+    given = [row.path for row in rows if row.initializer is keep and row.path in paths]
     remarks = [f"Not drawn, but as given: {', '.join(given)}."] if given else []
     return TracedModel(plan, params, program, data, marks), paths, remarks
 

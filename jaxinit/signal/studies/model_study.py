@@ -117,6 +117,7 @@ class ModelStudy(NamedTuple):
         data: The inputs' arrays.
         seeds: How many to run.
         seed_size: Bytes that one of them takes, about.
+        quantities: What the program gives, in this order.
     """
 
     start: Result
@@ -124,6 +125,7 @@ class ModelStudy(NamedTuple):
     data: list[Any]
     seeds: int
     seed_size: int
+    quantities: tuple[str, ...] = _QUANTITIES
 
     @fixed_conditions()
     def run(
@@ -143,9 +145,8 @@ class ModelStudy(NamedTuple):
             keys = seed_keys(root, start, chunk)
             found = jax.device_get(many(keys, *self.data))
             fresh = [np.asarray(values[: seeds - start]) for values in found]
-            part = dataclasses.replace(
-                done, values=dict(zip(_QUANTITIES, fresh, strict=True))
-            )
+            values = dict(zip(self.quantities, fresh, strict=True))
+            part = dataclasses.replace(done, values=values)
             done = done.joined(part) if done.values else part
             if progress is not None:
                 progress(done)
@@ -174,7 +175,7 @@ def prepare(
     own = [leaf for leaf in jax.tree.leaves(params) if is_array(leaf)]
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in own]
     ends = jax.eval_shape(functools.partial(model.run, probe), shapes, model.data)
-    lost = _lost(where, name, model, paths, probe, ends)
+    lost = lost_weights(where, name, model, paths, probe, ends)
     if lost:
         remarks.append(f"Not measured: {lost}.")
     measure = functools.partial(_measure, model, probe.outs)
@@ -183,7 +184,7 @@ def prepare(
         "model": name,
         "init": init,
         "seed": seed,
-        "weights": _labels(paths, probe.uses),
+        "weights": use_labels(paths, probe.uses),
         "remarks": remarks,
         "digest": digest_of(program, model.data),
     }
@@ -192,7 +193,7 @@ def prepare(
     return ModelStudy(start, program, model.data, seeds, size)
 
 
-def _lost(
+def lost_weights(
     where: str,
     name: str,
     model: TracedModel,
@@ -219,7 +220,7 @@ def _lost(
     value_error(where, rule, got, advice)
 
 
-def _labels(paths: list[str], uses: Sequence[Use]) -> list[str]:
+def use_labels(paths: list[str], uses: Sequence[Use]) -> list[str]:
     """Name each use by path and step, and number the second and later of a name."""
     seen: collections.Counter[Use] = collections.Counter()
     labels = []
@@ -241,6 +242,7 @@ def _measure(
 ) -> tuple[jax.Array, ...]:
     """Return the quantities of one seed, each in order of use."""
     draw, end = fold_each(key, jnp.arange(2, dtype=jnp.uint32))
+    assert model.plan is not None
     made = initialize(draw, model.params, model.plan)
     own = [leaf for leaf in jax.tree.leaves(made) if is_array(leaf)]
 
