@@ -15,7 +15,7 @@ import jaxinit
 from benchmarks._timing import Row
 from jaxinit.cli.commands import cores
 
-NAMES = ("draw", "start", "orthogonal", "models", "replay", "signal", "training")
+NAMES = ("draw", "device", "start", "orthogonal", "models", "replay", "signal", "training")
 """Each is a module ``bench_<name>.py`` with ``run(quick) -> Iterator[Row]``."""
 
 _WIDTHS = (74, 38)

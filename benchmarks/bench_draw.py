@@ -13,6 +13,7 @@ import numpy as np
 
 import jaxinit
 from benchmarks._timing import Row, paired, seconds
+from benchmarks.bench_device import fill as plain_fill
 from jaxinit.cli.commands import cores
 
 Draw = Callable[..., jax.Array]
@@ -54,6 +55,13 @@ def run(quick: bool) -> Iterator[Row]:
             pairs=pairs,
             goal=None if quick else goal,
             samples=side**2,
+        )
+        yield paired(
+            f"{label}, compiled",
+            partial(mine, key),
+            plain_fill(side**2, dtype),
+            against="filling a new array with one number",
+            pairs=pairs,
         )
         yield paired(
             f"{label}, into a donated array",

@@ -10,6 +10,9 @@ from jaxinit._layout import Layout as Layout
 from jaxinit._layout import compute_fans as compute_fans
 from jaxinit._types import Initializer as Initializer
 from jaxinit._version import __version__ as __version__
+from jaxinit.initializers.composed import parts as parts
+from jaxinit.initializers.composed import rows as rows
+from jaxinit.initializers.composed import where as where
 from jaxinit.initializers.constant import constant as constant
 from jaxinit.initializers.constant import dirac as dirac
 from jaxinit.initializers.constant import identity as identity
@@ -35,6 +38,7 @@ from jaxinit.initializers.plain import truncated_normal as truncated_normal
 from jaxinit.initializers.plain import uniform as uniform
 from jaxinit.initializers.scaled import variance_scaling as variance_scaling
 from jaxinit.initializers.sparse import sparse as sparse
+from jaxinit.initializers.wrappers import per_slice as per_slice
 from jaxinit.initializers.xavier import glorot_normal as glorot_normal
 from jaxinit.initializers.xavier import glorot_truncated_normal as glorot_truncated_normal
 from jaxinit.initializers.xavier import glorot_uniform as glorot_uniform
@@ -50,7 +54,6 @@ from jaxinit.models.plan import Plan as Plan
 from jaxinit.models.plan import plan as plan
 from jaxinit.models.rules import keep as keep
 from jaxinit.models.rules import optional as optional
-from jaxinit.models.wrappers import per_slice as per_slice
 from jaxinit.trace.entry import trace_params as trace_params
 from jaxinit.trace.use import ParamUse as ParamUse
 from jaxinit.trace.use import Uses as Uses

@@ -29,6 +29,12 @@ FUSED_TAG = "fused_fry"
 
 _Pair = tuple[jax.Array, jax.Array]
 
+Block = tuple[tuple[int, ...], jax.Array]
+"""Axis lengths of a block, and its first index on every axis as two ``uint32`` words."""
+
+_OURS = 0x6A61786E
+"""The upper word of the counters that inner streams come from: 'jaxn'."""
+
 
 def threefry_2x32(key: Any, counter: Any) -> Any:
     """Return the two words of Threefry-2x32 with 20 rounds, of JAX or NumPy arrays."""
@@ -47,13 +53,29 @@ def _rotate_left(x: Any, distance: int) -> Any:
     return (x << np.uint32(distance)) | (x >> np.uint32(32 - distance))
 
 
-def stream_index(shape: Sequence[int]) -> _Pair:
+def stream_index(shape: Sequence[int], block: Block | None = None) -> _Pair:
     """Return the high and low word of the row-major index of every element.
 
-    They broadcast to the shape; the high word is a constant up to 2^32 elements.
+    Args:
+        shape: Axis lengths of the array.
+        block: The lengths of a block of it, and the two words of its first index on every
+            axis; None for the whole array.
+
+    Returns:
+        The words, which broadcast to the shape of the block. The high word is a constant
+        up to 2^32 elements of the array.
     """
-    high, low = linear_index(shape, [_along(shape, axis) for axis in range(len(shape))])
-    return (guarded(high) if math.prod(shape) > 2**32 else high), guarded(low)
+    lengths = shape if block is None else block[0]
+    along = [_along(lengths, axis) for axis in range(len(lengths))]
+    wide = math.prod(shape) > 2**32
+    high, low = linear_index(shape, along)
+    if block is not None:
+        offset = linear_index(shape, [(w[0], w[1]) for w in block[1]])
+        if wide:
+            carry = (low + offset[1] < low).astype(jnp.uint32)
+            high = high + offset[0] + carry
+        low = low + offset[1]
+    return (guarded(high) if wide else high), guarded(low)
 
 
 def guarded(index: jax.Array) -> jax.Array:
@@ -125,9 +147,16 @@ def key_words(key: Key) -> _Pair:
     return data[0], data[1]
 
 
-def subkey_words(key: _Pair, number: int) -> _Pair:
-    """Return the words of ``jax.random.split(key, n)[number]``, for any n above it."""
-    return threefry_2x32(key, (jnp.uint32(0), jnp.uint32(number)))
+def inner_key(key: Key, number: int) -> Key:
+    """Return the key of one of the streams that a draw needs beside each other.
+
+    They are no keys that ``jax.random.split`` or ``fold_in`` make of the same key, as long
+    as nobody splits it into 2^62 parts, or folds in our own word.
+    """
+    if not is_threefry(key):
+        return jax.random.fold_in(jax.random.fold_in(key, _OURS), number)
+    words = threefry_2x32(key_words(key), (jnp.uint32(_OURS), jnp.uint32(number)))
+    return jax.random.wrap_key_data(jnp.stack(words), impl=jax.random.key_impl(key))
 
 
 def index_bits(key: _Pair, high: jax.Array, low: jax.Array, bits: int) -> jax.Array:
@@ -139,25 +168,35 @@ def index_bits(key: _Pair, high: jax.Array, low: jax.Array, bits: int) -> jax.Ar
 
 
 def random_bits(
-    key: Key, shape: tuple[int, ...], bits: int, streams: int
+    key: Key, shape: tuple[int, ...], bits: int, streams: int, block: Block | None = None
 ) -> list[jax.Array]:
-    """Return one array of words for each stream.
+    """Return one array of random bits for each stream.
 
     Args:
         key: One typed key.
         shape: Axis lengths of each array.
-        bits: 32 or 64, the size of a word. 64 needs 64-bit mode.
+        bits: 32 or 64, how many an element. 64 needs 64-bit mode.
         streams: How many arrays. One alone is the stream of the key itself; several are
-            those of ``jax.random.split(key, streams)``.
+            those of inner keys.
+        block: The block of the array that is wanted; None for the whole.
 
     Returns:
-        The arrays, all of ``shape``, of ``uint32`` or ``uint64``.
+        The arrays, of ``uint32`` or ``uint64``.
     """
+    keys = [key] if streams == 1 else [inner_key(key, i) for i in range(streams)]
     if not is_threefry(key):
-        keys = [key] if streams == 1 else list(jax.random.split(key, streams))
-        dtype = jnp.uint32 if bits == 32 else jnp.uint64
-        return [jax.random.bits(k, shape, dtype) for k in keys]
-    root = key_words(key)
-    roots = [root] if streams == 1 else [subkey_words(root, i) for i in range(streams)]
-    index = stream_index(shape)
-    return [jnp.broadcast_to(index_bits(r, *index, bits), shape) for r in roots]
+        return [_bits_of_jax(k, shape, bits, block) for k in keys]
+    index = stream_index(shape, block)
+    lengths = shape if block is None else block[0]
+    found = [index_bits(key_words(k), *index, bits) for k in keys]
+    return [jnp.broadcast_to(x, lengths) for x in found]
+
+
+def _bits_of_jax(
+    key: Key, shape: tuple[int, ...], bits: int, block: Block | None
+) -> jax.Array:
+    drawn = jax.random.bits(key, shape, jnp.uint32 if bits == 32 else jnp.uint64)
+    if block is None:
+        return drawn
+    lengths, start = block
+    return lax.dynamic_slice(drawn, [w[1].astype(jnp.int32) for w in start], lengths)

@@ -5,21 +5,18 @@ Every text reads ``function: rule; got argument=value. What to do.`` A wrong val
 no array data that is traced, and return the argument in its canonical form.
 """
 
-import contextlib
 import difflib
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
-from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._types import DTypeLike, Key, Scalar, Shape
 
 PARTS = "jaxinit_parts"
 """The attribute of an error that holds its parts: where, rule, what was got, advice."""
@@ -279,41 +276,6 @@ def _is_real(value: object) -> bool:
     if dtype is None:
         return True
     return jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)
-
-
-def check_out_sharding(where: str, sharding: OutSharding) -> OutSharding:
-    """Return the sharding if JAX can place a result by it here and now."""
-    if sharding is None:
-        return None
-    no_mesh = jax.sharding.get_abstract_mesh().empty
-    if isinstance(sharding, PartitionSpec):
-        if no_mesh:
-            rule = "out_sharding as a PartitionSpec needs a mesh in context"
-            advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
-            value_error(where, rule, f"out_sharding=PartitionSpec{tuple(sharding)}", advice)
-        return sharding
-    if isinstance(sharding, NamedSharding):
-        try:
-            with mesh_context(sharding):
-                return sharding
-        except (ValueError, TypeError):  # inside jit no mesh can be entered
-            rule = "out_sharding on a mesh with explicit axes needs that mesh in context"
-            got = f"out_sharding=PartitionSpec{tuple(sharding.spec)} inside jit without it"
-            value_error(where, rule, got, "Call jit under jax.set_mesh(mesh).")
-    rule = "out_sharding must be a NamedSharding, a PartitionSpec or None"
-    advice = "Build one with jax.sharding.NamedSharding(mesh, spec)."
-    type_error(where, rule, f"out_sharding={shown(sharding)}", advice)
-
-
-def mesh_context(sharding: OutSharding) -> AbstractContextManager[object]:
-    """Return what enters the mesh of a sharding, where JAX would ask for that."""
-    if (
-        isinstance(sharding, NamedSharding)
-        and AxisType.Explicit in sharding.mesh.axis_types
-        and jax.sharding.get_abstract_mesh().empty
-    ):
-        return jax.set_mesh(sharding.mesh)  # pyright: ignore[reportArgumentType]
-    return contextlib.nullcontext()
 
 
 def listed(values: Sequence[object]) -> str:

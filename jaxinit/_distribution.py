@@ -9,7 +9,7 @@ import difflib
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax.numpy as jnp
@@ -17,10 +17,10 @@ import numpy as np
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, shown, type_error, value_error
-from jaxinit._layout import Fans
+from jaxinit._layout import Fans, Layout
 
 _ATTRIBUTE = "__distribution__"
-_CALL = frozenset(("key", "shape", "dtype", "out_sharding"))
+_CALL = frozenset(("key", "shape", "dtype", "window", "out_sharding"))
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
 
@@ -133,6 +133,18 @@ def lacks_layout(initializer: Callable[..., Any]) -> bool:
     descriptor = descriptor_of(initializer)
     has = descriptor is not None and descriptor.layout is not None
     return has and unwrapped(initializer)[1].get("layout") is None
+
+
+def with_layout(initializer: Any, layout: Layout | None, fans: Fans | None) -> Any:
+    """Return the initializer with a traced layout bound, if it takes one and has none."""
+    inside = getattr(initializer, "with_layout", None)
+    if inside is not None:
+        return inside(layout, fans)
+    descriptor = descriptor_of(initializer)
+    if descriptor is None or not lacks_layout(initializer):
+        return initializer
+    traced = fans if descriptor.layout == "fans" else layout
+    return initializer if traced is None else functools.partial(initializer, layout=traced)
 
 
 def distribution_of(
@@ -278,24 +290,59 @@ def uniform_moments(low: Any, high: Any) -> Moments:
     return mixed_moments(centre, width**2 / 12, width**4 / 80)._replace(**bounds)
 
 
-def mixed_moments(means: np.ndarray, variances: Any, fourths: Any) -> Moments:
+def mixed_moments(
+    means: np.ndarray, variances: Any, fourths: Any, weights: Any = None
+) -> Moments:
     """Return the moments of entries of which each has its own symmetric distribution.
 
     Args:
         means: Mean of each entry.
         variances: Variance of each.
         fourths: Fourth central moment of each.
+        weights: How often each occurs; None for once.
 
     Returns:
         The moments of an entry that is chosen at random.
     """
-    mean = float(np.mean(means))
+    mean = float(np.average(means, weights=weights))
     off = means - mean
-    square = float(np.mean(variances + off**2))
+    square = float(np.average(variances + off**2, weights=weights))
     if square == 0:
         return Moments(0.0, mean)
-    fourth = float(np.mean(fourths + 6 * variances * off**2 + off**4))
+    fourths = fourths + 6 * variances * off**2 + off**4
+    fourth = float(np.average(fourths, weights=weights))
     return Moments(math.sqrt(square), mean, fourth / square**2)
+
+
+def mixture(text: str, parts: Sequence[tuple[int, Distribution]]) -> Distribution:
+    """Return the distribution of an array that is made of parts.
+
+    Args:
+        text: What it is called.
+        parts: The number of entries of each, and their distribution.
+
+    Returns:
+        The distribution of an entry that is chosen at random.
+    """
+    held = [(count, part) for count, part in parts if count > 0]
+    low = min((part.low for _, part in held), default=-math.inf)
+    high = max((part.high for _, part in held), default=math.inf)
+    fixed = all(part.is_fixed for _, part in held)
+    unknown = Distribution(text, is_fixed=fixed, low=low, high=high)
+    if not held or any(part.std is None or part.mean is None for _, part in held):
+        return unknown
+    weights = [count for count, _ in held]
+    means, stds = (
+        np.array([getattr(part, name) for _, part in held], float)
+        for name in ("mean", "std")
+    )
+    kurtosis = [1.0 if part.std == 0 else part.kurtosis for _, part in held]
+    known = np.array([math.nan if k is None else k for k in kurtosis])
+    mixed = mixed_moments(means, stds**2, known * stds**4, weights)
+    lacks = mixed.kurtosis is None or math.isnan(mixed.kurtosis) or fixed
+    return unknown._replace(
+        std=mixed.std, mean=mixed.mean, kurtosis=None if lacks else mixed.kurtosis
+    )
 
 
 def fixed_moments(values: Any, share: float = 1.0) -> Moments:

@@ -1,4 +1,7 @@
-"""The primitives of JAX that act on each entry alone, and what computes them."""
+"""The table of JAX's primitives: of which kind each is, and what computes it on the host.
+
+Every reading of a program takes its names from here: what a primitive is, is said once.
+"""
 
 import math
 from collections.abc import Callable
@@ -7,6 +10,69 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+
+PRODUCTS = frozenset({"conv_general_dilated", "dot_general", "ragged_dot_general"})
+"""Sums of products of two operands, one of which a weight may be."""
+
+IDENTITIES = frozenset({
+    "copy",
+    "copy_p",
+    "device_put",
+    "mesh_cast",
+    "name",
+    "optimization_barrier",
+    "pbroadcast",
+    "pcast",
+    "pvary",
+    "reduce_precision",
+    "reshard",
+    "sharding_constraint",
+    "stop_gradient",
+})
+"""What gives each operand back: hints to the compiler, places, roundings."""
+
+REARRANGED = frozenset({
+    "broadcast_in_dim",
+    "expand_dims",
+    "reshape",
+    "rev",
+    "squeeze",
+    "transpose",
+})
+"""What moves whole axes: all entries are still there."""
+
+SCATTERS = frozenset({
+    "scatter",
+    "scatter-add",
+    "scatter-max",
+    "scatter-min",
+    "scatter-mul",
+    "scatter-sub",
+    "scatter_add",
+    "scatter_max",
+    "scatter_min",
+    "scatter_mul",
+    "scatter_sub",
+})
+"""What writes into some entries; both ways that versions of JAX spell them."""
+
+BITS = frozenset({"random_bits", "threefry2x32"})
+"""What gives random integers."""
+
+CONTROL = frozenset({"cond", "scan", "shard_map", "while"})
+"""What runs programs inside of it, not just once or not on its own arguments."""
+
+
+def _by_jax(function: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return a function and the same on the host; for what NumPy does not have."""
+
+    def on_host(*values: Any) -> np.ndarray:
+        with jax.ensure_compile_time_eval():
+            given = np.broadcast_arrays(*(np.asarray(v, np.float32) for v in values))
+            return np.asarray(function(*map(jnp.asarray, given)), np.float64)
+
+    return function, on_host
 
 
 def _cases(which: Any, *cases: Any) -> Any:
@@ -93,5 +159,39 @@ _PAIRS |= {
     name: (getattr(jnp, f"arc{name[1:]}"), getattr(np, f"arc{name[1:]}"))
     for name in ("acos", "acosh", "asin", "asinh", "atan", "atanh")
 }
+NATIVE = {name: pair[1] for name, pair in _PAIRS.items()}
+"""What acts on each entry alone and is NumPy's, in float64."""
+
+_PAIRS |= {
+    name: _by_jax(getattr(lax, name))
+    for name in (
+        "bessel_i0e",
+        "bessel_i1e",
+        "digamma",
+        "erf_inv",
+        "igamma",
+        "igammac",
+        "lgamma",
+        "nextafter",
+        "polygamma",
+        "zeta",
+    )
+}
+_PAIRS["regularized_incomplete_beta"] = _by_jax(lax.betainc)
 FUNCTIONS = {name: pair[0] for name, pair in _PAIRS.items()}
+"""What acts on each entry alone, as a function of ``jax.numpy``."""
+
 ON_HOST = {name: pair[1] for name, pair in _PAIRS.items()}
+"""The same on the host."""
+
+ELEMENTWISE = frozenset(FUNCTIONS) | {
+    "clz",
+    "eq_to",
+    "le_to",
+    "lt_to",
+    "population_count",
+    "shift_left",
+    "shift_right_arithmetic",
+    "shift_right_logical",
+}
+"""The names of these, and of those on integers only."""

@@ -11,7 +11,7 @@ logarithm's), so that evaluation loses nothing to cancellation.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -119,6 +119,8 @@ class Interval(NamedTuple):
         above: Probability of the distribution above the piece.
         mass: Probability of the piece.
         sign: -1 if it was turned, else 1.
+        special: For a piece that is not known when the program is made, what it turns out
+            to be; else None.
     """
 
     centre: float | jax.Array
@@ -126,6 +128,25 @@ class Interval(NamedTuple):
     above: float | jax.Array
     mass: float | jax.Array
     sign: float | jax.Array
+    special: "Special | None" = None
+
+
+class Special(NamedTuple):
+    """What a piece turns out to be.
+
+    Attributes:
+        is_standard: 1 if the piece is cut at two standard deviations, else 0.
+        is_far: 1 if it lies so far out that nothing is left of its probability, else 0.
+        nearest: The size of its bound next to the centre, if it is far.
+        inverse: 2 over the square of that.
+        share: Which part of what lies beyond that bound belongs to the piece.
+    """
+
+    is_standard: jax.Array
+    is_far: jax.Array
+    nearest: jax.Array
+    inverse: jax.Array
+    share: jax.Array
 
 
 def uniform(words: jax.Array) -> jax.Array:
@@ -158,7 +179,25 @@ def truncated_normal(words: jax.Array) -> jax.Array:
 
 
 def bounded_normal(words: jax.Array, interval: Interval) -> jax.Array:
-    """Return standard normal samples that lie in an interval."""
+    """Return standard normal samples that lie in an interval.
+
+    Where :class:`Special` says that it is cut at two standard deviations, they are those of
+    :func:`truncated_normal`, scaled to variance 1.
+    """
+    z = _of_interval(words, interval)
+    special = interval.special
+    if special is None:
+        return z
+    # Beyond ``a`` the density falls as that of ``sqrt(a^2 + 2 E)``, E exponential.
+    fall = -jnp.log1p(-_unit(words) * special.share)
+    far = special.nearest * jnp.sqrt(1 + fall * special.inverse)
+    z = jnp.where(special.is_far > 0, -far * interval.sign, z)
+    # The same values as for bounds that are known, and the derivative by the bounds.
+    standard = truncated_normal(words) + (z - lax.stop_gradient(z)) / TRUNCATED_STD
+    return jnp.where(special.is_standard > 0, standard, z)
+
+
+def _of_interval(words: jax.Array, interval: Interval) -> jax.Array:
     folded = _folded(words)
     size, rest = _magnitude(folded), _magnitude(_complement(folded))
     # Turned with the piece, so that the least word still gives the lowest value.
@@ -194,6 +233,26 @@ def complex_truncated_normal(radius: jax.Array, angle: jax.Array) -> Parts:
     lower, rest = _unit(radius) * (1 - cut), _unit(~radius) + cut * _unit(radius)
     square = jnp.where(lower < 0.25, _minus_log_1m(lower), _minus_log(rest))
     return _polar(jnp.sqrt(square) * (1 / DISC_TRUNCATED_STD), angle)
+
+
+@jax.custom_jvp
+def rounded_product(scale: jax.Array, sample: jax.Array) -> jax.Array:
+    """Return the product, rounded whatever comes next.
+
+    Compilers fuse a product with a sum that follows, and leave out the rounding between, so
+    that ``init(key) + 1`` would not be what it is step by step. They do not where the sign
+    is put on as a bit.
+    """
+    bits = {4: jnp.uint32, 8: jnp.uint64}[sample.dtype.itemsize]
+    sign = lax.bitcast_convert_type(sample, bits) & ~bits(jnp.iinfo(bits).max >> 1)
+    size = lax.bitcast_convert_type(scale * jnp.abs(sample), bits)
+    return lax.bitcast_convert_type(size ^ sign, sample.dtype)
+
+
+@rounded_product.defjvp
+def _rounded_product_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    (scale, sample), (dscale, dsample) = primals, tangents
+    return rounded_product(scale, sample), dscale * sample + scale * dsample
 
 
 def _folded(words: jax.Array) -> jax.Array:

@@ -60,7 +60,11 @@ def reinitialize(
             NNX, by layer type: ``{nnx.Linear: {"kernel": initializer}}``, which keeps all
             else.
         uses: What :func:`jaxinit.trace_params` found, for layouts.
-        out_shardings: As in :func:`jaxinit.initialize`.
+        out_shardings: As in :func:`jaxinit.initialize`. Flax leaves placement to the
+            compiler, so its layers need a mesh of Auto axes:
+            ``jax.make_mesh(shape, names, axis_types=(jax.sharding.AxisType.Auto,) * n)``.
+            On one of Explicit axes, which ``make_mesh`` gives by default, attention raises
+            a ``ShardingTypeError`` unless it runs inside ``jax.sharding.auto_axes``.
 
     Returns:
         The NNX module itself, changed; or new linen variables.
@@ -137,14 +141,26 @@ def _with_values(key: Key, rest: Any) -> Any:
     return neutral_state(jax.tree.unflatten(structure, made))
 
 
+_GATES = {nnx.OptimizedLSTMCell: 4, nnx.GRUCell: 3}
+
+
 def _layers(module: Any) -> Iterator[Layer]:
-    for path, node in nnx.iter_graph(module):
+    nodes = [(path, node) for path, node in nnx.iter_graph(module)]
+    gates: dict[int, int] = {}  # of linear layers that hold all gates of a cell
+    for _, node in nodes:
+        for kind, count in _GATES.items():
+            if isinstance(node, kind):
+                gates |= {id(node.dense_i): count, id(node.dense_h): count}
+    for path, node in nodes:
         if isinstance(node, nnx.Module):
             here = "/".join(map(str, path))
             prefix = f"{here}/" if here else ""
             params = {k: v for k, v in vars(node).items() if isinstance(v, nnx.Param)}
             fields = {name: prefix + name for name in params}
-            yield Layer(here, node, fields, _weights(node))
+            weights = _weights(node)
+            if id(node) in gates:
+                weights = {n: w._replace(parts=gates[id(node)]) for n, w in weights.items()}
+            yield Layer(here, node, fields, weights)
 
 
 def _weights(layer: Any) -> dict[str, Weight]:

@@ -3,7 +3,7 @@
 Imported by who wants it, ``import jaxinit.haiku``; the rest of the package does without.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -81,7 +81,7 @@ def initializer(init: Initializer) -> HaikuInitializer:
 def reinitialize(
     key: Key,
     params: Any,
-    rules: list[Rule] | Plan,
+    rules: Sequence[Rule] | Plan,
     *,
     uses: Uses | None = None,
     out_shardings: OutShardings = None,

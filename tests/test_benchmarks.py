@@ -10,7 +10,7 @@ import pytest
 
 import jaxinit
 from benchmarks import __main__ as command
-from benchmarks import _timing, bench_draw
+from benchmarks import _timing, bench_device, bench_draw
 from benchmarks._timing import Row, fresh_process, paired, summary
 
 
@@ -101,6 +101,27 @@ def test_a_donated_array_gets_the_same_draw() -> None:
     want = np.asarray(jaxinit.normal(key, (8, 8), np.float32))
     for _ in range(2):
         np.testing.assert_array_equal(np.asarray(call()), want)
+
+
+def test_the_script_for_accelerators_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a tiny size on a CPU, so that it works when a device is there for minutes."""
+    monkeypatch.setattr(bench_device, "DTYPES", ("bfloat16",))
+    monkeypatch.setattr(bench_device, "KINDS", ("fused",))
+    monkeypatch.setattr(bench_device, "DRAWS", {"normal": jaxinit.normal})
+    monkeypatch.setattr(bench_device, "THEIRS", {"normal": jax.nn.initializers.normal(1.0)})
+    rows = {row.name: row for row in bench_device.run(quick=True)}
+    near = [row for name, row in rows.items() if "against the CPU" in name]
+    assert len(near) == 2
+    assert all(row.reached for row in near)
+    drawn = rows["normal, bfloat16, fused, 16384 values"]
+    assert drawn.against == "a plain fill"
+    assert "GB/s written, 0 B of temporaries" in drawn.note
+
+
+def test_distance_in_units_of_the_last_place() -> None:
+    x = np.array([1.0, -2.0, 0.5], np.float32)
+    assert bench_device._ulp(x, x) == 0
+    assert bench_device._ulp(x, np.nextafter(x, 9 * np.abs(x))) == 1
 
 
 @pytest.mark.parametrize("name", command.NAMES)

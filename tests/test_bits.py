@@ -46,11 +46,21 @@ def test_words_of_jax_in_64_bit_mode(bits: int) -> None:
         np.testing.assert_array_equal(words, expected)
 
 
-def test_several_streams_are_those_of_split_keys() -> None:
-    keys = jax.random.split(KEY, 3)
-    streams = _words.random_bits(KEY, (4, 5), 32, 3)
-    for key, words in zip(keys, streams, strict=True):
-        np.testing.assert_array_equal(words, jax.random.bits(key, (4, 5), jnp.uint32))
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
+def test_inner_streams_are_no_keys_of_users(kind: str) -> None:
+    """What splits and folds of the same key draw is not drawn again inside."""
+    key = jax.random.key(3, impl=kind)
+    streams = _words.random_bits(key, (4, 5), 32, 3)
+    numbers = range(8)
+    others = [
+        key,
+        *jax.random.split(key, 8),
+        *[jax.random.fold_in(key, i) for i in numbers],
+    ]
+    theirs = [jax.random.bits(k, (4, 5), jnp.uint32) for k in others]
+    for i, words in enumerate(streams):
+        rest = [*streams[:i], *streams[i + 1 :], *theirs]
+        assert not any(np.array_equal(words, other) for other in rest)
 
 
 @pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])

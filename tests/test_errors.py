@@ -121,6 +121,81 @@ ERRORS: list[tuple[str, type[Exception], str]] = [
         "normal: out_sharding as a PartitionSpec needs a mesh in context; got out_sharding=PartitionSpec('x',). Enter one with jax.set_mesh(mesh), or give a NamedSharding.",
     ),
     (
+        'normal(K, (3,), "float16", mean=1e5, std=0)',
+        ValueError,
+        "normal: values must stay below 65504, the largest float16; got the value 100000. Use a smaller scale or a wider dtype.",
+    ),
+    (
+        'uniform(K, (3,), "float8_e4m3fn", low=1e5, high=1e5)',
+        ValueError,
+        "uniform: values must stay below 448, the largest float8_e4m3fn; got the value 100000. Use a smaller scale or a wider dtype.",
+    ),
+    (
+        "normal(K, (3,), mean=1e39)",
+        ValueError,
+        "normal: values must stay below 3.40282e+38, the largest float32; got std=1, which draws values up to 1e+39. Use a smaller scale or a wider dtype.",
+    ),
+    (
+        'normal(K, (3,), "bfloat16", mean=1, std=1e-4)',
+        ValueError,
+        "normal: values must spread over more than one bfloat16; got a spread of 0.000346 at 1, in steps of 0.00781. Use a wider dtype, or constant for one value.",
+    ),
+    (
+        'uniform(K, (3,), "bfloat16", low=1, high=1.001)',
+        ValueError,
+        "uniform: values must spread over more than one bfloat16; got a spread of 0.001 at 1.0005, in steps of 0.00781. Use a wider dtype, or constant for one value.",
+    ),
+    (
+        'truncated_normal(K, (3,), "bfloat16", low=1, high=1.001)',
+        ValueError,
+        "truncated_normal: values must spread over more than one bfloat16; got a spread of 0.001 at 1, in steps of 0.00781. Use a wider dtype, or constant for one value.",
+    ),
+    (
+        "normal(K, (3,), mean=1e6, std=1e-3)",
+        ValueError,
+        "normal: values must spread over more than one float32; got a spread of 0.00346 at 1e+06, in steps of 0.0625. Use a wider dtype, or constant for one value.",
+    ),
+    (
+        "kaiming_normal(K, (3, 4), a=1e200)",
+        ValueError,
+        "kaiming_normal: std must be above 1.18e-38, which float32 rounds to 0; got std=8.16497e-201. Use a wider dtype, or scale the weight up here and down in the layer.",
+    ),
+    (
+        "normal(K, (8, 6), window=(2, 3))",
+        TypeError,
+        "normal: window must be a pair (start, shape), each with one int for every axis; got window=(2, 3). Write it as ((0, 256), (64, 64)).",
+    ),
+    (
+        "normal(K, (8, 6), window=((0.5, 0), (2, 3)))",
+        TypeError,
+        "normal: window must be a pair (start, shape), each with one int for every axis; got window=((0.5, 0), (2, 3)). Write it as ((0, 256), (64, 64)).",
+    ),
+    (
+        "normal(K, (8, 6), window=((2,), (3,)))",
+        ValueError,
+        "normal: window must be a pair (start, shape), each with one int for every axis; got window=((2,), (3,)) for shape=(8, 6). Write it as ((0, 256), (64, 64)).",
+    ),
+    (
+        "normal(K, (8, 6), window=((6, 0), (3, 6)))",
+        ValueError,
+        "normal: window must lie inside the array; got window=((6, 0), (3, 6)) for shape=(8, 6). Give the shape of the whole array as shape.",
+    ),
+    (
+        "normal(K, (8, 6), window=((-1, 0), (3, 6)))",
+        ValueError,
+        "normal: window must lie inside the array; got window=((-1, 0), (3, 6)) for shape=(8, 6). Give the shape of the whole array as shape.",
+    ),
+    (
+        'sparse(K, (3, 4), sparsity=0.5, layout="II")',
+        ValueError,
+        "sparse: layout needs an output axis, along which zeros are counted; got layout='II'. Write \"IO\".",
+    ),
+    (
+        'sparse(K, (4,), sparsity=0.5, layout="O")',
+        ValueError,
+        "sparse: shape needs at least 2 axes; got shape=(4,). Give (in, out).",
+    ),
+    (
         "uniform(K, (3,), low=1, high=0)",
         ValueError,
         "uniform: high must be no less than low; got low=1, high=0. Swap the bounds.",
@@ -338,7 +413,7 @@ ERRORS: list[tuple[str, type[Exception], str]] = [
     (
         'from_config({"name": "normal", "stddev": 1})',
         ValueError,
-        "from_config: an option of normal must be one of mean, std, out_sharding; got stddev=1. Did you mean 'std'?",
+        "from_config: an option of normal must be one of mean, std, window, out_sharding; got stddev=1. Did you mean 'std'?",
     ),
     (
         'from_config({"name": "constant"})',

@@ -87,6 +87,14 @@ def test_nnx_by_type():
     )
 
 
+@pytest.mark.parametrize("kind", [nnx.OptimizedLSTMCell, nnx.GRUCell])
+def test_nnx_gates_have_the_fans_of_one(kind):
+    cell = kind(64, 32, rngs=nnx.Rngs(0))
+    reinitialize(KEY, cell, {nnx.Linear: {"kernel": jaxinit.xavier_normal}})
+    assert has_std(cell.dense_i.kernel[...], (2 / (64 + 32)) ** 0.5)
+    assert has_std(cell.dense_h.kernel[...], (2 / (32 + 32)) ** 0.5)
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_nnx_stacks(axis):
     @nnx.vmap(in_axes=0, out_axes=axis)
@@ -111,6 +119,8 @@ def test_nnx_partitioned_metadata_stays():
         metadata = module.kernel.get_metadata()
         reinitialize(KEY, module, RULES)
         assert module.kernel.get_metadata() == metadata
+        there: Any = module.kernel[...].sharding
+        assert there.spec == P(None, "model")  # where it was to be
         assert metadata["out_sharding"] == (None, "model")
 
 

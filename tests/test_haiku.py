@@ -1,6 +1,7 @@
 """Haiku: transforms as pure functions, parameters drawn anew."""
 
 from functools import partial
+from typing import Any
 
 import haiku as hk
 import jax
@@ -94,6 +95,13 @@ def test_errors():
     with pytest.raises(ValueError, match="needs a layout") as error:
         reinitialize(KEY, params, RULES[:1] + RULES[2:])
     assert "got none for up/w (3, 3, 8, 16). Bind one" in str(error.value)
+    by_type: Any = {hk.Linear: {"w": jaxinit.zeros}}
+    with pytest.raises(TypeError) as error:
+        reinitialize(KEY, params, by_type)
+    assert str(error.value) == (
+        "haiku.reinitialize: rules by layer type need a model that holds its layers; got "
+        'parameters alone. Write [("**/w", jaxinit.lecun_normal), ("**/b", jaxinit.zeros)].'
+    )
     with pytest.raises(TypeError) as error:
         forward(network, x)  # pyright: ignore[reportArgumentType]
     assert str(error.value) == (

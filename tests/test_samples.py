@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special
+from scipy import integrate, special, stats
 
 import jaxinit
 from jaxinit import _samples
-from jaxinit._draw import Distribution
+from jaxinit._draw import UNIFORM_LIMIT, Distribution
 from tests import distributions
 from tests.registry import LAWFUL, REAL_DTYPES, Case
 
@@ -248,3 +248,22 @@ def test_jax_scales_the_complex_truncated_law_wrongly() -> None:
     square = np.abs(np.asarray(init(KEY, (1024, 512), jnp.complex64))) ** 2 * 1024.0
     error = (square.mean() - 1) * math.sqrt(square.size) / square.std()
     assert error > distributions.SIGMAS
+
+
+def test_constants() -> None:
+    """Against the integrals that they stand for, not against draws."""
+    normal = stats.norm
+    mass = 2 * normal.cdf(2) - 1
+    second = integrate.quad(lambda z: z * z * normal.pdf(z), -2, 2, epsabs=1e-14)[0] / mass
+    assert abs(_samples.TRUNCATED_STD - math.sqrt(second)) < 1e-12
+    assert abs(_samples.TRUNCATED_LIMIT * _samples.TRUNCATED_STD - 2) < 1e-12
+    # The squared modulus of CN(0, 1) is exponential.
+    disc = integrate.quad(lambda r: r * math.exp(-r), 0, 4, epsabs=1e-14)[0]
+    disc /= 1 - math.exp(-4)
+    assert abs(_samples.DISC_TRUNCATED_STD - math.sqrt(disc)) < 1e-12
+    for bits, limit in _samples.NORMAL_LIMIT.items():
+        furthest = normal.isf(
+            2.0 ** -(bits + 1)
+        )  # of the last word, (2 w + 1) / 2^bits - 1
+        assert furthest < limit < furthest * 1.02
+    assert abs(UNIFORM_LIMIT - math.sqrt(3)) < 1e-12

@@ -8,6 +8,7 @@ import jax
 
 from jaxinit import _checks
 from jaxinit._boundary import boundary
+from jaxinit._paths import path_text
 from jaxinit.asserts._arrays import check_array, form, of_distribution
 from jaxinit.asserts._distributions import Distribution, check_alpha
 from jaxinit.asserts._matrices import Orthogonal, gram
@@ -31,7 +32,7 @@ def assert_tree(
         expected: A pytree of the same structure, or a prefix of it, whose leaves are
             each a :class:`Distribution`, an :class:`Orthogonal`, a
             ``jax.ShapeDtypeStruct`` or None; or a function of the path (as
-            ``jax.tree_util.keystr`` writes it, e.g. ``"['dense']['kernel']"``) and the
+            ``jaxinit.plan`` prints it, e.g. ``"dense/kernel"``) and the
             leaf that returns one of these.
         alpha: Probability, at most, that a tree which is right is rejected: each leaf
             with a distribution gets its equal share.
@@ -54,7 +55,7 @@ def assert_tree(
     where = "assert_tree"
     alpha = check_alpha(where, alpha)
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    paths = [jax.tree_util.keystr(path) for path, _ in leaves]
+    paths = [path_text(path) for path, _ in leaves]
     values = [leaf for _, leaf in leaves]
     if callable(expected):
         wanted = [expected(path, leaf) for path, leaf in zip(paths, values, strict=True)]

@@ -12,10 +12,11 @@ from jaxinit._boundary import boundary
 from jaxinit._version import __version__
 from jaxinit.cli.advice import AUDIT, RECOMMEND
 from jaxinit.cli.commands import Command
+from jaxinit.cli.presets import PRESETS
 from jaxinit.cli.studies import STUDY
 from jaxinit.signal.report.optional import MissingPackageError
 
-COMMANDS: tuple[Command, ...] = (STUDY, RECOMMEND, AUDIT)
+COMMANDS: tuple[Command, ...] = (STUDY, RECOMMEND, AUDIT, PRESETS)
 """The subcommands."""
 
 

@@ -44,13 +44,18 @@ def _add_audit(options: argparse.ArgumentParser) -> None:
         default=0.0,
         help="share by which a standard deviation may differ beyond chance (0)",
     )
+    options.add_argument("--all", action="store_true", help="every leaf in its own line")
+    options.add_argument("--json", action="store_true", help="the findings as JSON")
 
 
 def _audit(arguments: Arguments) -> int:
     report = audit_command(
         arguments.model, target=arguments.target, tolerance=arguments.tolerance
     )
-    print(report)
+    if arguments.json and report.findings is not None:
+        print(report.findings.to_json())
+    else:
+        print(report.text(every=arguments.all))
     return report.exit_code
 
 

@@ -19,17 +19,15 @@ from jaxinit._checks import (
     check_int,
     check_key,
     check_number,
-    check_out_sharding,
     check_rank,
     check_shape,
     is_traced,
-    mesh_context,
     type_error,
     value_error,
 )
 from jaxinit._distribution import Descriptor, Moments, described, fixed_moments
-from jaxinit._draw import placed
 from jaxinit._layout import Layout, resolve_layout, single_axis
+from jaxinit._placement import check_out_sharding, handed_over, mesh_context, placed
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 
 
@@ -56,7 +54,7 @@ class Pattern:
 
 def _filled(pattern: Pattern, value: Any) -> jax.Array:
     with mesh_context(pattern.sharding):
-        return _fill(pattern, value)
+        return _fill(pattern, handed_over(value))
 
 
 @functools.partial(jax.jit, static_argnames="pattern")
@@ -257,7 +255,7 @@ def identity(
     pattern = Pattern(
         lengths,
         result,
-        check_out_sharding(where, out_sharding),
+        check_out_sharding(where, out_sharding, lengths),
         pair,
         period=max(1, lengths[pair[1]]),
     )
@@ -342,7 +340,7 @@ def dirac(
     pattern = Pattern(
         lengths,
         result,
-        check_out_sharding(where, out_sharding),
+        check_out_sharding(where, out_sharding, lengths),
         (first, second),
         period=max(1, lengths[second] // count),
         fixed=tuple((axis, lengths[axis] // 2) for axis in window),
@@ -369,7 +367,7 @@ def _constant(
     if not fits:
         got = f"value of shape {fill_value.shape} for shape={lengths}"
         value_error(where, "value must broadcast to shape", got, "Give one number.")
-    sharding = check_out_sharding(where, out_sharding)
+    sharding = check_out_sharding(where, out_sharding, lengths)
     return _filled(Pattern(lengths, result, sharding), fill_value)
 
 

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from jaxinit._checks import check_number, is_traced
+from jaxinit._checks import check_number
 from jaxinit._distribution import Descriptor, Moments, described
 from jaxinit._draw import Distribution
 from jaxinit._gains import calculate_gain
 from jaxinit._layout import Fans, Layout
+from jaxinit._scale import exactly
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._window import Window
 from jaxinit.initializers.scaled import Mode, draw_scaled, moments_by_fan
 
 
@@ -27,8 +28,9 @@ def _gain(
     slope = check_number(where, "a", a)
     if callable(nonlinearity) or nonlinearity != "leaky_relu":
         return calculate_gain(nonlinearity)
-    root = jnp.sqrt if is_traced(slope) else math.sqrt
-    return root(2 / (1 + slope * slope))
+    if isinstance(slope, float) and abs(slope) > 1e100:  # whose square overflows
+        return math.sqrt(2) / abs(slope)
+    return exactly(None, lambda f, x: f.sqrt(2 / (1 + x * x)), slope)
 
 
 def _descriptor(distribution: Distribution) -> Descriptor:
@@ -59,6 +61,7 @@ def kaiming_uniform(
     nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
     gain: Scalar | None = None,
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw uniform weights that keep the variance of a signal behind a nonlinearity.
@@ -80,10 +83,11 @@ def kaiming_uniform(
         gain: The gain itself, at least 0, in place of ``nonlinearity`` and ``a``; None for
             theirs. May be traced.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: As ``variance_scaling``, and for an unknown nonlinearity.
@@ -107,7 +111,7 @@ def kaiming_uniform(
     where = "kaiming_uniform"
     factor = _gain(where, nonlinearity, a, gain)
     return draw_scaled(
-        where, "uniform", key, shape, dtype, factor, mode, layout, out_sharding
+        where, "uniform", key, shape, dtype, factor, mode, layout, window, out_sharding
     )
 
 
@@ -122,6 +126,7 @@ def kaiming_normal(
     nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
     gain: Scalar | None = None,
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw normal weights that keep the variance of a signal behind a nonlinearity.
@@ -139,10 +144,11 @@ def kaiming_normal(
         nonlinearity: As in ``kaiming_uniform``.
         gain: As in ``kaiming_uniform``.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: As ``variance_scaling``, and for an unknown nonlinearity.
@@ -167,7 +173,7 @@ def kaiming_normal(
     where = "kaiming_normal"
     factor = _gain(where, nonlinearity, a, gain)
     return draw_scaled(
-        where, "normal", key, shape, dtype, factor, mode, layout, out_sharding
+        where, "normal", key, shape, dtype, factor, mode, layout, window, out_sharding
     )
 
 
@@ -182,6 +188,7 @@ def kaiming_truncated_normal(
     nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
     gain: Scalar | None = None,
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw truncated normal weights that keep the variance behind a nonlinearity.
@@ -200,10 +207,11 @@ def kaiming_truncated_normal(
         nonlinearity: As in ``kaiming_uniform``.
         gain: As in ``kaiming_uniform``.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: As ``variance_scaling``, and for an unknown nonlinearity.
@@ -227,7 +235,7 @@ def kaiming_truncated_normal(
     factor = _gain(where, nonlinearity, a, gain)
     distribution = "truncated_normal"
     return draw_scaled(
-        where, distribution, key, shape, dtype, factor, mode, layout, out_sharding
+        where, distribution, key, shape, dtype, factor, mode, layout, window, out_sharding
     )
 
 

@@ -6,6 +6,7 @@ from jaxinit._checks import check_number
 from jaxinit._distribution import described
 from jaxinit._layout import Fans, Layout
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._window import Window
 from jaxinit.initializers.scaled import by_gain, draw_scaled
 
 
@@ -17,6 +18,7 @@ def lecun_uniform(
     *,
     gain: Scalar = 1.0,
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw uniform weights that keep the variance of a linear signal.
@@ -29,10 +31,11 @@ def lecun_uniform(
         dtype: As in ``variance_scaling``.
         gain: Factor on the standard deviation, at least 0, dimensionless. May be traced.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: As ``variance_scaling``.
@@ -56,7 +59,16 @@ def lecun_uniform(
     factor = check_number(where, "gain", gain, least=0)
     distribution = "uniform"
     return draw_scaled(
-        where, distribution, key, shape, dtype, factor, "fan_in", layout, out_sharding
+        where,
+        distribution,
+        key,
+        shape,
+        dtype,
+        factor,
+        "fan_in",
+        layout,
+        window,
+        out_sharding,
     )
 
 
@@ -68,6 +80,7 @@ def lecun_normal(
     *,
     gain: Scalar = 1.0,
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw normal weights that keep the variance of a linear signal.
@@ -80,10 +93,11 @@ def lecun_normal(
         dtype: As in ``variance_scaling``.
         gain: Factor on the standard deviation, at least 0, dimensionless. May be traced.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: As ``variance_scaling``.
@@ -107,7 +121,16 @@ def lecun_normal(
     factor = check_number(where, "gain", gain, least=0)
     distribution = "normal"
     return draw_scaled(
-        where, distribution, key, shape, dtype, factor, "fan_in", layout, out_sharding
+        where,
+        distribution,
+        key,
+        shape,
+        dtype,
+        factor,
+        "fan_in",
+        layout,
+        window,
+        out_sharding,
     )
 
 
@@ -119,6 +142,7 @@ def lecun_truncated_normal(
     *,
     gain: Scalar = 1.0,
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw truncated normal weights that keep the variance of a linear signal.
@@ -134,10 +158,11 @@ def lecun_truncated_normal(
         dtype: As in ``variance_scaling``.
         gain: Factor on the standard deviation, at least 0, dimensionless. May be traced.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: As ``variance_scaling``.
@@ -160,5 +185,14 @@ def lecun_truncated_normal(
     factor = check_number(where, "gain", gain, least=0)
     distribution = "truncated_normal"
     return draw_scaled(
-        where, distribution, key, shape, dtype, factor, "fan_in", layout, out_sharding
+        where,
+        distribution,
+        key,
+        shape,
+        dtype,
+        factor,
+        "fan_in",
+        layout,
+        window,
+        out_sharding,
     )

@@ -21,15 +21,15 @@ from jaxinit._checks import (
     check_dtype,
     check_key,
     check_number,
-    check_out_sharding,
     check_shape,
-    mesh_context,
+    is_traced,
     value_error,
 )
 from jaxinit._distribution import Descriptor, Moments, described
-from jaxinit._draw import placed, range_of, word_bits
 from jaxinit._layout import Layout, resolve_layout, single_axis
-from jaxinit._samples import complex_normal, normal
+from jaxinit._placement import check_out_sharding, handed_over, mesh_context, placed
+from jaxinit._samples import complex_normal, normal, rounded_product
+from jaxinit._scale import range_of, wide_dtype, word_bits
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 
 
@@ -152,7 +152,7 @@ def orthogonal(
     batch, rows = roles.positions("B"), roles.positions("IDHW")
     order = (*batch, *rows, *roles.positions("O"))
     result = check_dtype(where, dtype, allow_complex=True)
-    sharding = check_out_sharding(where, out_sharding)
+    sharding = check_out_sharding(where, out_sharding, lengths)
     frames = Frames(lengths, result, sharding, order, len(batch), len(rows))
     return _draw_frames(where, key, frames, gain)
 
@@ -217,7 +217,7 @@ def delta_orthogonal(
     order = tuple(single_axis(where, roles, letter, "IODHW") for letter in "IO")
     centre = tuple((axis, (lengths[axis] - 1) // 2) for axis in roles.positions("DHW"))
     result = check_dtype(where, dtype, allow_complex=True)
-    sharding = check_out_sharding(where, out_sharding)
+    sharding = check_out_sharding(where, out_sharding, lengths)
     frames = Frames(lengths, result, sharding, order, 0, 1, centre)
     return _draw_frames(where, key, frames, gain)
 
@@ -233,13 +233,17 @@ def _draw_frames(where: str, key: Key, frames: Frames, gain: Scalar) -> jax.Arra
     factor = check_number(where, "gain", gain, least=0)
     if isinstance(factor, float):
         _check_entries(where, frames, factor)
+    number = (
+        np.asarray(factor, wide_dtype(frames.dtype)) if not is_traced(factor) else factor
+    )
+    number = number if is_traced(key) else handed_over(number)
     with mesh_context(frames.sharding):
-        return _program(frames, check_key(where, key), factor)
+        return _program(frames, check_key(where, key), number)
 
 
 def _check_entries(where: str, frames: Frames, gain: float) -> None:
     """Refuse entries, of size ``gain / sqrt(n)``, that the dtype rounds to 0."""
-    least, most = range_of(frames.dtype)
+    least, most, *_ = range_of(frames.dtype)
     lengths = [frames.shape[axis] for axis in frames.order[frames.batch :]]
     largest = max(math.prod(lengths[: frames.rows]), math.prod(lengths[frames.rows :]), 1)
     size = gain / math.sqrt(largest)
@@ -261,7 +265,11 @@ def _program(frames: Frames, key: Key, gain: float | jax.Array) -> jax.Array:
             return jnp.zeros(frames.shape, frames.dtype)
         q = haar(key, (*batch, tall, thin), frames.dtype)
         q = jnp.swapaxes(q, -1, -2) if rows < columns else q
-        q = (q * gain.astype(q.dtype)).reshape(lengths)
+        if frames.dtype.kind == "c":
+            q = lax.complex(rounded_product(gain, q.real), rounded_product(gain, q.imag))
+        else:
+            q = rounded_product(gain, q)
+        q = q.reshape(lengths)
         in_place = q.transpose(tuple(np.argsort(frames.order)))
         in_place = jnp.expand_dims(in_place, tuple(axis for axis, _ in frames.centre))
         for axis, index in frames.centre:
@@ -269,8 +277,8 @@ def _program(frames: Frames, key: Key, gain: float | jax.Array) -> jax.Array:
             in_place = jnp.where(along == index, in_place, jnp.zeros_like(in_place))
         return in_place.astype(frames.dtype)
 
-    wide = jnp.float64 if word_bits(frames.dtype) == 64 else jnp.float32
-    return placed(values, frames.sharding)(key, jnp.asarray(gain, wide))
+    factor = jnp.asarray(gain, wide_dtype(frames.dtype))
+    return placed(values, frames.sharding)(key, factor)
 
 
 def haar(key: Key, shape: tuple[int, ...], dtype: np.dtype[Any]) -> jax.Array:
@@ -306,7 +314,7 @@ def _product_of_reflections(g: jax.Array) -> jax.Array:
     z = jnp.where(row >= column, g, 0)
     head = jnp.diagonal(g, axis1=-2, axis2=-1)
     sign = jnp.where(head < 0, -1, 1).astype(g.dtype)
-    signed_norm = sign * jnp.sqrt(_sum_of_rows(z * z))
+    signed_norm = sign * jnp.sqrt(_sum_of_rows(rounded_product(z, z)))
     # Of one row nothing is left to reflect: the last step of a square matrix is a sign.
     single = jnp.arange(columns) == rows - 1
     tau = jnp.where(single, 0, (head + signed_norm) / signed_norm)

@@ -1,21 +1,13 @@
 """Uniform, normal and truncated normal distributions with stated parameters."""
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from jaxinit._checks import (
-    check_dtype,
-    check_key,
-    check_number,
-    check_out_sharding,
-    check_shape,
-    is_traced,
-    value_error,
-)
+from jaxinit._checks import check_key, check_number, is_traced, value_error
 from jaxinit._distribution import (
     Descriptor,
     Moments,
@@ -25,9 +17,14 @@ from jaxinit._distribution import (
     truncated_normal_moments,
     uniform_moments,
 )
-from jaxinit._draw import UNIFORM_LIMIT, Distribution, Draw, check_scale, execute
-from jaxinit._samples import TRUNCATED_STD, Interval
+from jaxinit._draw import UNIFORM_LIMIT, Draw, execute, plan_draw
+from jaxinit._samples import TRUNCATED_STD, Interval, Special
+from jaxinit._scale import check_scale, exactly
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._window import Window
+
+_FURTHEST = {32: 10.0, 64: 35.0}
+"""How many standard deviations out the truncated normal is drawn exactly, by word size."""
 
 
 def _uniform_moments(_shape: Shape, _complex: bool, *, low: Any, high: Any) -> Moments:
@@ -42,6 +39,7 @@ def uniform(
     *,
     low: Scalar = 0.0,
     high: Scalar = 1.0,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw values spread evenly between two bounds.
@@ -60,10 +58,13 @@ def uniform(
         low: Lower bound, as a value. May be traced. Reached only by rounding.
         high: Upper bound, as a value, no less than ``low``; equal bounds give a constant.
             May be traced. Reached only by rounding.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
         out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: ``high`` is below ``low``, or ``dtype`` cannot hold the range.
@@ -89,12 +90,17 @@ def uniform(
     if not is_traced(lower) and not is_traced(upper) and upper < lower:
         got = f"low={lower:g}, high={upper:g}"
         value_error(where, "high must be no less than low", got, "Swap the bounds.")
-    draw = _plan(where, "uniform", shape, dtype, out_sharding)
-    centre, half = (lower + upper) / 2, (upper - lower) / 2
-    check_scale(where, draw, centre, half / UNIFORM_LIMIT, UNIFORM_LIMIT)
+    draw, start = plan_draw(
+        where, "uniform", shape, dtype, out_sharding, window, allow_complex=False
+    )
+    centre, half = exactly(
+        draw.wide, lambda _, a, b: (a / 2 + b / 2, b / 2 - a / 2), lower, upper
+    )
+    bounds = (lower, upper)
+    check_scale(where, draw.dtype, centre, half / UNIFORM_LIMIT, UNIFORM_LIMIT, bounds)
     symmetric = not is_traced(centre) and centre == 0
-    limits = None if symmetric else (lower, upper)
-    return execute(draw, check_key(where, key), centre, half, limits=limits)
+    limits = None if symmetric else bounds
+    return execute(draw, check_key(where, key), centre, half, start=start, limits=limits)
 
 
 def _normal_moments(_shape: Shape, is_complex: bool, *, mean: Any, std: Any) -> Moments:
@@ -110,6 +116,7 @@ def normal(
     *,
     mean: Scalar = 0.0,
     std: Scalar = 1.0,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw values from a normal distribution.
@@ -124,11 +131,15 @@ def normal(
             independent parts, each of variance ``std**2 / 2``.
         mean: Mean. May be traced.
         std: Standard deviation, at least 0; 0 gives a constant. May be traced.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
         out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``. No value is further than 6.34 ``std``
-        from the mean (9.08 in float64): the quantile of a whole random word.
+        An array of exactly ``shape``, or that of the window, and ``dtype``. No value is
+        further than 6.34 ``std`` from the mean (9.08 in float64): the quantile of a whole
+        random word.
 
     Raises:
         ValueError: ``std`` is negative, or ``dtype`` cannot hold the scale.
@@ -148,9 +159,9 @@ def normal(
     where = "normal"
     shift = check_number(where, "mean", mean)
     scale = check_number(where, "std", std, least=0)
-    draw = _plan(where, "normal", shape, dtype, out_sharding, allow_complex=True)
-    check_scale(where, draw, shift, scale, draw.limit)
-    return execute(draw, check_key(where, key), shift, scale)
+    draw, start = plan_draw(where, "normal", shape, dtype, out_sharding, window)
+    check_scale(where, draw.dtype, shift, scale, draw.limit)
+    return execute(draw, check_key(where, key), shift, scale, start=start)
 
 
 def _truncated_moments(
@@ -169,6 +180,7 @@ def truncated_normal(
     std: Scalar = 1.0,
     low: Scalar = -2.0,
     high: Scalar = 2.0,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw values from a normal distribution that is cut at two bounds.
@@ -188,12 +200,17 @@ def truncated_normal(
         mean: Mean before the cut. May be traced.
         std: Standard deviation before the cut, above 0. May be traced.
         low: Lower bound, as a value. May be traced.
-        high: Upper bound, as a value, above ``low``. May be traced.
+        high: Upper bound, as a value, above ``low``. May be traced. If a traced option
+            leaves nothing between the bounds the values are NaN; if bounds turn out
+            further out than is drawn exactly, they are within 1 % of the right ones.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
         out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``, between the bounds as the dtype rounds
-        them.
+        An array of exactly ``shape``, or that of the window, and ``dtype``, between the
+        bounds as the dtype rounds them.
 
     Raises:
         ValueError: ``std`` is not above 0, ``high`` is not above ``low``, the bounds are
@@ -218,7 +235,9 @@ def truncated_normal(
     shift = check_number(where, "mean", mean)
     scale = check_number(where, "std", std, least=0)
     lower, upper = check_number(where, "low", low), check_number(where, "high", high)
-    draw = _plan(where, "truncated_normal", shape, dtype, out_sharding)
+    draw, start = plan_draw(
+        where, "truncated_normal", shape, dtype, out_sharding, window, allow_complex=False
+    )
     typed_key = check_key(where, key)
     limits = (lower, upper)
     if not (
@@ -227,18 +246,25 @@ def truncated_normal(
         and isinstance(lower, float)
         and isinstance(upper, float)
     ):
-        wide = draw.compute_dtype
-        start, end = (jnp.asarray((x - shift) / scale, wide) for x in limits)
-        interval = _interval_traced(start, end)
-        return execute(draw, typed_key, shift, scale, limits=limits, interval=interval)
-    start, end = _standard_bounds(where, draw, shift, scale, lower, upper)
-    reach = max(abs(start), abs(end))
-    inside = lower <= shift <= upper
-    check_scale(where, draw, shift, scale, min(reach, draw.limit) if inside else reach)
-    if (start, end) == (-2, 2):  # the distribution that has a faster map of its own
-        return execute(draw, typed_key, shift, scale * TRUNCATED_STD, limits=limits)
-    interval = _interval(start, end)
-    return execute(draw, typed_key, shift, scale, limits=limits, interval=interval)
+        furthest = _FURTHEST[draw.bits]
+        shift, scale, interval = exactly(
+            draw.wide, partial(_traced, furthest), shift, scale, lower, upper
+        )
+        return execute(
+            draw, typed_key, shift, scale, start=start, limits=limits, interval=interval
+        )
+    least, most = _standard_bounds(where, draw, shift, scale, lower, upper)
+    reach = max(abs(least), abs(most))
+    if lower <= shift <= upper:
+        reach = min(reach, draw.limit)
+    check_scale(where, draw.dtype, shift, scale, reach, limits)
+    if (least, most) == (-2, 2):  # the distribution that has a faster map of its own
+        scale, interval = scale * TRUNCATED_STD, None
+    else:
+        interval = _interval(least, most)
+    return execute(
+        draw, typed_key, shift, scale, start=start, limits=limits, interval=interval
+    )
 
 
 def _standard_bounds(
@@ -251,9 +277,9 @@ def _standard_bounds(
         got = f"low={low:g}, high={high:g}"
         value_error(where, "high must be above low", got, "Give a wider interval.")
     start, end = (low - mean) / std, (high - mean) / std
-    furthest = {32: 10, 64: 35}[draw.bits]
+    furthest = _FURTHEST[draw.bits]
     if start > furthest or end < -furthest:
-        rule = f"the bounds must come within {furthest} std of the mean"
+        rule = f"the bounds must come within {furthest:g} std of the mean"
         got = f"low={low:g}, high={high:g} for mean={mean:g}, std={std:g}"
         value_error(where, rule, got, "No value of that distribution lies between them.")
     return start, end
@@ -263,36 +289,42 @@ def _interval(start: float, end: float) -> Interval:
     turned = start + end > 0
     if turned:
         start, end = -end, -start
-    a, b = start / math.sqrt(2), end / math.sqrt(2)
+    a, b = start * math.sqrt(0.5), end * math.sqrt(0.5)
     below, above = math.erfc(-a) / 2, math.erfc(b) / 2
     mass = math.erfc(-b) / 2 - below if end <= 0 else (math.erf(b) - math.erf(a)) / 2
     centre = (math.erf(a) + math.erf(b)) / 2
     return Interval(centre, below, above, mass, -1.0 if turned else 1.0)
 
 
-def _interval_traced(start: jax.Array, end: jax.Array) -> Interval:
+def _traced(
+    furthest: float,
+    f: Any,
+    mean: jax.Array,
+    std: jax.Array,
+    low: jax.Array,
+    high: jax.Array,
+) -> tuple[jax.Array, jax.Array, Interval]:
+    """Return location, scale and interval of bounds that are not known yet.
+
+    One value for equal bounds; NaN where nothing lies between the bounds.
+    """
+    one = low == high
+    empty = (low > high) | (std < 0) | (std == 0) & ((mean < low) | (mean > high))
+    unit = jnp.where(std > 0, std, 1)
+    start, end = (low - mean) / unit, (high - mean) / unit
+    standard = (start == -2) & (end == 2)
     turned = start + end > 0
     start, end = jnp.where(turned, -end, start), jnp.where(turned, -start, end)
+    far = end < -furthest
+    nearest = jnp.clip(-end, furthest, 1e30)
+    share = -f.expm1(-(start - end) * (start + end) / 2)
+    special = Special(standard, far, nearest, 2 / nearest**2, jnp.where(far, share, 0.5))
+    start, end = jnp.where(far | one, -1, start), jnp.where(far | one, 1, end)
     a, b = start * math.sqrt(0.5), end * math.sqrt(0.5)
-    below, above = lax.erfc(-a) / 2, lax.erfc(b) / 2
-    mass = jnp.where(end <= 0, lax.erfc(-b) / 2 - below, (lax.erf(b) - lax.erf(a)) / 2)
-    centre = (lax.erf(a) + lax.erf(b)) / 2
-    sign = jnp.where(turned, -1, 1).astype(start.dtype)
-    return Interval(centre, below, above, mass, sign)
-
-
-def _plan(
-    where: str,
-    distribution: Distribution,
-    shape: Shape,
-    dtype: DTypeLike | None,
-    sharding: OutSharding,
-    *,
-    allow_complex: bool = False,
-) -> Draw:
-    return Draw(
-        distribution,
-        check_shape(where, shape),
-        check_dtype(where, dtype, allow_complex=allow_complex),
-        check_out_sharding(where, sharding),
-    )
+    below, above = f.erfc(-a) / 2, f.erfc(b) / 2
+    mass = jnp.where(end <= 0, f.erfc(-b) / 2 - below, (f.erf(b) - f.erf(a)) / 2)
+    centre = (f.erf(a) + f.erf(b)) / 2
+    sign = jnp.where(turned, -1.0, 1.0)
+    shift = jnp.where(empty, jnp.nan, jnp.where(one, low, mean))
+    scale = jnp.where(one, 0, jnp.where(standard, std * TRUNCATED_STD, std))
+    return shift, scale, Interval(centre, below, above, mass, sign, special)

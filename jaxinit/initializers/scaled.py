@@ -4,16 +4,11 @@ import math
 from typing import Any, Literal, get_args
 
 import jax
-import jax.numpy as jnp
 
 from jaxinit._checks import (
     check_choice,
-    check_dtype,
     check_key,
     check_number,
-    check_out_sharding,
-    check_shape,
-    is_traced,
 )
 from jaxinit._distribution import (
     Descriptor,
@@ -26,12 +21,13 @@ from jaxinit._draw import (
     DISTRIBUTIONS,
     UNIFORM_LIMIT,
     Distribution,
-    Draw,
-    check_scale,
     execute,
+    plan_draw,
 )
 from jaxinit._layout import Fans, Layout, resolve_fans
+from jaxinit._scale import Number, check_scale, exactly
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._window import Window
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -89,6 +85,7 @@ def variance_scaling(
     mode: Mode = "fan_in",
     distribution: Distribution = "truncated_normal",
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw weights of a stated variance over fan, of any of three distributions.
@@ -109,10 +106,13 @@ def variance_scaling(
             uncut distribution (complex: in modulus) and scaled back to the stated variance.
         layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
             None for ``"IO"`` with window axes in front.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
         out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: ``layout`` does not fit ``shape``, ``scale`` is negative, a choice is
@@ -135,9 +135,9 @@ def variance_scaling(
     where = "variance_scaling"
     variance = check_number(where, "scale", scale, least=0)
     check_choice(where, "distribution", distribution, DISTRIBUTIONS)
-    gain = jnp.sqrt(variance) if is_traced(variance) else math.sqrt(variance)
+    gain = exactly(None, lambda f, v: f.sqrt(v), variance)
     return draw_scaled(
-        where, distribution, key, shape, dtype, gain, mode, layout, out_sharding
+        where, distribution, key, shape, dtype, gain, mode, layout, window, out_sharding
     )
 
 
@@ -147,9 +147,10 @@ def draw_scaled(
     key: Key,
     shape: Shape,
     dtype: DTypeLike | None,
-    gain: float | jax.Array,
+    gain: Number,
     mode: Mode,
     layout: str | Layout | Fans | None,
+    window: Window | None,
     out_sharding: OutSharding,
 ) -> jax.Array:
     """Draw from a distribution with standard deviation ``gain / sqrt(fan)``.
@@ -163,20 +164,17 @@ def draw_scaled(
         gain: The gain, checked.
         mode: As in ``variance_scaling``.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
         The array.
     """
-    lengths = check_shape(where, shape)
-    draw = Draw(
-        distribution,
-        lengths,
-        check_dtype(where, dtype, allow_complex=True),
-        check_out_sharding(where, out_sharding),
-    )
-    std = gain / math.sqrt(fan_of(where, resolve_fans(where, lengths, layout), mode))
-    check_scale(where, draw, 0.0, std, draw.limit)
-    real_uniform = distribution == "uniform" and not draw.is_complex
-    scale = std * UNIFORM_LIMIT if real_uniform else std
-    return execute(draw, check_key(where, key), 0.0, scale)
+    draw, start = plan_draw(where, distribution, shape, dtype, out_sharding, window)
+    fans = resolve_fans(where, draw.shape, layout)
+    root = math.sqrt(fan_of(where, fans, mode))
+    unit = UNIFORM_LIMIT if distribution == "uniform" and not draw.is_complex else 1.0
+    if isinstance(gain, float):
+        check_scale(where, draw.dtype, 0.0, gain / root, draw.limit)
+    scale = exactly(draw.wide, lambda _, g: g / root * unit, gain)
+    return execute(draw, check_key(where, key), 0.0, scale, start=start)

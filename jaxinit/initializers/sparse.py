@@ -9,21 +9,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from jaxinit._bits import random_bits
+from jaxinit._bits import inner_key, random_bits
 from jaxinit._checks import (
     check_dtype,
     check_key,
     check_number,
-    check_out_sharding,
+    check_rank,
     check_shape,
-    mesh_context,
+    is_traced,
     type_error,
+    value_error,
 )
 from jaxinit._distribution import Descriptor, Moments, described
-from jaxinit._draw import Draw, check_scale, placed
+from jaxinit._draw import Draw
 from jaxinit._layout import Layout, resolve_layout
-from jaxinit._samples import normal
+from jaxinit._placement import check_out_sharding, handed_over, mesh_context, placed
+from jaxinit._samples import normal, rounded_product
+from jaxinit._scale import check_scale
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 
 
@@ -33,14 +37,12 @@ class SparseDraw:
 
     Attributes:
         draw: The normal draw.
-        order: Its axes, those of outputs last.
-        outputs: How many axes are outputs.
+        outputs: Its axes of outputs.
         zeros: How many of their elements are 0.
     """
 
     draw: Draw
-    order: tuple[int, ...]
-    outputs: int
+    outputs: tuple[int, ...]
     zeros: int
 
 
@@ -120,36 +122,112 @@ def sparse(
         rule = "sparsity must be known when the program is compiled"
         type_error(where, rule, "a traced array", "Give a Python float.")
     scale = check_number(where, "std", std, least=0)
-    sharding = check_out_sharding(where, out_sharding)
-    draw = Draw("normal", lengths, check_dtype(where, dtype), sharding)
-    check_scale(where, draw, 0.0, scale, draw.limit)
     outputs = roles.positions("O")
-    order = tuple(a for a in range(len(lengths)) if a not in outputs) + outputs
-    count = math.prod(lengths[a] for a in outputs)
-    plan = SparseDraw(draw, order, len(outputs), _zeros(share, count))
+    if not outputs:
+        rule = "layout needs an output axis, along which zeros are counted"
+        value_error(where, rule, f"layout={roles.axes!r}", 'Write "IO".')
+    check_rank(where, lengths, 2, "Give (in, out).")
+    sharding = check_out_sharding(where, out_sharding, lengths)
+    draw = Draw("normal", lengths, check_dtype(where, dtype), sharding)
+    check_scale(where, draw.dtype, 0.0, scale, draw.limit)
+    zeros = _zeros(share, math.prod(lengths[a] for a in outputs))
+    number = scale if is_traced(scale) else np.asarray(scale, draw.wide)
+    number = number if is_traced(key) else handed_over(number)
     with mesh_context(sharding):
-        return _program(plan, check_key(where, key), scale)
+        plan = SparseDraw(draw, outputs, zeros)
+        return _program(plan, check_key(where, key), number)
 
 
 @functools.partial(jax.jit, static_argnames="plan")
-def _program(plan: SparseDraw, key: Key, scale: float | jax.Array) -> jax.Array:
+def _program(plan: SparseDraw, key: Key, scale: jax.Array) -> jax.Array:
     draw = plan.draw
-    ordered = tuple(draw.shape[a] for a in plan.order)
-    split = len(ordered) - plan.outputs
-    units = math.prod(ordered[:split]), math.prod(ordered[split:])
 
     def values(key: Key, scale: jax.Array) -> jax.Array:
-        value_key, mask_key = jax.random.split(key)
-        drawn = scale * normal(random_bits(value_key, draw.shape, draw.bits, 1)[0])
-        if plan.zeros == 0 or 0 in draw.shape:
-            return drawn.astype(draw.dtype)
-        # The outputs with the lowest words are 0; of equal words the first is the lower.
-        words = random_bits(mask_key, units, 32, 1)[0]
-        chosen = jnp.argsort(words, axis=1, stable=True)[:, : plan.zeros]
-        rows = jnp.arange(units[0])[:, None]
-        kept = jnp.ones(units, bool).at[rows, chosen].set(False)
-        kept = kept.reshape(ordered).transpose(tuple(np.argsort(plan.order)))
-        return jnp.where(kept, drawn, 0).astype(draw.dtype)
+        (bits,) = random_bits(key, draw.shape, draw.bits, 1)
+        drawn = rounded_product(jnp.asarray(scale, draw.wide), normal(bits))
+        if plan.zeros > 0 and 0 not in draw.shape:
+            (ranks,) = random_bits(inner_key(key, 0), draw.shape, 32, 1)
+            drawn = jnp.where(lowest(ranks, plan.outputs, plan.zeros), 0, drawn)
+        return drawn.astype(draw.dtype)
 
-    number = jnp.asarray(scale, draw.compute_dtype)
-    return placed(values, draw.sharding)(key, number)
+    return placed(values, draw.sharding)(key, scale)
+
+
+def lowest(words: jax.Array, axes: tuple[int, ...], count: int) -> jax.Array:
+    """Return where the ``count`` lowest words along some axes are; of equals the first.
+
+    The threshold of every row is searched for all rows at once: guessed as if words were
+    spread evenly, which they are, with a bisection now and then.
+
+    Args:
+        words: An array of ``uint32``.
+        axes: The axes that make a row.
+        count: How many, from 1 to the length of a row.
+
+    Returns:
+        An array of bools of the same shape, of which so many are true in every row.
+    """
+    length = math.prod(words.shape[axis] for axis in axes)
+
+    def counted(where: jax.Array) -> jax.Array:
+        return jnp.sum(where, axes, keepdims=True, dtype=jnp.int32)
+
+    def open_rows(low: jax.Array, high: jax.Array, above: jax.Array) -> jax.Array:
+        return (above != count) & (low != high)
+
+    def narrow(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        step, low, high, below, above = state
+        inside = (above - below + 1).astype(jnp.float32)
+        share = (jnp.float32(count) + 0.5 - below.astype(jnp.float32)) / inside
+        width = high - low
+        spread = jnp.minimum(share * width.astype(jnp.float32), 2.0**32 - 256)
+        even = spread.astype(jnp.uint32)
+        guess = low + jnp.minimum(jnp.where(step % 4 == 3, width // 2, even), width - 1)
+        found = counted(words <= guess)
+        still, enough = open_rows(low, high, above), found >= count
+        down, up = still & enough, still & ~enough
+        return (
+            step + 1,
+            jnp.where(up, guess + 1, low),
+            jnp.where(down, guess, high),
+            jnp.where(up, found, below),
+            jnp.where(down, found, above),
+        )
+
+    none = jnp.zeros_like(counted(words == 0))
+    start = (
+        jnp.int32(0),
+        none.astype(jnp.uint32),
+        jnp.full_like(none, 2**32 - 1, jnp.uint32),
+        none,
+        jnp.full_like(none, length),
+    )
+    _, _, most, below, above = lax.while_loop(
+        lambda s: jnp.any(open_rows(s[1], s[2], s[4])), narrow, start
+    )
+
+    def equals_before(end: jax.Array) -> jax.Array:
+        place = jnp.zeros(words.shape, jnp.int32)
+        for axis in axes:
+            along = lax.broadcasted_iota(jnp.int32, words.shape, axis)
+            place = place * words.shape[axis] + along
+        return (words == most) & (place < end)
+
+    # Only where the last word is not alone: how far along the row its equals count.
+    wanted = count - below
+
+    def halve(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        first, last = state
+        middle = first + (last - first) // 2
+        enough = counted(equals_before(middle)) >= wanted
+        still = first < last
+        return (
+            jnp.where(still & ~enough, middle + 1, first),
+            jnp.where(still & enough, middle, last),
+        )
+
+    whole = jnp.full_like(none, length)
+    _, end = lax.while_loop(
+        lambda s: jnp.any(s[0] < s[1]), halve, (jnp.where(above > count, 0, whole), whole)
+    )
+    return (words < most) | equals_before(end)

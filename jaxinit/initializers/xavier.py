@@ -7,6 +7,7 @@ from jaxinit._distribution import described
 from jaxinit._draw import Distribution
 from jaxinit._layout import Fans, Layout
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._window import Window
 from jaxinit.initializers.scaled import by_gain, draw_scaled
 
 
@@ -18,6 +19,7 @@ def xavier_uniform(
     *,
     gain: Scalar = 1.0,
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw uniform weights whose variance suits the signal both ways.
@@ -34,10 +36,11 @@ def xavier_uniform(
         gain: Factor on the standard deviation, at least 0, dimensionless; see
             ``calculate_gain``. May be traced.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: As ``variance_scaling``.
@@ -59,7 +62,7 @@ def xavier_uniform(
         (True, 0.058)
     """
     return _xavier(
-        "xavier_uniform", "uniform", key, shape, dtype, gain, layout, out_sharding
+        "xavier_uniform", "uniform", key, shape, dtype, gain, layout, window, out_sharding
     )
 
 
@@ -71,6 +74,7 @@ def xavier_normal(
     *,
     gain: Scalar = 1.0,
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw normal weights whose variance suits the signal both ways.
@@ -86,10 +90,11 @@ def xavier_normal(
         gain: Factor on the standard deviation, at least 0, dimensionless; see
             ``calculate_gain``. May be traced.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: As ``variance_scaling``.
@@ -110,7 +115,9 @@ def xavier_normal(
         >>> round(float(w.std()), 2)  # 5 / 3 * sqrt(2 / 600)
         0.1
     """
-    return _xavier("xavier_normal", "normal", key, shape, dtype, gain, layout, out_sharding)
+    return _xavier(
+        "xavier_normal", "normal", key, shape, dtype, gain, layout, window, out_sharding
+    )
 
 
 @described(by_gain("truncated_normal", "fan_avg", is_linear=False))
@@ -121,6 +128,7 @@ def xavier_truncated_normal(
     *,
     gain: Scalar = 1.0,
     layout: str | Layout | Fans | None = None,
+    window: Window | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
     r"""Draw truncated normal weights whose variance suits the signal both ways.
@@ -138,10 +146,11 @@ def xavier_truncated_normal(
         gain: Factor on the standard deviation, at least 0, dimensionless; see
             ``calculate_gain``. May be traced.
         layout: As in ``variance_scaling``.
+        window: As in ``variance_scaling``.
         out_sharding: As in ``variance_scaling``.
 
     Returns:
-        An array of exactly ``shape`` and ``dtype``.
+        An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
         ValueError: As ``variance_scaling``.
@@ -161,7 +170,9 @@ def xavier_truncated_normal(
         (0.058, True)
     """
     where = "xavier_truncated_normal"
-    return _xavier(where, "truncated_normal", key, shape, dtype, gain, layout, out_sharding)
+    return _xavier(
+        where, "truncated_normal", key, shape, dtype, gain, layout, window, out_sharding
+    )
 
 
 # The same functions under their other names.
@@ -178,9 +189,19 @@ def _xavier(
     dtype: DTypeLike | None,
     gain: Scalar,
     layout: str | Layout | Fans | None,
+    window: Window | None,
     out_sharding: OutSharding,
 ) -> jax.Array:
     factor = check_number(where, "gain", gain, least=0)
     return draw_scaled(
-        where, distribution, key, shape, dtype, factor, "fan_avg", layout, out_sharding
+        where,
+        distribution,
+        key,
+        shape,
+        dtype,
+        factor,
+        "fan_avg",
+        layout,
+        window,
+        out_sharding,
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,11 +11,17 @@ import numpy as np
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, type_error, value_error
-from jaxinit._layout import Fans
-from jaxinit._paths import PyTree, flatten
-from jaxinit._samples import TRUNCATED_STD
-from jaxinit._table import table
+from jaxinit._paths import PyTree, flatten, is_array
+from jaxinit.models.findings import Audit, Finding
+from jaxinit.models.mending import initializer_text
 from jaxinit.models.plan import Plan, Row
+from jaxinit.models.schemes import (
+    Habits,
+    Weight,
+    is_dead_end,
+    is_scale_free,
+    usual_stds,
+)
 from jaxinit.trace.use import ParamUse, Uses
 
 _ROUNDING = 1e-3
@@ -25,97 +31,38 @@ _MOST_ENTRIES = 1 << 24
 """Larger matrices are not looked at for being orthogonal."""
 
 _TARGETS = ("usual", "lecun", "kaiming", "xavier")
+_NAMES = {"lecun": "lecun", "kaiming": "kaiming with its gain", "xavier": "xavier"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """What was measured of one leaf.
+class _Moments(NamedTuple):
+    """What was measured of the entries of one array."""
 
-    Attributes:
-        path: Its path.
-        shape: Its axis lengths.
-        role: How the model uses it; ``""`` if not traced.
-        target: The standard deviation that it should have, None if none is known.
-        measured: The one that it has, as a root mean square.
-        ratio: measured / target; None without a target.
-        bound: How far the ratio may be from 1 by chance.
-        is_off: Whether it is further than that, and than ``tolerance``.
-        remark: Why, in words.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    role: str
-    target: float | None
-    measured: float
-    ratio: float | None
-    bound: float | None
-    is_off: bool
-    remark: str
-
-
-class Audit(Sequence[Finding]):
-    """The findings of all leaves; ``print`` shows a table."""
-
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        self._findings = tuple(findings)
-
-    def __getitem__(self, index: Any) -> Any:
-        """Return the finding of that number, or of that path."""
-        if isinstance(index, str):
-            found = [finding for finding in self._findings if finding.path == index]
-            if not found:
-                raise KeyError(index)
-            return found[0]
-        return self._findings[index]
-
-    def __len__(self) -> int:
-        return len(self._findings)
-
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self._findings)
+    entries: int
+    mean: float
+    square: float
+    kurtosis: float
 
     @property
-    def off(self) -> tuple[Finding, ...]:
-        """The findings that are off."""
-        return tuple(finding for finding in self if finding.is_off)
-
-    def __repr__(self) -> str:
-        return f"<Audit of {len(self)} leaves, {len(self.off)} off>"
-
-    def __str__(self) -> str:
-        """Return the table, one line a leaf."""
-        head = (
-            "",
-            "path",
-            "shape",
-            "role",
-            "target",
-            "measured",
-            "ratio",
-            "bound",
-            "remark",
-        )
-        return table([head, *(_cells(finding) for finding in self)])
+    def size(self) -> float:
+        """The root mean square."""
+        return math.sqrt(self.square) if self.square >= 0 else math.nan
 
 
-def _cells(f: Finding) -> tuple[str, ...]:
-    def text(value: float | None) -> str:
-        return "" if value is None else f"{value:.4g}"
+class _Limits(NamedTuple):
+    """How far a measurement may be off.
 
-    flag = "OFF" if f.is_off else ""
-    numbers = (text(f.target), text(f.measured), text(f.ratio), text(f.bound))
-    return (flag, f.path, str(f.shape), f.role, *numbers, f.remark)
+    Attributes:
+        deviations: That many standard errors are chance.
+        tolerance: The share that is let pass on top.
+    """
 
+    deviations: float
+    tolerance: float
 
-class _Target(NamedTuple):
-    """What a leaf is held to: one of several named distributions, or nothing."""
-
-    role: str
-    distributions: tuple[tuple[str, float], ...] = ()
-    mean: float = 0.0
-    kurtosis: float = 3.0
-    remark: str = ""
+    def of_std(self, count: int, kurtosis: float) -> float:
+        """Return the relative bound on a standard deviation, chance alone."""
+        # Var(s^2) = s^4 (kurtosis - 1) / n, and s has half the relative error of s^2.
+        return self.deviations * math.sqrt((kurtosis - 1) / count) / 2
 
 
 @boundary
@@ -132,11 +79,12 @@ def audit(
     Against a plan, each leaf is held to the distribution that the plan states. Against
     traced uses the initializer is not known, so a weight passes if its standard deviation
     is, within sampling error, what any of the field's usual schemes gives **with the fans
-    that the computation
-    has**: LeCun, Kaiming (with the gain of ReLU, or the traced one), Xavier, the layer
-    defaults of PyTorch and Haiku, orthogonal, or a fixed 0.02. A layer that took its fans
-    from the wrong axes is none of these. Biases, scales and tables are measured and have no
-    target.
+    that the computation has**: LeCun, Kaiming (with the gain of ReLU, or the traced one),
+    Xavier, the layer defaults of PyTorch and Haiku, orthogonal, a fixed 0.02 or another
+    fixed value that weights of different fans share. A layer that took its fans from the
+    wrong axes is none of these, or has the value of another scheme by accident, which the
+    rest of the model shows. Zeros pass where they leave no weight without a signal. Biases,
+    scales and tables are measured and have no target.
 
     The bound on the ratio is :math:`z \sqrt{(\kappa - 1) / n} / 2` for n entries of
     kurtosis :math:`\kappa`, with z of the stated probability; for few entries it is wide.
@@ -153,7 +101,8 @@ def audit(
         false_alarm: Probability, per leaf, of flagging one that is right. In (0, 1).
 
     Returns:
-        The findings: data, and a table when printed.
+        The findings: data. Printed, they say first what is off, by how much, and the rules
+        that mend it, ready to paste; then a table with like leaves in one line.
 
     Raises:
         ValueError: Paths differ from those of ``uses``; an option is out of range.
@@ -177,103 +126,196 @@ def audit(
     if not 0 < chance < 1:
         got = f"false_alarm={false_alarm}"
         value_error(where, "false_alarm must be between 0 and 1", got, "Give 1e-6.")
-    deviations = normal_quantile(float(chance) / 2)
+    limits = _Limits(normal_quantile(float(chance) / 2), float(allowed))
+    arrays = _arrays(where, params, uses)
+    found = {path: _moments(leaf) for path, leaf in arrays.items()}
+    if isinstance(uses, Plan):
+        rows = {row.path: row for row in uses if row.path in arrays}
+        return Audit([_by_plan(rows[path], found[path], limits) for path in arrays])
+    if not callable(target):
+        check_choice(where, "target", target, _TARGETS)
+    if target != "usual":
+        return Audit([
+            _by_target(uses[path], found[path], limits, target) for path in arrays
+        ])
+    weights = {
+        path: _weight(uses[path], leaf, found[path], limits)
+        for path, leaf in arrays.items()
+        if uses[path].role == "weight" and found[path].entries
+    }
+    finite = [weight for weight in weights.values() if math.isfinite(weight.std)]
+    habits = Habits(finite)
+    every = list(uses.values())
+    return Audit([
+        _by_habit(uses[path], found[path], limits, weights.get(path), habits, every)
+        for path in arrays
+    ])
+
+
+def _arrays(where: str, params: PyTree, uses: object) -> dict[str, Any]:
+    """Return the arrays by path, which must be those of the uses."""
+    if not isinstance(uses, (Uses, Plan)):
+        advice = "Make them with trace_params, plan or auto."
+        type_error(where, "uses must be traced uses or a plan", f"{uses!r}", advice)
     paths, leaves, _ = flatten(where, params)
-    targets = _targets(where, uses, target, dict(zip(paths, leaves, strict=True)))
-    missing = sorted(
-        {p for p, x in zip(paths, leaves, strict=True) if _has_values(x)} ^ set(targets)
-    )
+    arrays = {p: x for p, x in zip(paths, leaves, strict=True) if is_array(x)}
+    if isinstance(uses, Plan):
+        known = {row.path for row in uses if row.rule != "no array"}
+    else:
+        known = set(uses)
+    missing = sorted(arrays.keys() ^ known)
     if missing:
         rule = "params and uses must have the same paths"
         value_error(where, rule, f"differences at {', '.join(missing)}", "Trace this tree.")
-    findings = []
-    for path, leaf in zip(paths, leaves, strict=True):
-        if _has_values(leaf):
-            if isinstance(leaf, jax.ShapeDtypeStruct):
-                advice = "Give the initialised parameters."
-                type_error(
-                    where, "params must be arrays", f"only a shape for {path}", advice
-                )
-            findings.append(_measure(path, leaf, targets[path], deviations, float(allowed)))
-    return Audit(findings)
+    shapes = [path for path, x in arrays.items() if isinstance(x, jax.ShapeDtypeStruct)]
+    if shapes:
+        advice = "Give the initialised parameters."
+        type_error(where, "params must be arrays", f"only a shape for {shapes[0]}", advice)
+    return arrays
 
 
-def _has_values(leaf: object) -> bool:
-    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+def _base(path: str, shape: tuple[int, ...], role: str, found: _Moments) -> Finding:
+    base = Finding(path, shape, role, None, found.size, None, None, is_off=False, remark="")
+    if not math.isfinite(found.square):
+        return dataclasses.replace(base, is_off=True, remark="not all finite")
+    return base
 
 
-def _targets(
-    where: str,
-    uses: Uses | Plan,
+def _by_plan(row: Row, found: _Moments, limits: _Limits) -> Finding:
+    """Hold a leaf to the distribution of its plan."""
+    planned = row.distribution
+    base = _base(row.path, row.shape, row.use.role if row.use else "", found)
+    if planned.std is None or planned.mean is None:
+        return (
+            base
+            if base.is_off
+            else dataclasses.replace(base, remark="no known distribution")
+        )
+    held = (planned.std, planned.mean, planned.kurtosis or 3.0)
+    return _held(base, found, limits, *held)
+
+
+def _by_target(
+    use: ParamUse,
+    found: _Moments,
+    limits: _Limits,
     target: str | Callable[[ParamUse], float | None],
-    leaves: dict[str, Any],
-) -> dict[str, _Target]:
-    if isinstance(uses, Plan):
-        rows = [row for row in uses if row.rule != "no array"]
-        return {row.path: _of_plan(row) for row in rows}
-    if not isinstance(uses, Uses):
-        advice = "Make them with trace_params, plan or auto."
-        type_error(where, "uses must be traced uses or a plan", f"{uses!r}", advice)
-    if not callable(target):
-        check_choice(where, "target", target, _TARGETS)
-    return {path: _of_use(leaves.get(path), use, target) for path, use in uses.items()}
-
-
-def _of_plan(row: Row) -> _Target:
-    distribution, role = row.distribution, row.use.role if row.use else ""
-    if distribution.std is None or distribution.mean is None:
-        return _Target(role, remark="no known distribution")
-    return _Target(
-        role,
-        ((distribution.text, distribution.std),),
-        distribution.mean,
-        distribution.kurtosis or 3.0,
-    )
-
-
-def _of_use(
-    leaf: Any, use: ParamUse, target: str | Callable[[ParamUse], float | None]
-) -> _Target:
+) -> Finding:
+    """Hold a weight to one scheme, or a leaf to what a function says."""
+    base = _base(use.path, use.shape, use.role, found)
     if callable(target):
         std = target(use)
-        return _Target(use.role, () if std is None else (("target", float(std)),))
-    if use.role != "weight":
-        return _Target(use.role, remark=use.reason)
+        return base if std is None else _held(base, found, limits, float(std))
+    if use.role != "weight" or use.fans is None:
+        return dataclasses.replace(base, remark=base.remark or use.reason)
+    factor = abs(use.factor * use.output_factor)
+    scheme = _NAMES[target]
+    std = usual_stds(use, use.fans, factor)[scheme]
+    return _mended(_held(base, found, limits, std), use, scheme, found)
+
+
+def _by_habit(
+    use: ParamUse,
+    found: _Moments,
+    limits: _Limits,
+    weight: Weight | None,
+    habits: Habits,
+    every: list[ParamUse],
+) -> Finding:
+    """Hold a weight to the usual schemes, and to what the model shows of its own."""
+    base = _base(use.path, use.shape, use.role, found)
+    if base.is_off or weight is None:
+        return dataclasses.replace(base, remark=base.remark or use.reason)
     if use.fans is None:
-        return _Target(use.role, remark="its fans are not known")
-    distributions = {
-        name: std / abs(use.factor)
-        for name, std in usual_distributions(use, use.fans).items()
-    }
-    if target == "usual":
-        found = orthogonal_distribution(leaf, use)
-        distributions |= {"orthogonal": found} if found is not None else {}
-        return _Target(use.role, tuple(distributions.items()))
-    if target == "kaiming" and use.gain is None:
-        return _Target(use.role, remark="; ".join(use.notes))
-    name = "kaiming with its gain" if target == "kaiming" else target
-    return _Target(use.role, ((target, distributions[name]),))
+        return dataclasses.replace(base, remark="its fans are not known")
+    if weight.std == 0:
+        return _mended(_zeros(base, use, habits, every), use, habits.usual, found)
+    if is_scale_free(use):
+        return dataclasses.replace(base, remark="normalised before use")
+    stds = habits.candidates(weight)
+    name = min(stds, key=lambda name: abs(math.log(weight.std / stds[name])))
+    result = _held(base, found, limits, stds[name])
+    mistake = None if result.is_off else habits.mistake(weight)
+    if mistake is not None and weight.wrong_fans is not None:
+        right, wrong = use.fans, weight.wrong_fans
+        std = usual_stds(use, right, weight.factor)[mistake]
+        remark = (
+            f"{mistake} with fans of {wrong.fan_in:g} to {wrong.fan_out:g}, as its shape "
+            f"looks, and not {right.fan_in:g} to {right.fan_out:g}"
+        )
+        result = dataclasses.replace(
+            result, target=std, ratio=weight.std / std, is_off=True, remark=remark
+        )
+    elif not result.is_off:
+        return dataclasses.replace(result, remark=name)
+    elif not result.remark:
+        result = dataclasses.replace(result, remark=_explained(weight, stds["lecun"]))
+    return _mended(result, use, mistake or habits.usual, found)
 
 
-def usual_distributions(use: ParamUse, fans: Fans) -> dict[str, float]:
-    """Return the standard deviation that each of the usual schemes gives a weight."""
-    unit, gain = fans.fan_in**-0.5, use.gain or 1.0
-    average = math.sqrt(2 / (fans.fan_in + fans.fan_out))
-    return {
-        "lecun": unit,
-        "kaiming with its gain": gain * unit,
-        "kaiming for relu": math.sqrt(2) * unit,
-        "kaiming for relu, fan_out": math.sqrt(2 / fans.fan_out),
-        "xavier": average,
-        "xavier with its gain": gain * average,
-        "pytorch layers": unit / math.sqrt(3),
-        "haiku layers": TRUNCATED_STD * unit,
-        "0.02": 0.02,
-        "0.02 truncated": 0.02 * TRUNCATED_STD,
-    }
+def _zeros(base: Finding, use: ParamUse, habits: Habits, every: list[ParamUse]) -> Finding:
+    """Judge a weight of zeros: a choice unless no signal passes it."""
+    if not any(weight.std for weight in habits.weights):
+        return dataclasses.replace(base, is_off=True, remark="all weights are zeros")
+    if is_dead_end(use, every):
+        remark = "all zeros, and the next weight is fed by nothing else"
+        return dataclasses.replace(base, is_off=True, remark=remark)
+    return dataclasses.replace(base, remark="zeros, from which it may start")
 
 
-def orthogonal_distribution(leaf: Any, use: ParamUse) -> float | None:
+def _held(
+    base: Finding,
+    found: _Moments,
+    limits: _Limits,
+    std: float,
+    mean: float = 0.0,
+    kurtosis: float = 3.0,
+) -> Finding:
+    """Return the finding against a standard deviation and a mean; no remark on size."""
+    if base.is_off or not found.entries:
+        return base
+    size = math.hypot(std, mean)
+    if found.square == 0 or size == 0:
+        off = (found.square == 0) != (size == 0)
+        remark = ("all zeros" if found.square == 0 else "not all zeros") if off else ""
+        return dataclasses.replace(base, target=size, is_off=off, remark=remark)
+    bound = limits.of_std(found.entries, kurtosis) if std else 0.0
+    slack, ratio = limits.tolerance + _ROUNDING, found.size / size
+    result = dataclasses.replace(base, target=size, ratio=ratio, bound=bound)
+    if abs(ratio - 1) > bound + slack:
+        return dataclasses.replace(result, is_off=True)
+    shift = abs(found.mean - mean)
+    if shift > limits.deviations * std / math.sqrt(found.entries) + slack * size:
+        return dataclasses.replace(
+            result, is_off=True, remark=f"its mean is {found.mean:.4g}"
+        )
+    return result
+
+
+def _mended(finding: Finding, use: ParamUse, scheme: str, found: _Moments) -> Finding:
+    """Return the finding with the initializer that mends it, if it is off."""
+    if not finding.is_off or use.fans is None or use.role != "weight":
+        return finding
+    remark = finding.remark
+    if not remark and finding.ratio is not None:
+        remark = f"{finding.ratio:.4g} of its target"
+    text = initializer_text(use, scheme, found.kurtosis)
+    return dataclasses.replace(finding, remark=remark, mend=text)
+
+
+def _weight(use: ParamUse, leaf: Any, found: _Moments, limits: _Limits) -> Weight:
+    bound = limits.of_std(found.entries, 3.0) + limits.tolerance + _ROUNDING
+    whole = orthogonal_std(leaf, use)
+    return Weight(use, found.size, found.kurtosis, bound, whole)
+
+
+def _explained(weight: Weight, lecun: float) -> str:
+    right, implied = lecun**-2, weight.std**-2
+    ratio = weight.std / lecun
+    return f"{ratio:.4g} of lecun, as if fan_in were {implied:.0f} and not {right:.0f}"
+
+
+def orthogonal_std(leaf: Any, use: ParamUse) -> float | None:
     """Return the entries' standard deviation if the weight is orthogonal, else None."""
     layout = use.layout
     if layout is None or layout.groups > 1 or not isinstance(leaf, (jax.Array, np.ndarray)):
@@ -299,57 +341,25 @@ def orthogonal_distribution(leaf: Any, use: ParamUse) -> float | None:
     return math.sqrt(gain / max(matrix.shape) / (sizes[0] if is_delta else 1))
 
 
-def _measure(
-    path: str, leaf: Any, target: _Target, deviations: float, tolerance: float
-) -> Finding:
-    shape = tuple(np.shape(leaf))
-    count = math.prod(shape)
-    mean, square = _moments(leaf) if count else (0.0, 0.0)
-    base = Finding(
-        path, shape, target.role, None, math.sqrt(square), None, None, False, target.remark
-    )
-    if not math.isfinite(square):
-        return dataclasses.replace(base, is_off=True, remark="not all finite")
-    if not target.distributions or count == 0:
-        return base
-    sizes = [
-        (name, math.hypot(std, target.mean), std) for name, std in target.distributions
-    ]
-    if square == 0 or sizes[0][1] == 0:
-        off = (square == 0) != (sizes[0][1] == 0)
-        remark = ("all zeros" if square == 0 else "not all zeros") if off else ""
-        return dataclasses.replace(base, target=sizes[0][1], is_off=off, remark=remark)
-    name, size, std = min(
-        sizes, key=lambda distribution: abs(math.log(base.measured / distribution[1]))
-    )
-    bound = deviations * math.sqrt((target.kurtosis - 1) / count) / 2 if std else 0.0
-    allowed = bound + tolerance + _ROUNDING
-    ratio = base.measured / size
-    found = dataclasses.replace(base, target=size, ratio=ratio, bound=bound)
-    if abs(ratio - 1) > allowed:
-        return dataclasses.replace(found, is_off=True, remark=_explained(base, sizes))
-    shift = abs(mean - target.mean)
-    if shift > deviations * std / math.sqrt(count) + (tolerance + _ROUNDING) * size:
-        return dataclasses.replace(found, is_off=True, remark=f"its mean is {mean:.4g}")
-    return dataclasses.replace(found, remark=name if len(sizes) > 1 else "")
-
-
-def _explained(base: Finding, sizes: list[tuple[str, float, float]]) -> str:
-    name, size, _ = sizes[0]
-    ratio = base.measured / size
-    if name != "lecun":
-        return "too small" if ratio < 1 else "too large"
-    right, implied = size**-2, base.measured**-2
-    return f"{ratio:.4g} of lecun, as if fan_in were {implied:.0f} and not {right:.0f}"
-
-
-def _moments(leaf: Any) -> tuple[float, float]:
-    """Return mean and mean square, summed in float32 or wider."""
+def _moments(leaf: Any) -> _Moments:
+    """Return mean, mean square and kurtosis, summed in float32 or wider."""
     wide = jnp.asarray(leaf)
-    if jnp.issubdtype(wide.dtype, jnp.complexfloating):
-        return float(jnp.abs(wide.mean())), float(jnp.mean(jnp.abs(wide) ** 2))
-    wide = wide.astype(jnp.promote_types(wide.dtype, np.float32))
-    return float(wide.mean()), float(jnp.mean(jnp.square(wide)))
+    count = math.prod(wide.shape)
+    is_complex = jnp.issubdtype(wide.dtype, jnp.complexfloating)
+    if not count or not (is_complex or jnp.issubdtype(wide.dtype, jnp.floating)):
+        return _Moments(0, 0.0, 0.0, 3.0)
+    if not is_complex and wide.dtype.itemsize < 4:
+        wide = wide.astype(jnp.float32)
+    sizes = jnp.abs(wide)
+    scale = float(sizes.max())
+    if scale == 0 or not math.isfinite(scale):
+        return _Moments(count, 0.0, scale, 3.0)
+    squares = jnp.square(sizes / scale)
+    square = float(squares.mean())
+    mean = wide.mean()
+    shift = float(jnp.abs(mean) if is_complex else mean)
+    kurtosis = float(jnp.square(squares).mean()) / square**2
+    return _Moments(count, shift, square * scale**2, kurtosis)
 
 
 def normal_quantile(tail: float) -> float:

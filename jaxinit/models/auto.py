@@ -9,12 +9,12 @@ from jaxinit._checks import check_choice, listed, type_error, value_error
 from jaxinit._distribution import descriptor_of, distribution_of, unwrapped
 from jaxinit._paths import PyTree, flatten, has_values, is_array
 from jaxinit._types import Initializer
+from jaxinit.initializers.composed import parts
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.named import BY_NAME
 from jaxinit.initializers.plain import normal
 from jaxinit.models.plan import Plan, make_plan
 from jaxinit.models.rules import Keep, Rule, check_rules, keep
-from jaxinit.models.wrappers import InParts
 from jaxinit.trace.entry import trace_params
 from jaxinit.trace.use import LOW_RANK, ParamUse, Uses, table_std
 
@@ -235,7 +235,7 @@ def _by_axes(chosen: Callable[..., Any], text: str, use: ParamUse, between: str)
         sizes = (
             use.splits if use.shape[axes[0]] == sum(use.splits) else (1,) * len(use.splits)
         )
-        initializer = InParts(initializer, axes[0], sizes)
+        initializer = parts([initializer] * len(sizes), sizes=sizes, axis=axes[0])
     try:
         distribution_of(initializer, use.shape)
     except ValueError as error:

@@ -106,7 +106,7 @@ def redraw(
     uses: Uses | None = None,
     others: Mapping[str, str] | None = None,
     out_shardings: OutShardings = None,
-    example: str = '{Linear: {"weight": initializer}}',
+    example: str | None = None,
 ) -> PyTree:
     """Return the tree drawn anew, with layouts by layer type.
 
@@ -119,7 +119,8 @@ def redraw(
         others: Paths of what is no parameter, each with what it is; a rule that matches
             these alone is refused.
         out_shardings: As in :func:`jaxinit.initialize`.
-        example: Rules by type, as an error shows them.
+        example: Rules by type, as an error shows them; None where parameters do not show
+            the types of their layers.
 
     Returns:
         The new tree.
@@ -128,6 +129,10 @@ def redraw(
     if isinstance(rules, Plan):
         return initialize(key, tree, rules, out_shardings=out_shardings)
     if isinstance(rules, Mapping):
+        if example is None:
+            rule = "rules by layer type need a model that holds its layers"
+            advice = 'Write [("**/w", jaxinit.lecun_normal), ("**/b", jaxinit.zeros)].'
+            type_error(where, rule, "parameters alone", advice)
         given = [*_by_type(where, layers, rules, example), ("**", keep)]
         pairs = check_rules(where, given)
     else:

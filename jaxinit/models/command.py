@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxinit.models.audit import Audit, audit
+from jaxinit.models.audit import audit
+from jaxinit.models.findings import Audit
 from jaxinit.models.load import load_model
 from jaxinit.trace.entry import trace_params
 from jaxinit.trace.use import Uses
@@ -21,13 +22,23 @@ class AuditReport(NamedTuple):
     uses: Uses
     findings: Audit | None
 
-    def __str__(self) -> str:
-        """Return both tables and a last line that sums up."""
+    def text(self, *, every: bool = False) -> str:
+        """Return the verdict, the rules that mend what is off, and the table.
+
+        Args:
+            every: One line a leaf, and a table of how the model uses each.
+        """
         if self.findings is None:
             return f"{self.uses}\n\nOnly shapes were given, so nothing was measured."
-        count = len(self.findings.off)
-        verdict = f"{count} of {len(self.findings)} leaves are off."
-        return f"{self.uses}\n\n{self.findings}\n\n{verdict}"
+        if not every:
+            return str(self.findings)
+        parts = [self.findings.verdict, self.findings.rules]
+        parts += [self.findings.table(every=True), self.uses.table(every=True)]
+        return "\n\n".join(part for part in parts if part)
+
+    def __str__(self) -> str:
+        """Return the text, like leaves in one line."""
+        return self.text()
 
     @property
     def exit_code(self) -> int:

@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec, Sharding
 
-from jaxinit._checks import is_traced, mesh_context, type_error, value_error
+from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._paths import PyTree, is_array
+from jaxinit._placement import mesh_context
 from jaxinit.models.rules import assign, check_pairs
 
 OutShardings = Any
@@ -129,6 +130,13 @@ def concrete(placement: Placement) -> Sharding | None:
     """Return a placement outside of jit as a sharding: specs are for the current mesh."""
     if isinstance(placement, PartitionSpec):
         return NamedSharding(jax.sharding.get_mesh(), placement)
+    if isinstance(placement, NamedSharding) and isinstance(placement.mesh, AbstractMesh):
+        mesh = jax.sharding.get_mesh()  # shapes that were made under jax.set_mesh
+        if mesh.empty:
+            rule = "a placement on an abstract mesh needs that mesh in context"
+            advice = "Enter it with jax.set_mesh(mesh)."
+            value_error("initialize", rule, f"{placement.spec}", advice)
+        return NamedSharding(mesh, placement.spec)
     return placement
 
 

@@ -1,7 +1,7 @@
 """Rules and the plan that they make: plain data, before anything is drawn."""
 
 import dataclasses
-import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -9,10 +9,10 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit._distribution import (
     Distribution,
-    descriptor_of,
     distribution_of,
-    lacks_layout,
+    with_layout,
 )
+from jaxinit._groups import grouped, wildcard
 from jaxinit._layout import Fans, Layout
 from jaxinit._paths import PyTree, flatten, has_values, is_array
 from jaxinit._table import table
@@ -85,9 +85,10 @@ class Plan(Sequence[Row]):
         return f"<Plan of {len(self)} leaves>"
 
     def __str__(self) -> str:
-        """Return the table, one line a leaf."""
+        """Return the table, like leaves in one line."""
         head = (
             "path",
+            "leaves",
             "shape",
             "dtype",
             "role",
@@ -97,7 +98,20 @@ class Plan(Sequence[Row]):
             "std",
             "rule",
         )
-        return table([head, *(_cells(row) for row in self)])
+        groups = grouped(self, lambda row: row.path, _likeness)
+        return table([head, *(_line(path, rows) for path, rows in groups)])
+
+
+def _likeness(row: Row) -> tuple[str, ...]:
+    """Return what two rows must have in common to share a line."""
+    _, *cells, rule = _cells(row)
+    return (*cells, re.sub(r"\d+", "*", rule))
+
+
+def _line(path: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    _, *cells, _ = _cells(rows[0])
+    count = str(len(rows)) if len(rows) > 1 else ""
+    return (path, count, *cells, wildcard([row.rule for row in rows]))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -224,16 +238,11 @@ def _bound(
     if isinstance(initializer, Keep):
         return initializer, Distribution("keep")
     distribution = _distribution_if_known(initializer, shape, dtype)
-    if use is not None and use.role == "weight" and lacks_layout(initializer):
-        descriptor = descriptor_of(initializer)
-        by_fans = descriptor is not None and descriptor.layout == "fans"
-        traced = use.fans if by_fans else use.layout
-        if traced is not None:
-            told = functools.partial(initializer, layout=traced)  # pyright: ignore[reportCallIssue]
-            distribution = distribution_of(told, shape, dtype)._replace(
-                text=distribution.text
-            )
-            return cast("Initializer", told), distribution
+    if use is not None and use.role == "weight":
+        bound = with_layout(initializer, use.layout, use.fans)
+        if bound is not initializer:
+            told = distribution_of(bound, shape, dtype)
+            return cast("Initializer", bound), told._replace(text=distribution.text)
     return initializer, distribution
 
 

@@ -7,7 +7,7 @@ uses (``jaxinit.trace_params``); those that go by names take globs over paths.
 * Defaults of layers: ``pytorch`` (with ``pytorch_recurrent``, ``pytorch_attention``,
   ``pytorch_bilinear``), ``keras``, ``flax``, ``haiku``, ``equinox``, ``norms``.
 * Transformers: ``gpt2``, ``t5``, ``vit``, ``dit``, ``deepnorm``, ``t_fixup``, ``moe``.
-* Other models: ``convnext``, ``mamba``, ``siren``, ``orthogonal_rl``.
+* Other models: ``convnext``, ``lstm``, ``gru``, ``mamba``, ``siren``, ``orthogonal_rl``.
 * Residual branches: ``rezero``, ``skipinit``, ``zero_gamma``, ``layer_scale``, ``fixup``.
 * Width: ``mup``, which also returns learning rates and multipliers.
 * Fine-tuning: ``lora``.
@@ -39,6 +39,8 @@ from jaxinit.presets.lora import lora_scaling as lora_scaling
 from jaxinit.presets.mamba import mamba as mamba
 from jaxinit.presets.mup import MuP as MuP
 from jaxinit.presets.mup import mup as mup
+from jaxinit.presets.recurrent import gru as gru
+from jaxinit.presets.recurrent import lstm as lstm
 from jaxinit.presets.rl import orthogonal_rl as orthogonal_rl
 from jaxinit.presets.siren import siren as siren
 from jaxinit.presets.transformers import gpt2 as gpt2
@@ -56,11 +58,13 @@ __all__ = [
     "fixup",
     "flax",
     "gpt2",
+    "gru",
     "haiku",
     "keras",
     "layer_scale",
     "lora",
     "lora_scaling",
+    "lstm",
     "mamba",
     "moe",
     "mup",

@@ -22,7 +22,9 @@ from jaxinit.trace.use import ParamUse, Uses
 
 @boundary
 def rezero(*, scalars: str) -> list[Rule]:
-    r"""Return ReZero's rule: :math:`x + \alpha f(x)` with :math:`\alpha = 0`.
+    r"""Return ReZero's rule: the scalar in front of each branch is 0.
+
+    .. math:: x + \alpha f(x), \qquad \alpha = 0
 
     Args:
         scalars: Glob of the scalars, one a branch.
@@ -95,7 +97,9 @@ def zero_gamma(*, scales: str) -> list[Rule]:
 def layer_scale(
     *, scales: str, value: float | None = None, depth: int | None = None
 ) -> list[Rule]:
-    r"""Return LayerScale's rule: each branch ends in :math:`diag(\epsilon, \ldots)`.
+    r"""Return LayerScale's rule: a vector of one small value scales each branch.
+
+    .. math:: x + \lambda \odot f(x), \qquad \lambda = (\epsilon, \ldots, \epsilon)
 
     Args:
         scales: Glob of the vectors.

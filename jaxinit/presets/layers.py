@@ -70,8 +70,9 @@ def pytorch(uses: Uses) -> list[Rule]:
 
 @boundary
 def pytorch_recurrent(*, arrays: str, hidden_size: int) -> list[Rule]:
-    r"""Return the rule for RNN, LSTM and GRU: all arrays :math:`U(\pm 1/\sqrt{hidden})`.
+    r"""Return the rule for the defaults of PyTorch's RNN, LSTM and GRU.
 
+    All arrays are :math:`U(\pm 1/\sqrt{hidden})`.
     PyTorch has two bias vectors a cell; a cell with one, like Equinox's, has half the
     variance.
 
@@ -99,7 +100,7 @@ def pytorch_recurrent(*, arrays: str, hidden_size: int) -> list[Rule]:
 def pytorch_attention(
     *, in_kernels: str, out_kernels: str, biases: str, embed_dim: int, packed: bool = True
 ) -> list[Rule]:
-    r"""Return rules for MultiheadAttention.
+    r"""Return rules for the defaults of PyTorch's MultiheadAttention.
 
     With equal sizes PyTorch packs q, k and v into one (3 E, E) matrix, whose Xavier bound
     is :math:`\sqrt{6 / 4E}`; with ``kdim`` or ``vdim`` they are on their own, with
@@ -138,7 +139,9 @@ def pytorch_attention(
 
 @boundary
 def pytorch_bilinear(*, weight: str, bias: str, in1_features: int) -> list[Rule]:
-    r"""Return rules for Bilinear: :math:`U(\pm 1/\sqrt{in_1})` for weight and bias.
+    r"""Return rules for the defaults of PyTorch's Bilinear.
+
+    Weight and bias are :math:`U(\pm 1/\sqrt{in_1})`.
 
     Args:
         weight: Glob of the weight.

@@ -24,7 +24,9 @@ def lora(
     table_a: str | None = None,
     table_b: str | None = None,
 ) -> list[Rule]:
-    r"""Return LoRA's rules: :math:`W + s\, B A` with B = 0, an update that starts at 0.
+    r"""Return LoRA's rules: A as in PyTorch's Linear, B = 0, an update that starts at 0.
+
+    .. math:: W + s\, B A
 
     A is :math:`U(\pm 1/\sqrt{fan_{in}})`, as the default of PyTorch's Linear. Put them in
     front of the rules of the model, or of ``("**", jaxinit.keep)``. The factor s is that of

@@ -12,7 +12,9 @@ from jaxinit.trace.use import ParamUse, Uses
 
 @boundary
 def siren(uses: Uses, *, omega: float = 30.0) -> list[Rule]:
-    r"""Return SIREN's rules: :math:`y = \sin(\omega (W x + b))`.
+    r"""Return SIREN's rules, for networks of sines.
+
+    .. math:: y = \sin(\omega (W x + b))
 
     The first layer, fed by the input, is :math:`U(\pm 1/n)`, all others
     :math:`U(\pm \sqrt{6/n} / \omega)`; biases as PyTorch leaves them, :math:`U(\pm 1/\sqrt

@@ -82,7 +82,9 @@ def t5(
     relative_bias: str,
     factor: float = 1.0,
 ) -> list[Rule]:
-    r"""Return T5's rules; attention has no :math:`1/\sqrt{d_{kv}}`, so q carries it.
+    r"""Return T5's rules: q carries the factor that its attention leaves out.
+
+    Attention has no :math:`1/\sqrt{d_{kv}}`.
 
     Args:
         d_model: Width d of the model.

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxinit._checks import (
     check_dtype,
     check_number,
     check_shape,
+    is_traced,
     type_error,
     value_error,
 )
@@ -24,8 +25,24 @@ _MOST = (1 << 31) - 1 - (1 << 17)
 """Words that one draw may take: places in an array are counted in int32."""
 
 
+class Started(Protocol):
+    """A stream: its class says how one is started."""
+
+    start: ClassVar[str]
+
+
+def check_stream(where: str, stream: object, kind: type[Started]) -> None:
+    """Refuse what is no stream of this library."""
+    if not isinstance(stream, kind):
+        other = getattr(type(stream), "start", None)
+        got = f"one from {other}" if isinstance(other, str) else f"stream={stream!r}"
+        rule = f"stream must come from {kind.start}"
+        advice = "The streams of different libraries are not exchangeable."
+        type_error(where, rule, got, advice)
+
+
 def check_seed(where: str, seed: Seed, *, least: int, most: int) -> int | jax.Array:
-    """Return a seed as a Python int, or as a uint32 array if it is an array."""
+    """Return a seed as a Python int, or as a uint32 array if it is traced."""
     rule = f"seed must be an int from {least} to {most}"
     if isinstance(seed, jax.Array):
         if not jnp.issubdtype(seed.dtype, jnp.integer):
@@ -34,16 +51,30 @@ def check_seed(where: str, seed: Seed, *, least: int, most: int) -> int | jax.Ar
         if seed.shape != ():
             got = f"an array of shape {seed.shape}"
             value_error(where, rule, got, "For many seeds use jax.vmap.")
-        return seed.astype(jnp.uint32)
+        if is_traced(seed):  # the range is not checked, but no bit may be lost
+            if seed.dtype.itemsize > 4 and not _low_bits_count(least, most):
+                got = f"a traced array of dtype {seed.dtype.name}"
+                type_error(where, rule, got, "Trace it as uint32 or int32.")
+            return seed.astype(jnp.uint32)
     try:
         if isinstance(seed, (bool, np.bool_)):
             raise TypeError
-        number = operator.index(seed)
+        number = operator.index(seed)  # pyright: ignore[reportArgumentType]
     except TypeError:
         type_error(where, rule, f"seed={seed!r}", "Give a plain int.")
     if not least <= number <= most:
         value_error(where, rule, f"seed={number}", "Give a seed in that range.")
     return number
+
+
+def _low_bits_count(least: int, most: int) -> bool:
+    return least == -(1 << 63) and most == (1 << 64) - 1  # torch.manual_seed
+
+
+def words_of(number: int) -> list[int]:
+    """Return a non-negative int as 32-bit words, lowest first, at least one."""
+    count = max(1, -(-number.bit_length() // 32))
+    return [number >> 32 * i & 0xFFFFFFFF for i in range(count)]
 
 
 def check_draw(
@@ -79,3 +110,19 @@ def check_static(where: str, name: str, value: float, least: float = -math.inf) 
         advice = "Its 64 bits go into the result, so it cannot be an array."
         type_error(where, rule, f"an array of dtype {value.dtype.name}", advice)
     return float(check_number(where, name, value, least=least))
+
+
+def check_range(where: str, dtype: np.dtype[Any], **values: float) -> None:
+    """Check that all arithmetic with these numbers stays within the floats."""
+    if dtype == np.float64:
+        rule, low, high = (
+            "{} must be 0, or from 1e-200 to 1.79e308 in size",
+            1e-200,
+            1.79e308,
+        )
+    else:
+        rule, low, high = "{} must be at most 3.4e38 in size", 0.0, 3.4028234e38
+    for name, value in values.items():
+        if value != 0 and not low <= abs(value) <= high:
+            advice = "Draw with another scale, and scale the result."
+            value_error(where, rule.format(name), f"{name}={value:g}", advice)

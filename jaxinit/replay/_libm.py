@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit.replay._exact import fma, product
+
 _HEX = float.fromhex
 
 # Arm Optimized Routines (MIT licence), logf_data.c: reciprocals and their logarithms,
@@ -75,3 +77,54 @@ def circle(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     sines = jnp.where(quarter & 2 == 0, 1.0, -1.0) * jnp.where(odd, cos, sin)
     turned = jnp.where((quarter + 1) & 2 == 0, 1.0, -1.0) * jnp.where(odd, sin, cos)
     return sines.astype(jnp.float32), turned.astype(jnp.float32)
+
+
+# glibc, sysdeps/ieee754/dbl-64/s_log1p.c, which is FreeBSD's msun.
+_LN2_PARTS = _HEX("0x1.62e42feep-1"), _HEX("0x1.a39ef35793c76p-33")
+_LOG1P = (
+    6.666666666666735130e-01,
+    3.999999999940941908e-01,
+    2.857142874366239149e-01,
+    2.222219843214978396e-01,
+    1.818357216161805012e-01,
+    1.531383769920937332e-01,
+    1.479819860511658591e-01,
+)
+
+
+def log1p(x: jax.Array) -> jax.Array:
+    """Return ``log1p`` of doubles in (-1, 0] that are multiples of 2^-53.
+
+    The operations are fused where the library's are on machines that can fuse.
+    """
+    u = 1.0 + x  # exact
+    bits = jax.lax.bitcast_convert_type(u, jnp.int64)
+    fraction = bits & np.int64((1 << 52) - 1)
+    low = (fraction >> 32) < 0x6A09E
+    k = (bits >> 52) - 1023 + jnp.where(low, np.int64(0), np.int64(1))
+    exponent = jnp.where(low, np.int64(0x3FF), np.int64(0x3FE)) << 52
+    f = jax.lax.bitcast_convert_type(fraction | exponent, jnp.float64) - 1.0
+    near = jax.lax.bitcast_convert_type(x, jnp.int64) >> 32 <= -0x402D413D
+    f, power = jnp.where(near, x, f), jnp.where(near, np.int64(0), k).astype(jnp.float64)
+
+    def step(y: jax.Array, c: jax.Array | float, x: jax.Array | float) -> jax.Array:
+        return fma(y, jnp.asarray(c), jnp.asarray(x))
+
+    half = product(0.5 * f, f)
+    s = f / (2.0 + f)
+    z = product(s, s)
+    z2 = product(z, z)
+    z4 = product(z2, z2)
+    inner = [step(z, _LOG1P[i + 1], _LOG1P[i]) for i in (1, 3, 5)]
+    rest = step(z, _LOG1P[0], product(z2, inner[0]))
+    rest = step(product(z4, z2), inner[2], step(z4, inner[1], rest))
+    short = jnp.where(low, fraction >> 32, (1 << 20) - (fraction >> 32) >> 2) == 0
+    third = product(half, step(f, -0.66666666666666666, 1.0))
+    high, c = power * _LN2_PARTS[0], product(power, jnp.float64(_LN2_PARTS[1]))
+    tail = product(s, half + rest)
+    at_zero = f - (half - tail)
+    far = high - ((half - (tail + c)) - f)
+    few = jnp.where(f == 0, high + c, high - ((third - c) - f))
+    tiny = jnp.where(x > -(2.0**-54), x, x - product(x, x) * 0.5)
+    result = jnp.where(near, at_zero, jnp.where(short, few, far))
+    return jnp.where(x > -(2.0**-29), tiny, result)

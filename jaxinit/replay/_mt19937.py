@@ -8,8 +8,6 @@ the same at every place of the sequence, so a window needs no position beside it
 a draw of n words it has moved on by n. Raw words become outputs by `temper`.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,46 +116,3 @@ def skip(window: jax.Array, count: int) -> jax.Array:
     states, rest = divmod(count, LENGTH)
     window = jax.lax.fori_loop(0, states, lambda _, w: twist(w), window)
     return draw(window, rest)[0]
-
-
-def rejection(
-    window: jax.Array,
-    count: int,
-    tries: int,
-    each: int,
-    accept: Callable[[jax.Array], jax.Array],
-) -> tuple[jax.Array, jax.Array]:
-    """Draw rows of words until ``count`` of them are accepted.
-
-    Args:
-        window: The window.
-        count: How many rows are wanted, at least 1.
-        tries: How many rows a round draws; the loop goes on while that is too few.
-        each: Words a row.
-        accept: From tempered words of shape ``(tries, each)`` to a bool a row.
-
-    Returns:
-        The window after the last accepted row, and the accepted rows, tempered.
-    """
-    place = np.arange(count, dtype=np.int32)
-
-    def body(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        filled, window, rows = state
-        _, raw = draw(window, each * tries)
-        words = temper(raw).reshape(tries, each)
-        chosen = accept(words)
-        rank = filled + jnp.cumsum(chosen, dtype=jnp.int32)
-        target = jnp.where(chosen, rank - 1, count)
-        source = jnp.zeros((count,), jnp.int32)
-        index = jnp.arange(tries, dtype=jnp.int32)
-        source = source.at[target].set(index, mode="drop")
-        new = (place >= filled) & (place < rank[-1])
-        rows = jnp.where(new[:, None], words[source], rows)
-        used = jnp.where(rank[-1] >= count, source[-1] + 1, np.int32(tries))
-        both = jnp.concatenate([window, raw])
-        window = jax.lax.dynamic_slice(both, (each * used,), (LENGTH,))
-        return rank[-1], window, rows
-
-    state = jnp.int32(0), window, jnp.zeros((count, each), jnp.uint32)
-    _, window, rows = jax.lax.while_loop(lambda s: s[0] < count, body, state)
-    return window, rows

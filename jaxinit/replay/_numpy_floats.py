@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit.replay import _mt19937
 from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._exact import narrow, product
+from jaxinit.replay._walks import mersenne, rejection
 
 WORDS = 2
 """Words that a double takes."""
@@ -42,15 +42,9 @@ def _squared_radius(x: jax.Array, y: jax.Array) -> jax.Array:
 def polar_points(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     """Draw points until ``count`` fall into the unit circle, the centre excluded.
 
-    A share of pi / 4 is accepted. One round of the loop draws enough but for one time
-    in 10^9; then it goes on where it stands.
-
     Returns:
         The window after the last accepted point; and the four words of each point.
     """
-    if count == 0:
-        return window, jnp.zeros((0, 4), jnp.uint32)
-    tries = math.ceil(count * 4 / math.pi + 5 * math.sqrt(count) + 16)
 
     def accept(words: jax.Array) -> tuple[jax.Array]:
         x, y = (2 * unit(words[:, i], words[:, i + 1]) - 1 for i in (0, 2))
@@ -60,7 +54,7 @@ def polar_points(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     def chosen(words: jax.Array) -> jax.Array:
         return map_rows(accept, words)[0]
 
-    return _mt19937.rejection(window, count, tries, 4, chosen)
+    return rejection(mersenne, window, count, 4, math.pi / 4, chosen)
 
 
 def polar_normals(points: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ import jax
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Stream:
+class MersenneStream:
     """Where a stream of draws stands: a pytree, which each draw takes and returns.
 
     A stream is a value. A draw does not change the one that it is given; it returns the

@@ -40,16 +40,21 @@ __all__ = [
 Sizes = int | tuple[int, ...]
 
 
-def _fan_in_uniform(layer: Any, outputs: int, bias: bool) -> None:
-    """Draw weight and bias of linear layers and convolutions."""
-    init.kaiming_uniform_(layer.weight, math.sqrt(5))
-    layer.bias = None
-    if bias:
-        bound = 1 / math.sqrt(math.prod(layer.weight.shape[1:]))
-        layer.bias = Parameter(outputs, lambda p: p.uniform_(-bound, bound))
+class _FanIn(Layer):
+    """What linear layers and convolutions share."""
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias again, as PyTorch's method does."""
+        init.kaiming_uniform_(self.weight, math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(math.prod(self.weight.shape[1:]))
+            init.uniform_(self.bias, -bound, bound)
 
 
-class Linear(Layer):
+class Linear(_FanIn):
     """``torch.nn.Linear``."""
 
     def __init__(
@@ -63,7 +68,8 @@ class Linear(Layer):
         self._check(dtype, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter((out_features, in_features))
-        _fan_in_uniform(self, out_features, bias)
+        self.bias = Parameter(out_features) if bias else None
+        self.reset_parameters()
 
 
 class Bilinear(Layer):
@@ -81,11 +87,14 @@ class Bilinear(Layer):
         sizes = {"in1_features": in1_features, "in2_features": in2_features}
         self._check(dtype, **sizes, out_features=out_features)
         self.weight = Parameter((out_features, in1_features, in2_features))
-        bound = 1 / math.sqrt(in1_features)
-        init.uniform_(self.weight, -bound, bound)
         self.bias = Parameter(out_features) if bias else None
-        if self.bias is not None:
-            init.uniform_(self.bias, -bound, bound)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias again, as PyTorch's method does."""
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
 
 
 class Conv1D(Layer):
@@ -99,7 +108,7 @@ class Conv1D(Layer):
         init.normal_(self.weight, std=0.02)
 
 
-class Conv(Layer):
+class Conv(_FanIn):
     """What the convolutions share."""
 
     axes: ClassVar[int]
@@ -125,7 +134,8 @@ class Conv(Layer):
         self.kernel_size = window
         pair = (inputs, outputs) if self.transposed else (outputs, inputs)
         self.weight = Parameter((pair[0], pair[1] // groups, *window))
-        _fan_in_uniform(self, outputs, bias)
+        self.bias = Parameter(outputs) if bias else None
+        self.reset_parameters()
 
 
 class _Forward(Conv):
@@ -228,9 +238,13 @@ class _Table(Layer):
             self.weight = Parameter(weight)
             return
         self.weight = Parameter((num_embeddings, embedding_dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weight again, as PyTorch's method does."""
         init.normal_(self.weight)
-        if row is not None:
-            self.weight[row].fill_(0)
+        if self.padding_idx is not None:
+            self.weight[self.padding_idx].fill_(0)
 
 
 class Embedding(_Table):
@@ -280,8 +294,16 @@ class Norm(Layer):
     """What the normalizations share: ones, zeros, and no draws."""
 
     def _affine(self, shape: Sizes, weight: bool, bias: bool) -> None:
-        self.weight = Parameter(shape, 1.0) if weight else None
-        self.bias = Parameter(shape, 0.0) if weight and bias else None
+        self.weight = Parameter(shape) if weight else None
+        self.bias = Parameter(shape) if weight and bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Fill weight and bias again, as PyTorch's method does."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
 
 
 class LayerNorm(Norm):
@@ -340,10 +362,21 @@ class _Running(Norm):
     def _build(self, size: int, affine: bool, bias: bool, track: bool) -> None:
         self._check(None, num_features=size)
         self.num_features = size
-        self._affine(size, affine, bias)
         if track:
-            self.register_buffer("running_mean", Tensor(size).fill_(0.0))
-            self.register_buffer("running_var", Tensor(size).fill_(1.0))
+            self.register_buffer("running_mean", Tensor(size))
+            self.register_buffer("running_var", Tensor(size))
+        self._affine(size, affine, bias)
+
+    def reset_running_stats(self) -> None:
+        """Fill the running mean and variance again, as PyTorch's method does."""
+        if "running_mean" in self._buffers:
+            self.running_mean.fill_(0.0)
+            self.running_var.fill_(1.0)
+
+    def reset_parameters(self) -> None:
+        """Fill all tensors again, as PyTorch's method does."""
+        self.reset_running_stats()
+        super().reset_parameters()
 
 
 class BatchNorm(_Running):
@@ -426,4 +459,9 @@ class PReLU(Layer):
     ) -> None:
         self._check(dtype, num_parameters=num_parameters)
         self.num_parameters, self.init = num_parameters, init
-        self.weight = Parameter(num_parameters, init)
+        self.weight = Parameter(num_parameters)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Fill the weight again, as PyTorch's method does."""
+        self.weight.fill_(self.init)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxinit.replay import _cephes
 from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._exact import equal, fma, fma_single, narrow
+from jaxinit.replay._libm import log1p
 
 BLOCK = 16
 """Values that are made together; smaller tensors go another way."""
@@ -106,7 +107,7 @@ def box_muller_serial(words: jax.Array, mean: jax.Array, std: jax.Array) -> jax.
     """
 
     def work(words: jax.Array) -> tuple[jax.Array]:
-        radius = jnp.sqrt(jnp.log1p(-unit_float64(words[:, 2], words[:, 3])) * -2.0)
+        radius = jnp.sqrt(log1p(-unit_float64(words[:, 2], words[:, 3])) * -2.0)
         angle = unit_float64(words[:, 0], words[:, 1]) * _TWO_PI
         pair = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
         return (fma(radius[:, None] * pair, std, mean),)

@@ -18,7 +18,6 @@ import numpy as np
 
 from jaxinit.replay import _mt19937, _torch_special, _torch_stream
 from jaxinit.replay._arguments import check_size
-from jaxinit.replay._exact import narrow, product
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import BLOCK
 from jaxinit.replay._torch_record import DRAWS, UPDATES, Tensor, View, Write
@@ -111,7 +110,7 @@ def _static(write: Write, live: bool, dtype: Dtype) -> _Draw | None:
     if kind == "trunc_normal" and _never_cut(*numbers):
         kind, numbers = "normal", numbers[:2]
     if kind == "trunc_normal_inverse":
-        bounds = _uniform_bounds(*numbers)
+        bounds = _torch_special.uniform_bounds(*numbers)
         count = _torch_stream.words_of_uniform(size, dtype)
         return _Draw(write.order, "inverse", bounds + numbers, write.shape, count, live)
     if kind == "uniform":
@@ -125,12 +124,6 @@ def _static(write: Write, live: bool, dtype: Dtype) -> _Draw | None:
 
 def _never_cut(mean: float, std: float, low: float, high: float) -> bool:
     return low < mean - _FARTHEST * std and mean + _FARTHEST * std < high
-
-
-def _uniform_bounds(mean: float, std: float, a: float, b: float) -> tuple[float, float]:
-    """Return the bounds of the uniform numbers behind a truncated normal."""
-    low, high = ((1 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2 for x in (a, b))
-    return 2 * low - 1, 2 * high - 1
 
 
 def _draw_all(
@@ -253,7 +246,11 @@ def _program(
         if kind == "normal":
             return _torch_stream.normal_from_words(part, _ROW, numbers, dtype, small)
         values = _torch_stream.uniform_from_words(part, numbers[:2], dtype, small)
-        return values if kind == "uniform" else _inverse(values, numbers[2:], dtype)
+        return (
+            values
+            if kind == "uniform"
+            else _torch_special.inverse_values(values, numbers[2:], dtype)
+        )
 
     groups = [
         jax.lax.map(functools.partial(row, *kind), table) if len(table[0]) else words
@@ -313,30 +310,7 @@ def _value(
     return drawn
 
 
-def _inverse(unit: jax.Array, numbers: jax.Array, dtype: Dtype) -> jax.Array:
-    """Return truncated normals of uniform numbers on (-1, 1), step by step as PyTorch."""
-    mean, std, low, high = numbers
-    values = narrow(jax.lax.erf_inv(unit.astype(jnp.float64)), dtype)
-    values = _stepped(values, std * math.sqrt(2.0), "scale", dtype)
-    values = _stepped(values, mean, "add", dtype)
-    return jnp.clip(values, low.astype(dtype), high.astype(dtype))
-
-
-_STEPS = {"scale": product, "divide": jnp.divide, "add": jnp.add}
-
-
-def _stepped(old: jax.Array, number: jax.Array, kind: str, dtype: Dtype) -> jax.Array:
-    """Return one operation with a number, rounded once from double precision."""
-    wide = np.float64 if dtype == np.float64 else np.float32
-    other = number.astype(wide).astype(jnp.float64)
-    result = _STEPS[kind](old.astype(jnp.float64), other)
-    if dtype != np.float64:
-        # By bits, not by conversion: LLVM makes a fused operation of two converted ones.
-        result = jax.lax.reduce_precision(result, 8, 23)
-    return narrow(result, dtype)
-
-
 @native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _updated(old: jax.Array, number: jax.Array, kind: str, dtype: Dtype) -> jax.Array:
-    return _stepped(old, number, kind, dtype)
+    return _torch_special.stepped(old, number, kind, dtype)

@@ -130,8 +130,12 @@ class Tensor:
 
     @property
     def data(self) -> Self:
-        """The tensor itself."""
+        """The tensor itself; setting it copies the values of another."""
         return self
+
+    @data.setter
+    def data(self, source: Any) -> None:
+        self.copy_(source)
 
     @property
     def ndim(self) -> int:

@@ -29,13 +29,19 @@ __all__ = [
 ]
 
 
-def _uniform_all(layer: Layer, size: int) -> None:
-    bound = 1.0 / math.sqrt(size)
-    for parameter in layer.parameters():
-        init.uniform_(parameter, -bound, bound)
+class _Uniform(Layer):
+    """What recurrent layers and cells share."""
+
+    hidden_size: int
+
+    def reset_parameters(self) -> None:
+        """Draw all tensors again, as PyTorch's method does."""
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
 
 
-class Recurrent(Layer):
+class Recurrent(_Uniform):
     """What the recurrent layers share."""
 
     gates: ClassVar[int]
@@ -86,7 +92,7 @@ class Recurrent(Layer):
                     shapes["weight_hr"] = (projected, hidden)
                 for name, shape in shapes.items():
                     setattr(self, f"{name}_l{layer}{direction}", Parameter(shape))
-        _uniform_all(self, hidden)
+        self.reset_parameters()
 
 
 class RNN(Recurrent):
@@ -143,7 +149,7 @@ class GRU(Recurrent):
     gates = 3
 
 
-class Cell(Layer):
+class Cell(_Uniform):
     """What the recurrent cells share."""
 
     gates: ClassVar[int]
@@ -163,7 +169,7 @@ class Cell(Layer):
         self.weight_hh = Parameter((rows, hidden_size))
         self.bias_ih = Parameter(rows) if bias else None
         self.bias_hh = Parameter(rows) if bias else None
-        _uniform_all(self, hidden_size)
+        self.reset_parameters()
 
 
 class RNNCell(Cell):
@@ -226,20 +232,23 @@ class MultiheadAttention(Layer):
         self.add_bias_kv, self.add_zero_attn = add_bias_kv, add_zero_attn
         if kdim == n == vdim:
             self.in_proj_weight = Parameter((3 * n, n))
-            weights = [self.in_proj_weight]
         else:
             self.q_proj_weight = Parameter((n, n))
             self.k_proj_weight = Parameter((n, kdim))
             self.v_proj_weight = Parameter((n, vdim))
-            weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
         self.in_proj_bias = Parameter(3 * n) if bias else None
         self.out_proj = Linear(n, n, bias)
         self.bias_k = Parameter((1, 1, n)) if add_bias_kv else None
         self.bias_v = Parameter((1, 1, n)) if add_bias_kv else None
-        for weight in weights:
-            init.xavier_uniform_(weight)
-        if self.out_proj.bias is not None:
-            init.zeros_(self.out_proj.bias)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        for name, parameter in self._parameters.items():
+            if parameter is not None and name.endswith("weight"):
+                init.xavier_uniform_(parameter)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                init.zeros_(bias)
         for extra in (self.bias_k, self.bias_v):
             if extra is not None:
                 init.xavier_normal_(extra)
@@ -356,6 +365,9 @@ class Transformer(Layer):
             layer = TransformerDecoderLayer(*args, *more)
             norm = LayerNorm(d_model, layer_norm_eps, bias=bias)
             self.decoder = TransformerDecoder(layer, num_decoder_layers, norm)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 init.xavier_uniform_(parameter)

@@ -10,9 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit.replay import _mt19937
-from jaxinit.replay._exact import narrow
+from jaxinit.replay._exact import narrow, product
 from jaxinit.replay._native import native
-from jaxinit.replay._torch_stream import Stream, normal_of
+from jaxinit.replay._torch_discrete import swaps
+from jaxinit.replay._torch_stream import (
+    Stream,
+    normal_of,
+    uniform_from_words,
+    words_of_uniform,
+)
 
 
 @native
@@ -75,8 +81,7 @@ def sparse(
         return stream, jnp.zeros_like(values) if zeros else values
     window, raw = _mt19937.draw(stream.window, steps * columns)
     words = _mt19937.temper(raw).reshape(columns, steps)
-    remaining = np.arange(rows, 1, -1, dtype=np.uint32)
-    jump = (words % remaining).astype(jnp.int32)
+    jump = swaps(words, rows)
     place = np.arange(columns)
 
     def swap(i: jax.Array, order: jax.Array) -> jax.Array:
@@ -88,3 +93,51 @@ def sparse(
     order = jax.lax.fori_loop(0, min(zeros, steps), swap, order)
     values = values.at[order[:, :zeros].T, place].set(0)
     return dataclasses.replace(stream, window=window), values
+
+
+def uniform_bounds(mean: float, std: float, a: float, b: float) -> tuple[float, float]:
+    """Return the bounds of the uniform numbers behind a truncated normal."""
+    low, high = ((1 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2 for x in (a, b))
+    return 2 * low - 1, 2 * high - 1
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def trunc_normal_inverse(
+    stream: Stream,
+    bounds: jax.Array,
+    numbers: jax.Array,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> tuple[Stream, jax.Array]:
+    """Draw uniform numbers and apply the inverse of the distribution function."""
+    count = words_of_uniform(math.prod(shape), dtype)
+    window, raw = _mt19937.draw(stream.window, count)
+    unit = uniform_from_words(_mt19937.temper(raw), bounds, dtype, False)
+    values = inverse_values(unit, jnp.asarray(numbers), dtype)
+    return dataclasses.replace(stream, window=window), values.reshape(shape)
+
+
+def inverse_values(unit: jax.Array, numbers: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
+    """Return truncated normals of uniform numbers on (-1, 1), step by step as PyTorch."""
+    mean, std, low, high = numbers
+    values = narrow(jax.lax.erf_inv(unit.astype(jnp.float64)), dtype)
+    values = stepped(values, std * math.sqrt(2.0), "scale", dtype)
+    values = stepped(values, mean, "add", dtype)
+    return jnp.clip(values, low.astype(dtype), high.astype(dtype))
+
+
+_STEPS = {"scale": product, "divide": jnp.divide, "add": jnp.add}
+
+
+def stepped(
+    old: jax.Array, number: jax.Array, kind: str, dtype: np.dtype[Any]
+) -> jax.Array:
+    """Return one operation with a number, rounded once from double precision."""
+    wide = np.float64 if dtype == np.float64 else np.float32
+    other = number.astype(wide).astype(jnp.float64)
+    result = _STEPS[kind](old.astype(jnp.float64), other)
+    if dtype != np.float64:
+        # By bits, not by conversion: LLVM makes a fused operation of two converted ones.
+        result = jax.lax.reduce_precision(result, 8, 23)
+    return narrow(result, dtype)

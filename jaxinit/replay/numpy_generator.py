@@ -1,29 +1,46 @@
-"""NumPy's new stream: the numbers of ``np.random.default_rng(seed)``, which is PCG64.
+"""NumPy's new stream: the values of ``np.random.default_rng(seed)``, which is PCG64.
 
-Proved against NumPy 2.4.6 on x86-64 Linux: `random` and `uniform` equal NumPy's in every
-bit. NumPy does not promise to keep this stream between versions. Normals are a
-ziggurat whose every value takes an unknown number of words, so they are inherently
-serial and are not given.
+Proved against NumPy 2.4.6 on x86-64 Linux: float64 equals NumPy's in every bit, with the
+functions of the same C library. NumPy does not promise to keep this stream between
+versions.
 """
 
 import dataclasses
 import functools
 import math
-from typing import Any
+import operator
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import value_error
+from jaxinit._checks import check_int, check_shape, shown, type_error, value_error
 from jaxinit._types import DTypeLike, Shape
-from jaxinit.replay import _pcg64
-from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
+from jaxinit.replay import _pcg64, _ziggurat
+from jaxinit.replay._arguments import (
+    Seed,
+    check_draw,
+    check_range,
+    check_seed,
+    check_static,
+    check_stream,
+    words_of,
+)
+from jaxinit.replay._integers import (
+    check_bounds,
+    check_choice_size,
+    check_probabilities,
+)
+from jaxinit.replay._integers import integers as draw_integers
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
+from jaxinit.replay._walks import After, Bound, masked, multiplied, shuffle, walk
 
 _DTYPES = "float32", "float64"
+_POOL = 4  # words that the pool of a seed sequence has
 
 
 @jax.tree_util.register_dataclass
@@ -34,50 +51,106 @@ class Stream:
     Attributes:
         state: The 128-bit state, uint32 of shape ``(4,)``, lowest limb first.
         increment: The 128-bit increment, likewise.
-        spare: The upper half of the last 64-bit word if a draw of float32 has left it,
-            uint32 of rank 0; else None. Whether there is one is static.
+        spare: The upper half of the last 64-bit word that was taken for its lower half
+            alone, uint32 of rank 0.
+        kept: Whether that half is still to be given out; bool of rank 0.
     """
 
     state: jax.Array
     increment: jax.Array
-    spare: jax.Array | None = None
+    spare: jax.Array
+    kept: jax.Array
+
+    start: ClassVar[str] = "numpy_generator.default_rng(seed)"
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedSequence:
+    """What ``np.random.SeedSequence(entropy, spawn_key=...)`` is.
+
+    Attributes:
+        entropy: A non-negative int of any size, or a sequence of them.
+        spawn_key: The places among the children of its ancestors, outermost first.
+
+    Example:
+        >>> from jaxinit.replay import numpy_generator
+        >>> first, second = numpy_generator.SeedSequence(7).spawn(2)
+        >>> stream = numpy_generator.default_rng(second)
+    """
+
+    entropy: int | Sequence[int]
+    spawn_key: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.words()
+
+    def spawn(self, n_children: int) -> list["SeedSequence"]:
+        """Return the first children, those of a sequence that has spawned none."""
+        count = check_int("SeedSequence.spawn", "n_children", n_children, least=0)
+        return [
+            dataclasses.replace(self, spawn_key=(*self.spawn_key, i)) for i in range(count)
+        ]
+
+    def words(self) -> list[int]:
+        """Return what is hashed: the words of the entropy, then of the spawn key."""
+        words = _entropy_words(self.entropy)
+        if self.spawn_key:
+            words += [0] * (_POOL - len(words))
+        return words + (_entropy_words(self.spawn_key) if self.spawn_key else [])
+
+
+def _entropy_words(entropy: object) -> list[int]:
+    where, rule = "numpy_generator.default_rng", "seed must be a non-negative int"
+    parts = entropy if isinstance(entropy, (Sequence, np.ndarray)) else [entropy]
+    try:
+        numbers = [operator.index(x) for x in np.atleast_1d(np.array(parts, object))]
+    except TypeError:
+        rule += ", or a sequence of them"
+        type_error(where, rule, f"seed={shown(entropy)}", "Give a plain int.")
+    if not numbers or min(numbers) < 0:
+        value_error(where, rule, f"seed={shown(entropy)}", "Give 0 or more.")
+    return [word for number in numbers for word in words_of(number)]
 
 
 @boundary
-def default_rng(seed: Seed) -> Stream:
+def default_rng(seed: Seed | Sequence[int] | np.ndarray | SeedSequence) -> Stream:
     """Return the stream of ``np.random.default_rng(seed)``.
 
     Args:
-        seed: An int from 0 to 2^128 - 1, or an integer array of rank 0, which is taken
-            as 32 bits and may be traced and vmapped over.
+        seed: A non-negative int of any size; a sequence of them; a `SeedSequence`; or an
+            integer array of rank 0 and 32 bits, which may be traced and vmapped over.
 
     Returns:
         The stream.
 
     Raises:
-        ValueError: The seed is out of range.
+        ValueError: The seed is negative, or an empty sequence.
         TypeError: The seed is no int.
 
     Example:
         >>> from jaxinit.replay import numpy_generator
         >>> stream = numpy_generator.default_rng(0)
-        >>> stream, u = numpy_generator.random(stream, (2,), dtype="float32")
-        >>> u.shape
+        >>> stream, w = numpy_generator.standard_normal(stream, (2,), "float32")
+        >>> w.shape
         (2,)
     """
-    where = "numpy_generator.default_rng"
-    number = check_seed(where, seed, least=0, most=(1 << 128) - 1)
-    if not isinstance(number, int):
-        return _start(number[None])
-    count = max(1, -(-number.bit_length() // 32))
-    words = [number >> 32 * i & 0xFFFFFFFF for i in range(count)]
+    if isinstance(seed, SeedSequence):
+        words = seed.words()
+    elif isinstance(seed, jax.Array):
+        number = check_seed("", seed, least=0, most=(1 << 64) - 1)
+        if not isinstance(number, int):
+            return _start(number[None])
+        words = words_of(number)
+    else:
+        words = _entropy_words(seed)  # pyright: ignore[reportArgumentType]
     return _start(jnp.asarray(np.array(words, np.uint32)))
 
 
 @native
 @jax.jit
 def _start(entropy: jax.Array) -> Stream:
-    return Stream(*_pcg64.start(_pcg64.seed_sequence(entropy)))
+    state, increment = _pcg64.start(_pcg64.seed_sequence(entropy))
+    return Stream(state, increment, jnp.uint32(0), jnp.array(False))
 
 
 @boundary
@@ -100,6 +173,7 @@ def random(
         TypeError: The dtype is another.
     """
     where = "numpy_generator.random"
+    check_stream(where, stream, Stream)
     lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
     if kind == np.float32:
         return _random32(stream, lengths)
@@ -132,6 +206,7 @@ def uniform(
         TypeError: The dtype is another, or a bound is an array.
     """
     where = "numpy_generator.uniform"
+    check_stream(where, stream, Stream)
     lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
     bottom = check_static(where, "low", low)
     width = check_static(where, "high", high) - bottom
@@ -139,7 +214,147 @@ def uniform(
         rule = "high must be at least low"
         got = f"low={bottom:g}, high={bottom + width:g}"
         value_error(where, rule, got, "Swap the two.")
+    check_range(where, np.dtype(np.float64), low=bottom, width=width)
     return _uniform(stream, np.array([bottom, width]), lengths, kind)
+
+
+@boundary
+def standard_normal(
+    stream: Stream, shape: Shape, dtype: DTypeLike | None = None
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``Generator.standard_normal(shape)`` draws, by the ziggurat method.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths; the values fill the array in C order.
+        dtype: float32 or float64; None means JAX's default float. NumPy's values are
+            float64; float32 is their one rounding, and not NumPy's ``dtype=np.float32``,
+            which draws other values.
+
+    Returns:
+        The stream after the draw, and the array.
+    """
+    return normal(stream, shape, dtype=dtype)
+
+
+@boundary
+def normal(
+    stream: Stream,
+    shape: Shape,
+    loc: float = 0.0,
+    scale: float = 1.0,
+    dtype: DTypeLike | None = None,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``Generator.normal(loc, scale, shape)`` draws.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths; the values fill the array in C order.
+        loc: Mean, a Python number.
+        scale: Standard deviation, at least 0.
+        dtype: As in `standard_normal`.
+
+    Returns:
+        The stream after the draw, and the array.
+
+    Raises:
+        ValueError: A number is not finite, or ``scale`` is negative.
+        TypeError: The dtype is another, or a number is an array.
+    """
+    check_stream("", stream, Stream)
+    lengths, kind = check_draw("", shape, dtype, _DTYPES, 2)
+    mean = check_static("", "loc", loc)
+    std = check_static("", "scale", scale, least=0.0)
+    check_range("", np.dtype(np.float64), loc=mean, scale=std)
+    return _normal(stream, np.array([mean, std]), lengths, kind)
+
+
+@boundary
+def integers(
+    stream: Stream,
+    shape: Shape,
+    low: int,
+    high: int | None = None,
+    endpoint: bool = False,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``Generator.integers(low, high, shape, endpoint=endpoint)`` draws.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths; the values fill the array in C order.
+        low: The least value; or, if ``high`` is None, the bound above, from 0.
+        high: One above the largest value, or that itself if ``endpoint``.
+        endpoint: Whether ``high`` can be drawn.
+
+    Returns:
+        The stream after the draw, and the array, int32.
+
+    Raises:
+        ValueError: The range is empty, or a value is beyond 32 bits.
+    """
+    check_stream("", stream, Stream)
+    lengths, bounds = check_shape("", shape), check_bounds(low, high, endpoint)
+    stream, values = _integers(stream, math.prod(lengths), *bounds)
+    return stream, values.reshape(lengths)
+
+
+@boundary
+def permutation(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
+    """Draw what ``Generator.permutation(n)`` draws.
+
+    Args:
+        stream: The stream.
+        n: How many indices to permute.
+
+    Returns:
+        The stream after the draw, and the indices, int32 of shape ``(n,)``.
+    """
+    check_stream("", stream, Stream)
+    return _shuffle(stream, check_int("", "n", n, least=0), 1, masked)
+
+
+@boundary
+def choice(
+    stream: Stream,
+    a: int,
+    shape: Shape,
+    replace: bool = True,
+    p: Sequence[float] | np.ndarray | None = None,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``Generator.choice(a, shape, replace, p)`` draws.
+
+    Args:
+        stream: The stream.
+        a: The number of values to choose from; for an array, index it with the result.
+        shape: Axis lengths.
+        replace: Whether a value may be chosen more than once.
+        p: The probabilities of the values, for ``replace=True``.
+
+    Returns:
+        The stream after the draw, and the chosen indices, int32.
+
+    Raises:
+        ValueError: ``p`` does not fit, or more is to be chosen than there is.
+    """
+    check_stream("", stream, Stream)
+    a, lengths = check_int("", "a", a, least=1), check_shape("", shape)
+    size = check_choice_size(a, lengths, replace, p is not None)
+    if p is not None:
+        stream, values = _by_share(stream, check_probabilities(a, p), size)
+    elif replace:
+        stream, values = _integers(stream, size, 0, a - 1)
+    elif a > 10000 and size > a // 50:
+        stream, values = _shuffle(stream, a, max(a - size, 1), multiplied)
+        values = values[a - size :]
+    else:
+        stream, values = _distinct(stream, a, size)
+    return stream, values.reshape(lengths)
+
+
+def _random64(stream: Stream, size: int) -> tuple[Stream, jax.Array]:
+    states, words = _pcg64.draw(stream.state, stream.increment, size)
+    values = (words >> 11).astype(jnp.float64) * 2.0**-53
+    return dataclasses.replace(stream, state=_pcg64.limbs_at(states, size)), values
 
 
 @native
@@ -147,35 +362,88 @@ def uniform(
 def _uniform(
     stream: Stream, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
-    size = math.prod(shape)
-    states, words = _pcg64.draw(stream.state, stream.increment, size)
-    values = (words >> 11).astype(jnp.float64) * 2.0**-53
-    values = scaled(values, law[1], law[0])
-    state = _pcg64.limbs_at(states, size)
-    return dataclasses.replace(stream, state=state), finish(values, dtype).reshape(shape)
+    stream, values = _random64(stream, math.prod(shape))
+    values = finish(scaled(values, law[1], law[0]), dtype)
+    return stream, values.reshape(shape)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _normal(
+    stream: Stream, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[Stream, jax.Array]:
+    normals = _ziggurat.standard_normal(stream.state, stream.increment, math.prod(shape))
+    values = finish(scaled(normals[1], law[1], law[0]), dtype)
+    return dataclasses.replace(stream, state=normals[0]), values.reshape(shape)
+
+
+def _halves(stream: Stream, count: int) -> tuple[jax.Array, After]:
+    """Return the next 32-bit words, a `Source`: of each 64 bits the lower half first."""
+    states, words = _pcg64.draw(stream.state, stream.increment, count // 2 + 1)
+    halves = jnp.stack([words, words >> 32], axis=1).reshape(-1).astype(jnp.uint32)
+    halves = jnp.concatenate([stream.spare[None], halves])
+    kept = stream.kept.astype(jnp.int32)
+
+    def after(used: jax.Array) -> Stream:
+        fresh = jnp.asarray(used, jnp.int32) - kept
+        taken = (fresh + 1) // 2
+        state = _pcg64.limbs_at(states, jnp.maximum(taken, 0))
+        spare = jnp.where(fresh > 0, halves[2 * taken], stream.spare)
+        odd = jnp.where(fresh > 0, fresh % 2 == 1, stream.kept & (used == 0))
+        return Stream(state, stream.increment, spare, odd)
+
+    return jax.lax.dynamic_slice(halves, (1 - kept,), (count,)), after
 
 
 @native
 @functools.partial(jax.jit, static_argnums=1)
 def _random32(stream: Stream, shape: tuple[int, ...]) -> tuple[Stream, jax.Array]:
-    """Each 64-bit word gives its lower half, then its upper half."""
     size = math.prod(shape)
-    stream, halves = halves_of(stream, size)
+    halves, after = _halves(stream, size)
     values = (halves >> 8).astype(jnp.float32) * np.float32(2.0**-24)
-    return stream, values.reshape(shape)
+    return after(jnp.int32(size)), values.reshape(shape)
 
 
-@boundary
-def halves_of(stream: Stream, size: int) -> tuple[Stream, jax.Array]:
-    """Draw 32-bit words: what the spare is, then the lower and upper half of each."""
-    if size == 0:
-        return stream, jnp.zeros((0,), jnp.uint32)
-    kept = stream.spare is not None
-    count = -(-(size - kept) // 2)
-    states, words = _pcg64.draw(stream.state, stream.increment, count)
-    halves = jnp.stack([words, words >> 32], axis=1).reshape(-1).astype(jnp.uint32)
-    if stream.spare is not None:
-        halves = jnp.concatenate([stream.spare[None], halves])
-    odd = (size - kept) % 2 == 1
-    state = _pcg64.limbs_at(states, count)
-    return Stream(state, stream.increment, halves[-1] if odd else None), halves[:size]
+@native
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _integers(stream: Stream, size: int, low: int, last: int) -> tuple[Stream, jax.Array]:
+    return draw_integers(_halves, stream, size, low, last, multiplied)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _shuffle(stream: Stream, n: int, least: int, bound: Bound) -> tuple[Stream, jax.Array]:
+    return shuffle(_halves, stream, n, least, bound)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=2)
+def _by_share(stream: Stream, total: jax.Array, size: int) -> tuple[Stream, jax.Array]:
+    stream, values = _random64(stream, size)
+    return stream, jnp.searchsorted(total, values, side="right").astype(jnp.int32)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _distinct(stream: Stream, a: int, size: int) -> tuple[Stream, jax.Array]:
+    """Choose by Floyd's method: a value that is taken is replaced by the newest one."""
+
+    def step(
+        table: tuple[jax.Array, jax.Array], i: jax.Array, value: jax.Array, ok: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        taken, chosen = table
+        i = i + np.int32(first)
+        newest = np.int32(a - size) + i
+        value = jnp.where(taken[value], newest, value)
+        value = jnp.where(ok, value, np.int32(a))
+        place = jnp.where(ok, i, np.int32(size))
+        return taken.at[value].set(True), chosen.at[place].set(value)
+
+    first = int(a == size)  # of one value nothing is drawn: it is 0
+    largest = jnp.arange(a - size + first, a, dtype=jnp.uint32)
+    table = jnp.zeros((a + 1,), jnp.bool_), jnp.zeros((size + 1,), jnp.int32)
+    if first:
+        table = table[0].at[0].set(True), table[1]
+    stream, (_, chosen) = walk(_halves, stream, largest, multiplied, step, table)
+    stream, order = shuffle(_halves, stream, size, 1, multiplied)
+    return stream, chosen[:size][order]

@@ -1,30 +1,38 @@
-"""NumPy's legacy stream: the numbers after ``np.random.seed(seed)``.
+"""NumPy's legacy stream: the values after ``np.random.seed(seed)``.
 
 Proved against NumPy 2.4.6 on x86-64 Linux; the stream is frozen by NumPy's own
-compatibility policy, so it is that of ``RandomState`` since 2006.
-
-- `rand`, `uniform`: float64 equals NumPy's in every bit, float32 is its one rounding.
-- `randn`, `normal`: every operation is NumPy's, in software double precision, but the
-  logarithm is rounded from 60 bits where the C library's is within 0.52 units of the
-  last place. float64 differs by a few units in the last place in about 1 value of 100.
-  float32 can differ only where a double lies within such a unit of a rounding boundary,
-  about one value in 10^9; none was seen among 10^6.
+compatibility policy, so it is that of ``RandomState`` since 2006. float64 equals NumPy's
+in every bit, with the logarithm of the same C library; float32 is its one rounding.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_int, value_error
+from jaxinit._checks import check_int, check_shape, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
-from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_static
+from jaxinit.replay._arguments import (
+    Seed,
+    check_draw,
+    check_range,
+    check_seed,
+    check_static,
+    check_stream,
+)
+from jaxinit.replay._integers import (
+    check_bounds,
+    check_choice_size,
+    check_probabilities,
+    integers,
+)
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import (
     WORDS,
@@ -34,18 +42,27 @@ from jaxinit.replay._numpy_floats import (
     scaled,
     unit,
 )
-from jaxinit.replay._stream import Stream
+from jaxinit.replay._stream import MersenneStream
+from jaxinit.replay._walks import masked, mersenne, shuffle
 
 _DTYPES = "float32", "float64"
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Stream(MersenneStream):
+    """Where NumPy's legacy generator stands; see `MersenneStream` for the attributes."""
+
+    start: ClassVar[str] = "numpy_legacy.seed(seed)"
+
+
 @boundary
-def seed(seed: Seed | Sequence[int]) -> Stream:
+def seed(seed: Seed | Sequence[int] | np.ndarray) -> Stream:
     """Return the stream as it stands after ``np.random.seed(seed)``.
 
     Args:
-        seed: An int from 0 to 2^32 - 1; an integer array of rank 0, which may be traced
-            and vmapped over; or a sequence of such ints.
+        seed: An int from 0 to 2^32 - 1; a 32-bit integer array of rank 0, which may be
+            traced and vmapped over; or a sequence (or NumPy array) of such ints.
 
     Returns:
         The stream.
@@ -62,14 +79,14 @@ def seed(seed: Seed | Sequence[int]) -> Stream:
         [0.0976, 0.4304, 0.2055, 0.0898]
     """
     where = "numpy_legacy.seed"
-    if isinstance(seed, Sequence):
-        if not seed:
+    if isinstance(seed, Sequence) or (isinstance(seed, np.ndarray) and seed.ndim == 1):
+        if not len(seed):
             rule = "seed must be an int or a sequence of ints"
             value_error(where, rule, "an empty sequence", "Give at least one int.")
         parts = [check_int(where, "seed", s, least=0) for s in seed]
         words = [check_seed(where, s, least=0, most=(1 << 32) - 1) for s in parts]
         return Stream(_from_array(np.array(words, np.uint32)))
-    number = check_seed(where, seed, least=0, most=(1 << 32) - 1)
+    number = check_seed(where, seed, least=0, most=(1 << 32) - 1)  # pyright: ignore[reportArgumentType]
     return Stream(_from_seed(jnp.asarray(number, jnp.uint32)))
 
 
@@ -121,12 +138,14 @@ def uniform(
         TypeError: The dtype is another.
     """
     where = "numpy_legacy.uniform"
+    check_stream(where, stream, Stream)
     shape, kind = check_draw(where, shape, dtype, _DTYPES, WORDS)
     bottom = check_static(where, "low", low)
     width = check_static(where, "high", high) - bottom
+    check_range(where, np.dtype(np.float64), low=bottom, high=high, width=width)
     law = np.array([bottom, width])
     window, values = _uniform(stream.window, law, shape, kind)
-    return Stream(window, stream.spare), values
+    return dataclasses.replace(stream, window=window), values
 
 
 @boundary
@@ -172,10 +191,115 @@ def normal(
         TypeError: The dtype is another.
     """
     where = "numpy_legacy.normal"
+    check_stream(where, stream, Stream)
     shape, kind = check_draw(where, shape, dtype, _DTYPES, 4)
     mean = check_static(where, "loc", loc)
     std = check_static(where, "scale", scale, least=0.0)
+    check_range(where, np.dtype(np.float64), loc=mean, scale=std)
     return _normal(stream, np.array([mean, std]), shape, kind)
+
+
+@boundary
+def randint(
+    stream: Stream, shape: Shape, low: int, high: int | None = None
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``np.random.randint(low, high, shape)`` draws, in its default dtype.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths; the values fill the array in C order.
+        low: The least value; or, if ``high`` is None, one above the largest.
+        high: One above the largest value.
+
+    Returns:
+        The stream after the draw, and the array, int32.
+
+    Raises:
+        ValueError: ``low`` is not below ``high``, or a value is beyond 32 bits.
+    """
+    check_stream("", stream, Stream)
+    lengths, bounds = check_shape("", shape), check_bounds(low, high)
+    window, values = _integers(stream.window, math.prod(lengths), *bounds)
+    return dataclasses.replace(stream, window=window), values.reshape(lengths)
+
+
+@boundary
+def permutation(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
+    """Draw what ``np.random.permutation(n)`` draws.
+
+    For an array ``x``, ``np.random.permutation(x)`` and ``np.random.shuffle(x)`` are
+    ``x[order]`` with the order for ``n = len(x)``.
+
+    Args:
+        stream: The stream.
+        n: How many indices to permute.
+
+    Returns:
+        The stream after the draw, and the indices, int32 of shape ``(n,)``.
+    """
+    check_stream("", stream, Stream)
+    window, order = _shuffle(stream.window, check_int("", "n", n, least=0))
+    return dataclasses.replace(stream, window=window), order
+
+
+@boundary
+def choice(
+    stream: Stream,
+    a: int,
+    shape: Shape,
+    replace: bool = True,
+    p: Sequence[float] | np.ndarray | None = None,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``np.random.choice(a, shape, replace, p)`` draws.
+
+    Args:
+        stream: The stream.
+        a: The number of values to choose from; for an array, index it with the result.
+        shape: Axis lengths.
+        replace: Whether a value may be chosen more than once.
+        p: The probabilities of the values, for ``replace=True``.
+
+    Returns:
+        The stream after the draw, and the chosen indices, int32.
+
+    Raises:
+        ValueError: ``p`` does not fit, or more is to be chosen than there is.
+    """
+    check_stream("", stream, Stream)
+    a, lengths = check_int("", "a", a, least=1), check_shape("", shape)
+    size = check_choice_size(a, lengths, replace, p is not None)
+    if p is not None:
+        window, values = _by_share(stream.window, check_probabilities(a, p), size)
+    elif replace:
+        window, values = _integers(stream.window, size, 0, a - 1)
+    else:
+        window, values = _shuffle(stream.window, a)
+    return dataclasses.replace(stream, window=window), values[:size].reshape(lengths)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _integers(
+    window: jax.Array, size: int, low: int, last: int
+) -> tuple[jax.Array, jax.Array]:
+    return integers(mersenne, window, size, low, last, masked)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=1)
+def _shuffle(window: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+    return shuffle(mersenne, window, n, 1, masked)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=2)
+def _by_share(
+    window: jax.Array, total: jax.Array, size: int
+) -> tuple[jax.Array, jax.Array]:
+    window, raw = _mt19937.draw(window, WORDS * size)
+    words = _mt19937.temper(raw).reshape(-1, WORDS)
+    values = jnp.searchsorted(total, unit(words[:, 0], words[:, 1]), side="right")
+    return window, values.astype(jnp.int32)
 
 
 @native

@@ -10,9 +10,13 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, check_number, check_rank, value_error
 from jaxinit.replay._torch_record import Tensor
 from jaxinit.replay._torch_scales import calculate_gain as _gain
-from jaxinit.replay._torch_scales import kaiming_std, xavier_std
+from jaxinit.replay._torch_scales import fans, kaiming_std, xavier_std
 
 calculate_gain = _gain
+
+
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    return fans("init", tensor.shape)
 
 
 @boundary

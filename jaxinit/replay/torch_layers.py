@@ -7,6 +7,8 @@ drawn and returns the state dict; `jaxinit.replay.layouts` turns it into the par
 of Flax, NNX, Haiku and Equinox.
 """
 
+import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +33,27 @@ Parameter = boundary(_torch_record.Parameter, "torch_layers.Parameter")
 Model = Any
 """A function that makes a model; a module; or lists and dicts of modules, in which None
 stands for a module without parameters, such as an activation."""
+
+
+class _Functional:
+    """``torch.nn.functional``: constructors may name its functions; they are not called."""
+
+    def __getattr__(self, name: str) -> str:
+        return f"torch.nn.functional.{name}"
+
+
+class no_grad(contextlib.ContextDecorator):  # noqa: N801
+    """``torch.no_grad()``, which changes nothing here."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+
+functional = _Functional()
+nn = sys.modules[__name__]  # for code that says torch.nn.Linear
 
 
 @boundary
@@ -94,6 +117,9 @@ def _items(model: Any) -> list[tuple[str, Any]]:
 def as_module(model: Model) -> Module:
     """Return a model in any of its forms as one module."""
     made = model() if callable(model) else model
+    if made is None:
+        rule = "model must be a layer, or a list or dict of layers"
+        type_error("torch_layers.build", rule, "None", "Let the function return the model.")
     if isinstance(made, Module):
         return made
     if isinstance(made, (Mapping, Sequence)) and not isinstance(made, str):

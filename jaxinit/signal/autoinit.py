@@ -21,10 +21,9 @@ from jaxinit._checks import (
 )
 from jaxinit._draw import DISTRIBUTIONS, UNIFORM_LIMIT, Distribution, Draw, execute
 from jaxinit._jaxpr import bind
-from jaxinit._paths import flatten
 from jaxinit._types import Key, Scalar
 from jaxinit.models.keys import leaf_keys
-from jaxinit.trace.entry import trace_params
+from jaxinit.trace.entry import read_forward, roles_of
 from jaxinit.trace.moments.gains import track_scales
 from jaxinit.trace.probes.products import fan_in
 from jaxinit.trace.probes.scaling import (
@@ -32,11 +31,12 @@ from jaxinit.trace.probes.scaling import (
     check_all_met,
     find_scales,
     is_weight,
+    labels_of,
     scaled_leaves,
     times,
     wide,
 )
-from jaxinit.trace.use import Uses
+from jaxinit.trace.use import ParamUse
 
 
 @boundary
@@ -74,9 +74,9 @@ def autoinit(
     after a mean other than 0, outputs of one unit are alike over the batch, so that means
     over positions keep more; entries of a normalised row count as independent once a slice
     takes them apart, as do the entries of a recurrent state and its earlier ones once
-    weights stand in between. An operation without a rule (``top_k``, ``while``, scatters,
-    linear algebra, integers or masks as inputs) is an error only if a weight comes after
-    it. Integers may choose rows of a table. Other distributions of the input can be made
+    weights stand in between. An operation without a rule (``while``, ``cumprod``, linear
+    algebra, integers or masks as inputs) is an error only if a weight comes after it.
+    Integers may choose rows of a table. Other distributions of the input can be made
     inside ``apply_fn``, as ``3 + 2 * x``.
 
     In both, a convolution's sum counts what each window really holds, padding included;
@@ -96,13 +96,14 @@ def autoinit(
         distribution: ``"normal"``, ``"uniform"`` or ``"truncated_normal"`` (cut at two
             standard deviations of the uncut distribution), each of the variance above.
         strict: Whether a leaf of two axes or more that is no bias and meets no matrix
-            product or convolution is an error (embeddings, leaves inside ``lax.scan``) or
+            product or convolution is an error (embeddings, leaves inside a while loop) or
             stays.
 
     Returns:
         A pytree like ``params``. Pure: works under ``jit``, and under ``vmap`` over keys.
         Without data only weights, biases and the key may be traced.
-        A weight used twice has the scale of its first product; what used it before that
+        A weight used twice, in parts, or step by step in a ``lax.scan`` of at most 64
+        steps has the scale of its first product; what used it before that
         saw variance 1. A layer whose input is all 0, or not finite, gets
         :math:`std^2 / n_{in}`.
 
@@ -145,32 +146,37 @@ def autoinit(
     check_choice(where, "distribution", distribution, DISTRIBUTIONS)
     given = jax.tree.leaves(inputs)
     without_data = _are_shapes(given)
-    paths, flat, tree = flatten(where, params)
+    forward = read_forward(where, apply_fn, params, inputs)
+    uses, paths, program = roles_of(forward), forward.paths, forward.program
     keys = leaf_keys(where, key, paths)
-    uses = trace_params(apply_fn, params, *inputs)
-    biases = {i for i, p in enumerate(paths) if p in uses and uses[p].role == "bias"}
-    closed = jax.make_jaxpr(apply_fn)(params, *inputs)
+    flat, tree = jax.tree.flatten(params)
+    own = [flat[i] for i in forward.arrays]
+    data = [given[i] for i in forward.moving]
+    biases = {i for i, use in enumerate(uses) if use.role == "bias"}
     # Which leaves are weights is known before anything is computed.
-    found = jax.eval_shape(lambda f, x: find_scales(closed, f, x, _unscaled), flat, given)
+    found = jax.eval_shape(lambda f, x: find_scales(program, f, x, _unscaled), own, data)
     if strict:
-        weights = {i for i, leaf in enumerate(flat) if is_weight(leaf)}
-        check_all_met(where, params, weights - biases, found)
-    fresh = list(flat)
+        weights = {i for i, leaf in enumerate(own) if is_weight(leaf)}
+        labels = labels_of(params, forward.arrays)
+        check_all_met(where, labels, weights - biases, found)
+    fresh = list(own)
     for i in biases:
-        fresh[i] = jnp.zeros_like(flat[i])
+        fresh[i] = jnp.zeros_like(own[i])
     for i in found:
-        fresh[i] = _unit_draw(distribution, keys[i], flat[i])
-    _give_values(paths, fresh, uses)
+        fresh[i] = _unit_draw(distribution, keys[i], own[i])
+    _give_values(fresh, uses)
     if without_data:
         # Zeros made under jit are traced; these are known.
         known = [np.zeros(v.shape) if i in biases else v for i, v in enumerate(fresh)]
         _check_known_now(paths, known, found, std)
-        scales = track_scales(closed, paths, known, set(found), float(std))
+        scales = track_scales(program, paths, known, set(found), float(std))
         scales = {i: jnp.asarray(scale) for i, scale in scales.items()}
     else:
-        scales = find_scales(closed, fresh, given, _from_input(std))
-    leaves = [jnp.asarray(v) if isinstance(v, np.ndarray) else v for v in fresh]
-    return jax.tree.unflatten(tree, scaled_leaves(leaves, scales))
+        scales = find_scales(program, fresh, data, _from_input(std))
+    drawn = [jnp.asarray(v) if isinstance(v, np.ndarray) else v for v in fresh]
+    for i, leaf in zip(forward.arrays, scaled_leaves(drawn, scales), strict=True):
+        flat[i] = leaf
+    return jax.tree.unflatten(tree, flat)
 
 
 def _is_shape(leaf: Any) -> bool:
@@ -188,15 +194,14 @@ def _are_shapes(given: Sequence[Any]) -> bool:
     return bool(shapes) and all(shapes)
 
 
-def _give_values(paths: Sequence[str], leaves: list[Any], uses: Uses) -> None:
+def _give_values(leaves: list[Any], uses: Sequence[ParamUse]) -> None:
     """Fill in the scales of normalisations that came as shapes; refuse other shapes."""
     missing = []
-    for i, (path, leaf) in enumerate(zip(paths, leaves, strict=True)):
-        neutral = uses[path].neutral if path in uses else None
-        if _is_shape(leaf) and neutral is not None:
-            leaves[i] = np.full(leaf.shape, neutral, leaf.dtype)
+    for i, (use, leaf) in enumerate(zip(uses, leaves, strict=True)):
+        if _is_shape(leaf) and use.neutral is not None:
+            leaves[i] = np.full(leaf.shape, use.neutral, leaf.dtype)
         elif _is_shape(leaf):
-            missing.append(path)
+            missing.append(use.path)
     if missing:
         rule = "leaves that are not drawn must have values"
         got = f"only shapes of {listed(missing)}"

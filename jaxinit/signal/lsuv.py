@@ -10,10 +10,12 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._jaxpr import bind
 from jaxinit._types import Scalar
+from jaxinit.trace.entry import read_forward
 from jaxinit.trace.probes.scaling import (
     check_all_met,
     find_scales,
     is_weight,
+    labels_of,
     scaled_leaves,
     times,
     wide,
@@ -33,7 +35,8 @@ def lsuv(
     Layer-sequential unit variance, in one pass instead of several: the output of a
     product is linear in its weight. Directions are left as they are, so draw the weights
     with :func:`jaxinit.orthogonal` first, as the paper does. Biases keep their values and
-    are not counted, being added later.
+    are not counted, being added later. A leaf that is used in parts, or step by step in a
+    ``lax.scan`` of at most 64 steps, has the scale of the first.
 
     Args:
         apply_fn: The forward pass, ``apply_fn(params, *inputs)``; pure.
@@ -41,7 +44,7 @@ def lsuv(
         *inputs: A batch of data, as the forward pass takes it.
         std: Standard deviation that every output is to have, over the batch and all units.
         strict: Whether a leaf of two axes or more that meets no matrix product or
-            convolution is an error (embeddings, leaves inside ``lax.scan``) or stays.
+            convolution is an error (embeddings, leaves inside a while loop) or stays.
 
     Returns:
         A pytree like ``params``. Pure: works under ``jit``, and under ``vmap`` over seeds.
@@ -73,10 +76,15 @@ def lsuv(
         scale = jnp.where(spread > 0, std / jnp.where(spread > 0, spread, 1), 1)
         return times(out, scale), scale
 
+    forward = read_forward("lsuv", apply_fn, params, inputs)
     flat, tree = jax.tree.flatten(params)
-    closed = jax.make_jaxpr(apply_fn)(params, *inputs)
-    scales = find_scales(closed, flat, jax.tree.leaves(inputs), unit_output)
+    own = [flat[i] for i in forward.arrays]
+    given = jax.tree.leaves(inputs)
+    data = [given[i] for i in forward.moving]
+    scales = find_scales(forward.program, own, data, unit_output)
     if strict:
-        weights = {i for i, leaf in enumerate(flat) if is_weight(leaf)}
-        check_all_met("lsuv", params, weights, scales)
-    return jax.tree.unflatten(tree, scaled_leaves(flat, scales))
+        weights = {i for i, leaf in enumerate(own) if is_weight(leaf)}
+        check_all_met("lsuv", labels_of(params, forward.arrays), weights, scales)
+    for i, leaf in zip(forward.arrays, scaled_leaves(own, scales), strict=True):
+        flat[i] = leaf
+    return jax.tree.unflatten(tree, flat)

@@ -74,12 +74,7 @@ def trace_params(apply_fn: Callable[..., Any], params: PyTree, *inputs: PyTree) 
         >>> uses["w2"].nonlinearity, round(uses["w2"].gain, 4)
         ('relu', 1.4142)
     """
-    where = "trace_params"
-    if not callable(apply_fn):
-        advice = "Give the function apply_fn(params, *inputs)."
-        type_error(where, "apply_fn must be a function", f"{apply_fn!r}", advice)
-    forward = read_forward(where, apply_fn, params, inputs)
-    return uses_of(forward)
+    return uses_of(read_forward("trace_params", apply_fn, params, inputs))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,6 +102,9 @@ def read_forward(
     where: str, apply_fn: Callable[..., Any], params: PyTree, inputs: tuple[PyTree, ...]
 ) -> Forward:
     """Trace a forward pass, with abstract values for all arrays."""
+    if not callable(apply_fn):
+        advice = "Give the function apply_fn(params, *inputs)."
+        type_error(where, "apply_fn must be a function", f"{apply_fn!r}", advice)
     paths, leaves, structure = flatten(where, params)
     arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
     if not arrays:
@@ -133,13 +131,23 @@ def read_forward(
 
 def uses_of(forward: Forward) -> Uses:
     """Ask a forward pass what its parameters do, and how large what enters weights is."""
+    uses = roles_of(forward)
+    return Uses(tuple(with_gains(forward.program, uses, forward.own, forward.data)))
+
+
+def roles_of(forward: Forward) -> list[ParamUse]:
+    """Ask a forward pass what its parameters do: uses without gains."""
     walk = Walker(forward.paths)
-    own = forward.own
-    views: list[Value] = [View(i, whole(leaf.shape)) for i, leaf in enumerate(own)]
+    views: list[Value] = [View(i, whole(x.shape)) for i, x in enumerate(forward.own)]
     given = [input_value(walk, leaf.shape, leaf.dtype) for leaf in forward.data]
     _check_outputs(walk, walk.run(forward.program, [*views, *given]))
-    uses = _uses(walk, own)
-    return Uses(tuple(with_gains(forward.program, uses, own, forward.data)))
+    by_leaf: dict[int, list[Record]] = {}
+    for record in walk.records:
+        by_leaf.setdefault(record.leaf, []).append(record)
+    return [
+        resolve(Leaf(walk.paths[i], leaf.shape, str(leaf.dtype)), by_leaf.get(i, []))
+        for i, leaf in enumerate(forward.own)
+    ]
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -166,13 +174,3 @@ def _check_outputs(walk: Walker, outputs: list[Value]) -> None:
             flag_summed(walk, value)
         elif leaves_of([value]):
             give_up(walk, [value], "returned without meeting the data")
-
-
-def _uses(walk: Walker, own: list[jax.ShapeDtypeStruct]) -> list[ParamUse]:
-    by_leaf: dict[int, list[Record]] = {}
-    for record in walk.records:
-        by_leaf.setdefault(record.leaf, []).append(record)
-    return [
-        resolve(Leaf(walk.paths[i], leaf.shape, str(leaf.dtype)), by_leaf.get(i, []))
-        for i, leaf in enumerate(own)
-    ]

@@ -1,9 +1,11 @@
 """How a model uses each of its parameters, as plain data."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from jaxinit._groups import grouped, wildcard
 from jaxinit._layout import Fans, Layout
 from jaxinit._table import table
 
@@ -107,16 +109,32 @@ class Uses(Mapping[str, ParamUse]):
     def __len__(self) -> int:
         return len(self._by_path)
 
-    def __str__(self) -> str:
-        """Return the table, one line a parameter."""
+    def table(self, *, every: bool = False) -> str:
+        """Return the table, like parameters in one line, or ``every`` one in its own."""
         head = ("path", "shape", "role", "layout", "fan_in", "fan_out", "after", "gain", "")
-        return table([head, *(_row(use) for use in self.values())])
+        groups = grouped(self.values(), lambda use: use.path, _likeness)
+        if every:
+            groups = [(use.path, [use]) for use in self.values()]
+        return table([head, *(_row(path, group) for path, group in groups)])
+
+    def __str__(self) -> str:
+        """Return the table, like parameters in one line."""
+        return self.table()
 
     def __repr__(self) -> str:
         return f"<Uses of {len(self)} parameters>"
 
 
-def _row(use: ParamUse) -> tuple[str, ...]:
+def _likeness(use: ParamUse) -> tuple[object, ...]:
+    """Return what two parameters must have in common to share a line."""
+    gain = None if use.gain is None else f"{use.gain:.4g}"
+    after = re.sub(r"\d+", "*", use.after or "")
+    same = (use.shape, use.dtype, use.role, use.layout, use.fans, after, gain)
+    return (*same, use.nonlinearity, use.reason, use.notes, use.splits, len(use.others))
+
+
+def _row(path: str, group: Sequence[ParamUse]) -> tuple[str, ...]:
+    use = group[0]
     fans = (
         ("", "") if use.fans is None else (f"{use.fans.fan_in:g}", f"{use.fans.fan_out:g}")
     )
@@ -128,13 +146,15 @@ def _row(use: ParamUse) -> tuple[str, ...]:
         extra.append(f"{len(use.splits)} parts")
     if use.others:
         extra.append("also " + ", ".join(other.role for other in use.others))
+    if len(group) > 1:
+        extra.insert(0, f"{len(group)} alike")
     return (
-        use.path,
+        path,
         str(use.shape),
         use.role,
         layout_text(use.layout),
         *fans,
-        use.after or "",
+        wildcard([one.after or "" for one in group]),
         between,
         "; ".join([*extra, *use.notes]),
     )

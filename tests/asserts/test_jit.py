@@ -48,7 +48,7 @@ def test_orthogonality_and_trees_under_jit() -> None:
     wrong = tree()
     wrong["head"][1] += 1
     assert rejected(check, wrong) == (
-        "[Chex] chexify assertion 'assert_tree' failed: ['head'][1]: every value must be 1"
+        "[Chex] chexify assertion 'assert_tree' failed: head/1: every value must be 1"
         " in float32; got largest_difference=1.0. (`check` failed)"
     )
 

@@ -90,7 +90,7 @@ def test_texts_of_failures() -> None:
         (
             lambda: asserts.assert_tree({"a": np.zeros(3)}, {"a": 0.5}),
             TypeError,
-            "assert_tree: ['a']: expected must be a Distribution, an Orthogonal, a"
+            "assert_tree: a: expected must be a Distribution, an Orthogonal, a"
             " jax.ShapeDtypeStruct or None; got 0.5. Give one of these for each leaf.",
         ),
         (

@@ -25,9 +25,9 @@ def test_a_tree_lists_every_leaf_that_fails() -> None:
     wrong["head"][0] *= 2
     assert rejected(asserts.assert_tree, wrong, EXPECTED) == (
         "assert_tree: 2 of 4 leaves fail (alpha=1e-09 for all):\n"
-        "  ['dense']['bias']: every value must be 0 in float32;"
+        "  dense/bias: every value must be 0 in float32;"
         " got largest_difference=0.5.\n"
-        "  ['head'][0]: columns must be orthogonal and of length 1: no entry of the Gram"
+        "  head/0: columns must be orthogonal and of length 1: no entry of the Gram"
         " matrix over gain**2 more than 1.35e-06 from the identity (8 x 4, float32);"
         " got difference=3."
     )
@@ -36,9 +36,9 @@ def test_a_tree_lists_every_leaf_that_fails() -> None:
     wrong["head"] = [wrong["head"][0].T, wrong["head"][1]]
     assert rejected(asserts.assert_tree, wrong, jax.eval_shape(tree)) == (
         "assert_tree: 2 of 4 leaves fail (alpha=1e-09 for all):\n"
-        "  ['dense']['kernel']: the shape must be (64, 64); got shape=(63, 64).\n"
-        "  ['dense']['kernel']: the dtype must be float32; got dtype=float64.\n"
-        "  ['head'][0]: the shape must be (8, 4); got shape=(4, 8)."
+        "  dense/kernel: the shape must be (64, 64); got shape=(63, 64).\n"
+        "  dense/kernel: the dtype must be float32; got dtype=float64.\n"
+        "  head/0: the shape must be (8, 4); got shape=(4, 8)."
     )
 
 

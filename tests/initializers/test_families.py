@@ -14,6 +14,7 @@ from scipy import stats
 
 import jaxinit
 from jaxinit import Fans, Layout
+from jaxinit.initializers.sparse import lowest
 from tests import distributions
 
 KEY = jax.random.key(3)
@@ -133,6 +134,84 @@ def test_truncated_normal_distribution(
     ) < distributions.SIGMAS * distribution.std() / math.sqrt(n)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "std", "mean"),
+    [
+        (20, 21, 1, 0),
+        (-40, -39, 1, 0),
+        (-30, -12, 2, 1),
+        (11, 1e9, 1, 0),
+        (1e30, 2e30, 1, 0),
+    ],
+)
+def test_traced_bounds_that_turn_out_far(
+    low: float, high: float, std: float, mean: float
+) -> None:
+    """Where float32 has no probability left, values are finite and nearly right."""
+    draw = jax.jit(
+        lambda *o: jaxinit.truncated_normal(
+            KEY, (1 << 14,), low=o[0], high=o[1], std=o[2], mean=o[3]
+        )
+    )
+    w = np.asarray(draw(*map(float, (low, high, std, mean))), np.float64)
+    assert np.isfinite(w).all()
+    assert w.min() >= np.float32(low)
+    assert w.max() <= np.float32(high)
+    if max(abs(low), abs(high)) < 1e6:
+        a, b = (low - mean) / std, (high - mean) / std
+        # The mean of what lies beyond z is z + 1 / z, to 1 / z^3.
+        near = a if a > 0 else b
+        want = mean + std * (near + 1 / near)
+        assert abs(w.mean() - want) < 0.1 * std / abs(near)
+
+
+def test_traced_bounds_with_one_value_or_none_between() -> None:
+    draw = jax.jit(
+        lambda low, high, std: jaxinit.truncated_normal(
+            KEY, (5,), low=low, high=high, std=std, mean=0.5
+        )
+    )
+    assert draw(3.0, 3.0, 1.0).tolist() == [3.0] * 5
+    assert draw(0.0, 1.0, 0.0).tolist() == [0.5] * 5
+    for impossible in [(1.0, 0.0, 1.0), (0.0, 1.0, -1.0), (2.0, 3.0, 0.0)]:
+        assert np.isnan(draw(*impossible)).all()
+
+
+@pytest.mark.parametrize("bounds", [(-2.0, 2.0, 1.0, 0.0), (-1.0, 3.0, 0.5, 0.25)])
+def test_gradient_in_bounds(bounds: tuple[float, ...]) -> None:
+    """Also of the bounds that have a map of their own, two standard deviations."""
+    total = jax.jit(
+        lambda *o: jaxinit.truncated_normal(
+            KEY, (64,), low=o[0], high=o[1], std=o[2], mean=o[3]
+        ).sum()
+    )
+    slopes = jax.grad(total, argnums=(0, 1, 2, 3))(*bounds)
+    for i, slope in enumerate(slopes):
+        step = np.eye(4)[i] / 128
+        ends = [float(total(*(bounds + s * step))) for s in (-1, 1)]
+        np.testing.assert_allclose(slope, (ends[1] - ends[0]) * 64, rtol=5e-3, atol=5e-3)
+
+
+def test_gradient_at_scale_0_is_finite() -> None:
+    slope = jax.grad(lambda s: jaxinit.variance_scaling(KEY, (4, 4), scale=s).sum())
+    assert float(slope(0.0)) == 0.0
+    assert np.isfinite(slope(1e-30))
+
+
+def test_widest_uniform() -> None:
+    with jax.enable_x64(True):
+        w = jaxinit.uniform(KEY, (1000,), "float64", low=-1.7e308, high=1.7e308)
+    assert np.isfinite(w).all()
+    assert abs(np.asarray(w) / 1.7e308).max() > 0.99
+
+
+def test_a_slice_whose_scale_its_dtype_rounds_to_0() -> None:
+    layers = jaxinit.per_slice(functools.partial(jaxinit.normal, std=1.0), [1.0, 1e-4])
+    assert layers(KEY, (2, 3), "float32").all()
+    with pytest.raises(ValueError, match=r"^per_slice: std must be above 0\.000977"):
+        layers(KEY, (2, 3), "float8_e4m3fn")
+
+
 # Constants --------------------------------------------------------------------------------
 
 
@@ -192,6 +271,18 @@ def test_dirac_hands_its_input_on(
         y_part = y[..., group * (outputs // groups) :][..., :kept]
         np.testing.assert_allclose(y_part, x_part, rtol=1e-6)
     assert int((kernel != 0).sum()) == groups * min(per_group, outputs // groups)
+
+
+@pytest.mark.parametrize(
+    ("window", "centre"), [((2,), (1,)), ((4, 3), (2, 1)), ((1, 6), (0, 3))]
+)
+def test_centre_of_even_windows(window: tuple[int, ...], centre: tuple[int, ...]) -> None:
+    """``dirac`` takes ``k // 2`` as PyTorch does, ``delta_orthogonal`` ``(k - 1) // 2``."""
+    before = tuple((k - 1) // 2 for k in window)
+    for init, place in [(jaxinit.dirac, centre), (jaxinit.delta_orthogonal, before)]:
+        places = np.argwhere(np.asarray(init(KEY, (*window, 2, 3))))[:, : len(window)]
+        assert (places == place).all()
+        assert len(places)
 
 
 def test_dirac_groups_from_the_layout() -> None:
@@ -341,6 +432,38 @@ def test_sparse_zeros(
     outputs = tuple(a for a, letter in enumerate(axes) if letter == "O")
     counts = np.unique((np.asarray(w) == 0).sum(axis=outputs))
     assert counts.tolist() == [zeros]
+
+
+@pytest.mark.parametrize(
+    ("axes", "count", "most"),
+    [
+        ((1,), 7, 2**32),
+        ((0,), 5, 2**32),
+        ((0, 2), 30, 2**32),
+        ((1,), 7, 5),
+        ((1,), 23, 2),
+        ((1,), 24, 2**32),
+        ((1,), 1, 1),
+    ],
+)
+def test_lowest_words_of_every_row(axes: tuple[int, ...], count: int, most: int) -> None:
+    """Exactly so many, the first of equals, as a stable sort has it."""
+    words = np.random.Generator(np.random.Philox(1)).integers(0, most, (6, 24, 7))
+    found = np.asarray(lowest(jnp.asarray(words, jnp.uint32), axes, count))
+    order = [a for a in range(3) if a not in axes] + list(axes)
+    length = math.prod(words.shape[a] for a in axes)
+    rows = words.transpose(order).reshape(-1, length)
+    expected = np.zeros(rows.shape, bool)
+    first = np.argsort(rows, axis=1, kind="stable")[:, :count]
+    np.put_along_axis(expected, first, True, 1)
+    np.testing.assert_array_equal(found.transpose(order).reshape(-1, length), expected)
+
+
+def test_sparse_is_normal_but_for_its_zeros() -> None:
+    w, normal = jaxinit.sparse(KEY, (30, 40), sparsity=0.3), jaxinit.normal(KEY, (30, 40))
+    np.testing.assert_array_equal(w, jnp.where(w == 0, 0, normal * jnp.float32(0.01)))
+    with jax.threefry_partitionable(False):
+        np.testing.assert_array_equal(w, jaxinit.sparse(KEY, (30, 40), sparsity=0.3))
 
 
 def test_sparse_law_of_the_others() -> None:

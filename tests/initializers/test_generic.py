@@ -1,10 +1,12 @@
 """What holds for every initializer, over one registry."""
 
+import contextlib
 import inspect
 import logging
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +22,21 @@ from tests.registry import CASES, Case
 
 KEY = jax.random.key(7)
 each = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+DTYPES = ("float32", "bfloat16")
 each_random = pytest.mark.parametrize("case", registry.RANDOM, ids=lambda c: c.name)
+
+
+def _known_kinds() -> list[str]:
+    """Return the kinds of keys, beside threefry and rbg, that this JAX has."""
+    known = []
+    for kind in ("philox2x32", "philox4x32", "threefry4x32"):
+        with contextlib.suppress(ValueError):
+            jax.random.key(0, impl=kind)
+            known.append(kind)
+    return known
+
+
+KEYS = _known_kinds()
 
 
 def bits(x: jax.Array) -> np.ndarray:
@@ -112,7 +128,7 @@ def test_complex_refused(case: Case) -> None:
 
 def wide_and_narrow(case: Case, key: jax.Array) -> list[jax.Array]:
     """Return one draw in two dtypes, which compile together in little more than one's time."""
-    return [case.init(key, case.shape, dtype) for dtype in ("float32", "bfloat16")]
+    return [case.init(key, case.shape, dtype) for dtype in DTYPES]
 
 
 @each
@@ -145,13 +161,53 @@ def test_vmap_is_a_loop(case: Case) -> None:
 )
 def test_vmap_over_numbers(case: Case, option: str) -> None:
     offsets = {"low": -2.5, "high": 1.5}
-    values = jnp.array([0.0, 0.25, 0.5]) + offsets.get(option, 0.5)
-    stacked = jax.vmap(lambda v: case.init(KEY, case.shape, **{option: v}))(values)
-    for row, value in zip(stacked, values, strict=True):
-        single = case.init(KEY, case.shape, **{option: float(value)})
-        scale = max(1e-30, float(jnp.abs(single).max()))
-        # A traced number is worked on in float32, a known one in float64.
-        np.testing.assert_allclose(row, single, rtol=0, atol=2e-6 * scale)
+    values = jnp.array([0.0, 0.123, 0.5, 0.71]) + offsets.get(option, 0.5)
+
+    def draws(value: jax.Array | float) -> list[jax.Array]:
+        return [case.init(KEY, case.shape, d, **{option: value}) for d in DTYPES]
+
+    stacked = jax.jit(jax.vmap(draws))(values)
+    for i, value in enumerate(values):
+        for row, single in zip(stacked, draws(float(value)), strict=True):
+            assert_same_bits(row[i], single)
+
+
+@each_random
+def test_what_follows_changes_no_bit(case: Case) -> None:
+    """Compilers fuse a product with the sum behind it, without rounding it."""
+    dtypes = ["float32", "complex64"] if case.complex else ["float32"]
+    drawn = [case.init(KEY, case.shape, d) for d in dtypes]
+    added = jax.jit(lambda k: [case.init(k, case.shape, d) + 1 for d in dtypes])(KEY)
+    for x, y in zip(drawn, added, strict=True):
+        assert_same_bits(x + 1, y)
+
+
+WINDOWED = [case for case in registry.ELEMENTWISE if case.random]
+
+
+@pytest.mark.parametrize("case", WINDOWED, ids=lambda c: c.name)
+def test_window(case: Case) -> None:
+    """A block drawn alone is that block of the whole, whose fans are the whole's."""
+    start, lengths = (5, 17), (7, 30)
+    for key in (KEY, jax.random.key(7, impl="rbg")):
+        whole = case.init(key, case.shape)[5:12, 17:47]
+        assert_same_bits(case.init(key, case.shape, window=(start, lengths)), whole)
+
+    def block(key: jax.Array, row: jax.Array) -> jax.Array:
+        return case.init(key, case.shape, window=((row, 17), lengths))
+
+    rows = jnp.array([0, 5, 57])
+    traced = jax.jit(jax.vmap(block, (None, 0)))(KEY, rows)
+    for row, found in zip(rows.tolist(), traced, strict=True):
+        assert_same_bits(found, case.init(KEY, case.shape)[row : row + 7, 17:47])
+
+
+@each
+def test_no_transfer_that_nobody_asked_for(case: Case) -> None:
+    plain = case.init(KEY, case.shape)
+    with jax.transfer_guard("disallow"):
+        guarded = case.init(KEY, case.shape)
+    assert_same_bits(plain, guarded)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +314,40 @@ def test_lowers_for_every_platform(case: Case) -> None:
     exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(words)
     assert exported.platforms == ("cpu", "cuda", "tpu")
     assert exported.out_avals[0].shape == case.shape
+    if case.elementwise:
+        assert_one_pass(exported.mlir_module())
+
+
+def assert_one_pass(program: str) -> None:
+    """Assert what a program shows before it is compiled: each element comes by itself."""
+    for operation in ("sort", "while", "gather", "scatter", "custom_call", "all_"):
+        assert f"stablehlo.{operation}" not in program, operation
+    # Below 2^32 elements no accelerator has to emulate integers of 64 bits.
+    assert not re.search(r"tensor<([0-9x]+x)?u?i64>", program)
+
+
+def test_one_pass_is_refused_where_it_is_none() -> None:
+    """The check above rejects what it is there to reject."""
+
+    def lowered(f: Callable[..., jax.Array], x: jax.Array) -> str:
+        return jax.jit(f).lower(x).as_text()
+
+    x = jnp.arange(8.0)
+    wasteful = [jnp.sort, lambda x: jax.lax.fori_loop(0, x[0].astype(int), jnp.add, x)]
+    programs = [lowered(f, x) for f in wasteful]
+    with jax.enable_x64(True):
+        programs.append(lowered(lambda x: x << 3, jnp.arange(8, dtype=jnp.uint64)))
+    for program in programs:
+        with pytest.raises(AssertionError):
+            assert_one_pass(program)
+
+
+def test_fused_keys_make_one_pass() -> None:
+    words = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    for sampler in (jax.random.uniform, jax.random.normal, jax.random.bits):
+        program = jax.jit(lambda data, f=sampler: f(jaxinit.fused_key(data), (64, 96)))
+        exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(words)
+        assert_one_pass(exported.mlir_module())
 
 
 @each
@@ -296,6 +386,35 @@ def test_other_keys(case: Case, kind: str) -> None:
     jitted = jax.jit(lambda k: case.init(k, case.shape))(key)
     assert_same_bits(value, jitted)
     assert _share_equal(value, case.init(KEY, case.shape)) < 0.1
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        registry.BY_NAME[n]
+        for n in ("uniform", "normal", "lecun_normal", "orthogonal", "sparse")
+    ],
+    ids=lambda c: c.name,
+)
+@pytest.mark.parametrize("kind", KEYS)
+def test_every_key_but_rbg(case: Case, kind: str) -> None:
+    """A loop under vmap, and the same values on every mesh, where JAX can place them."""
+    keys = jax.random.split(jax.random.key(7, impl=kind), 3)
+    stacked = jax.jit(jax.vmap(lambda key: case.init(key, case.shape)))(keys)
+    assert_same_bits(stacked, jnp.stack([case.init(key, case.shape) for key in keys]))
+    if not kind.startswith("philox"):
+        spec = P(*[None] * (len(case.shape) - 2), "x", "y")
+        sharding = NamedSharding(mesh_of(AxisType.Auto), spec)
+        assert_same_bits(case.init(keys[0], case.shape, out_sharding=sharding), stacked[0])
+
+
+@pytest.mark.skipif(not KEYS, reason="this JAX has no Philox keys")
+def test_jax_cannot_place_philox_draws_on_several_devices() -> None:
+    """Its product of two words has no rule there; once it has, place them above."""
+    sharding = NamedSharding(mesh_of(AxisType.Auto), P("x", "y"))
+    draw = jax.jit(lambda key: jax.random.bits(key, (64, 96)), out_shardings=sharding)
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        draw(jax.random.key(7, impl="philox2x32"))
 
 
 def test_vmap_is_no_loop_for_rbg() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from jaxinit import initialize, normal, zeros
@@ -68,7 +69,6 @@ def test_flat_names():
 
 
 def test_orbax(tmp_path):
-    ocp = pytest.importorskip("orbax.checkpoint")
     with ocp.StandardCheckpointer() as saver:
         saver.save(tmp_path / "saved", OLD)
     with ocp.StandardCheckpointer() as saver:

@@ -44,13 +44,17 @@ def test_audit_of_a_users_model():
     text = str(report)
     assert "BIO" in text
     assert "OFF  w" in text
-    assert text.endswith("1 of 1 leaves are off.")
+    assert text.startswith(
+        "1 of 1 leaves are off:\n  w: 0.3542 of lecun, as if fan_in were "
+    )
+    assert '    ("w", partial(jaxinit.lecun_truncated_normal, layout="BIO")),' in text
+    assert "BIO" in report.text(every=True)
     assert str(audit_command("models_of_a_user:shapes")).endswith("nothing was measured.")
 
 
 ERRORS = {
     "models_of_a_user": (
-        "jaxinit audit: a model is named as package.module:function; "
+        "jaxinit audit: it must be named as package.module:name; "
         "got 'models_of_a_user'. "
         'Write for example "mymodels.gpt:small".'
     ),
@@ -59,7 +63,7 @@ ERRORS = {
         "got No module named 'no_such_module'. Run this where the module is, or install it."
     ),
     "models_of_a_user:absent": (
-        "jaxinit audit: models_of_a_user must have a function absent; got None. "
+        "jaxinit audit: models_of_a_user must define absent; got a module without it. "
         "Check the name behind the colon."
     ),
     "models_of_a_user:other": (

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 
 import jaxinit
-from jaxinit import kaiming_normal, lecun_normal, normal, orthogonal, xavier_uniform, zeros
+from jaxinit import (
+    kaiming_normal,
+    lecun_normal,
+    normal,
+    orthogonal,
+    per_slice,
+    xavier_uniform,
+    zeros,
+)
 from jaxinit.models.initialize import initialize
 from jaxinit.models.keys import path_key
 from jaxinit.models.plan import Plan, keep, plan
-from jaxinit.models.wrappers import InParts, per_slice
 
 KEY = jax.random.key(0)
 
@@ -134,7 +141,7 @@ DISTRIBUTIONS = [
         functools.partial(lecun_normal, layout=jaxinit.Fans(300, 300)),
         [1.0] * 200 + [3.0] * 200,
     ),
-    InParts(orthogonal, 1, (100, 200)),
+    jaxinit.parts([orthogonal, orthogonal], sizes=(100, 200), axis=1),
 ]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import jaxinit
 from jaxinit import Uses, presets
+from jaxinit.cli import main
 
 FUNCTIONS = {
     name: getattr(presets, name)
@@ -27,7 +28,14 @@ WRONG: dict[str, Any] = {
 
 def filled(function: Any, **given: Any) -> dict[str, Any]:
     """Return arguments that suit each parameter's annotation."""
-    values = {"str": "**/w", "str | None": None, "int": 2, "int | None": None, "float": 1.0}
+    values = {
+        "str": "**/w",
+        "str | None": None,
+        "int": 2,
+        "KernelLayout": "IO",
+        "int | None": None,
+        "float": 1.0,
+    }
     values |= {"bool": True, "VitVariant": "jax", "LoraVariant": "kaiming"}
     found = {}
     for name, parameter in inspect.signature(function).parameters.items():
@@ -82,6 +90,19 @@ def test_docstrings_are_whole(name):
     assert "\nExample:" in text
     for parameter in inspect.signature(FUNCTIONS[name]).parameters:
         assert re.search(rf"^    {parameter}: ", text, re.MULTILINE), parameter
+
+
+def test_the_command_lists_them(capsys):
+    assert main(["presets"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in FUNCTIONS:
+        assert any(line.startswith(f"{name}(") for line in lines), name
+    assert "lora(a=..., b=...)" in lines
+    assert main(["presets", "lora"]) == 0
+    assert "Hu et al." in capsys.readouterr().out
+    assert main(["presets", "lor"]) == 2
+    assert capsys.readouterr().err.endswith("got name='lor'. Did you mean 'lora'?\n")
 
 
 def test_the_module_lists_them():

@@ -248,6 +248,41 @@ def test_several_cells_have_an_entry_each():
     assert sorted(tree) == ["0.l0", "0.l0_reverse", "0.l1", "0.l1_reverse"]
 
 
+@pytest.mark.parametrize("library", ["linen", "equinox"])
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+def test_a_cell_has_the_layout_of_its_layer(library, cell):
+    layer, single = getattr(nn, cell)(3, 4), getattr(nn, f"{cell}Cell")(3, 4)
+    whole, alone = built(layer, library), built(single, library)
+    assert jax.tree.structure(whole) == jax.tree.structure(alone)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_linear_layer_of_gpt2_has_inputs_first():
+    conv = nn.Conv1D(6, 4)
+    _, state = torch_cpu.build(torch_cpu.manual_seed(0), conv, "float32")
+    kernel = layouts.port(conv, state, "linen")[""]["kernel"]
+    np.testing.assert_array_equal(kernel, state["weight"])
+    weight = layouts.port(conv, state, "equinox")[""]["weight"]
+    np.testing.assert_array_equal(weight, state["weight"].T)
+
+
+def test_modules_inside_modules_and_parameters_of_their_own():
+    def make():
+        model = nn.Module()
+        model.position = nn.Parameter(nn.randn(1, 5, 8))
+        model.layers = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16), 2)
+        model.norm, model.act = nn.RMSNorm(8), nn.PReLU()
+        return model
+
+    tree = built(make, "linen")
+    assert list(tree[""]) == ["position"]
+    assert sorted(tree["layers.layers.1.self_attn"]) == ["key", "out", "query", "value"]
+    assert tree["layers.layers.0.linear1"]["kernel"].shape == (8, 16)
+    assert list(tree["norm"]) == ["scale"]
+    assert tree["act"]["negative_slope"].shape == ()
+
+
 def test_what_no_parameters_can_equal_is_refused():
     text = (
         "layouts.port: haiku has no layer that equals PyTorch's GRU here; got a GRU "
@@ -257,6 +292,10 @@ def test_what_no_parameters_can_equal_is_refused():
         built(nn.GRU(2, 3), "haiku")
     with pytest.raises(ValueError, match="groups=2"):
         built(nn.ConvTranspose1d(2, 2, 3, groups=2), "linen")
+    with pytest.raises(ValueError, match="proj_size=2"):
+        built(nn.LSTM(3, 4, proj_size=2), "equinox")
+    with pytest.raises(ValueError, match="track_running_stats=True"):
+        built(nn.InstanceNorm2d(3, track_running_stats=True), "linen")
     with pytest.raises(ValueError, match="add_bias_kv=True"):
         built(nn.MultiheadAttention(4, 2, add_bias_kv=True), "nnx")
 

@@ -1,11 +1,13 @@
 """PyTorch's CPU stream against recorded draws, and against PyTorch where installed."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinit.replay import torch_cpu
+from jaxinit.replay import numpy_legacy, torch_cpu
 from jaxinit.replay import torch_layers as nn
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import box_muller
@@ -141,10 +143,7 @@ def test_every_function_live(torch, dtype):
             draw = getattr(torch_cpu, function)
             stream, w = draw(stream, shape, dtype=dtype, **options)
             known = from_torch(known)
-            if dtype == "float64" and function not in ("uniform", "xavier_uniform"):
-                np.testing.assert_allclose(w, known, rtol=1e-14, atol=1e-15)
-            else:
-                assert_same_bits(w, known)
+            assert_same_bits(w, known)
 
 
 @pytest.mark.parity
@@ -164,6 +163,100 @@ def test_seeds_live(torch, seed):
     torch.manual_seed(seed)
     _, w = torch_cpu.uniform(torch_cpu.manual_seed(seed), (5,), dtype="float32")
     assert_same_bits(w, from_torch(torch.rand(5)))
+
+
+def test_integers_and_masks_without_torch():
+    # PyTorch's own arithmetic on the words that NumPy gives of the same generator.
+    words = np.random.RandomState(3).randint(0, 2**32, 40, dtype=np.uint32)
+    stream = torch_cpu.manual_seed(3)
+    _, x = torch_cpu.randint(stream, (40,), -3, 17)
+    np.testing.assert_array_equal(x, (words % 20).astype(np.int64) - 3)
+    order = list(range(10))
+    for i in range(9):
+        j = i + int(words[i]) % (10 - i)
+        order[i], order[j] = order[j], order[i]
+    assert torch_cpu.randperm(stream, 10)[1].tolist() == order
+    number = (words[::2].astype(np.uint64) << np.uint64(32) | words[1::2]) % 2**53
+    _, mask = torch_cpu.dropout(stream, (4, 5), 0.3, "float32")
+    kept = (number * 2.0**-53 < 0.7).reshape(4, 5)
+    assert_same_bits(mask, np.where(kept, np.float32(1) / np.float32(0.7), np.float32(0)))
+    _, x = torch_cpu.bernoulli(stream, (20,), 0.3, "bfloat16")
+    np.testing.assert_array_equal(x, number * 2.0**-53 < 0.3)
+
+
+def old_trunc_normal(tensor, mean, std, a, b):
+    """Fill a tensor as ``trunc_normal_`` of PyTorch 2.12 and of timm does."""
+    low, high = ((1 + math.erf((x - mean) / std / math.sqrt(2))) / 2 for x in (a, b))
+    tensor.uniform_(2 * low - 1, 2 * high - 1).erfinv_()
+    return tensor.mul_(std * math.sqrt(2.0)).add_(mean).clamp_(min=a, max=b)
+
+
+@pytest.mark.parity
+def test_trunc_normal_by_the_inverse_live(torch):
+    torch.manual_seed(5)
+    stream = torch_cpu.manual_seed(5)
+    for args in ((0.0, 0.02, -2.0, 2.0), (0.0, 1.0, -2.0, 2.0), (0.5, 1.0, -0.3, 0.7)):
+        stream, w = torch_cpu.trunc_normal_inverse(stream, (10**5,), *args, dtype="float32")
+        known = from_torch(old_trunc_normal(torch.empty(10**5), *args))
+        unit = np.spacing(np.maximum(np.abs(known - args[0]), np.abs(known)))
+        assert np.all(np.abs(w - known) <= 2 * unit)
+        assert np.mean(np.asarray(w) != known) < 1e-3
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_integers_masks_and_strided_tensors_live(torch, dtype):
+    kind = getattr(torch, dtype)
+    torch.manual_seed(5)
+    stream = torch_cpu.manual_seed(5)
+    for _ in range(2):
+        stream, x = torch_cpu.randperm(stream, 50)
+        np.testing.assert_array_equal(x, torch.randperm(50))
+        for bounds in ((-4, 9), (0, 2**28 - 1), (0, 2**28), (-(2**31), 2**31 - 1)):
+            stream, x = torch_cpu.randint(stream, (50,), *bounds)
+            np.testing.assert_array_equal(x, torch.randint(*bounds, (50,)))
+        stream, x = torch_cpu.bernoulli(stream, (50,), 0.3, dtype)
+        assert_same_bits(x, from_torch(torch.empty(50, dtype=kind).bernoulli_(0.3)))
+        for p in (0.1, 0.0, 1.0):
+            stream, x = torch_cpu.dropout(stream, (50,), p, dtype)
+            ones = torch.ones(50, dtype=kind)
+            assert_same_bits(x, from_torch(torch.nn.functional.dropout(ones, p)))
+        stream, x = torch_cpu.normal(stream, (7, 9), 0.1, 0.3, dtype, contiguous=False)
+        assert_same_bits(
+            x.T, from_torch(torch.empty(7, 9, dtype=kind).t().normal_(0.1, 0.3))
+        )
+        stream, x = torch_cpu.uniform(stream, (7, 9), 0.1, 0.3, dtype)
+        assert_same_bits(
+            x.T, from_torch(torch.empty(7, 9, dtype=kind).t().uniform_(0.1, 0.3))
+        )
+        stream, x = torch_cpu.normal(stream, (3,), 0.1, 0.3, dtype)
+        assert_same_bits(x, from_torch(torch.empty(3, dtype=kind).normal_(0.1, 0.3)))
+
+
+@pytest.mark.parity
+def test_subnormal_values_live(torch):
+    torch.manual_seed(5)
+    stream = torch_cpu.manual_seed(5)
+    for low, high in ((0, 1e-38), (-1e-40, 1e-40), (1e-41, 3e-38), (-3e-39, 0)):
+        stream, x = torch_cpu.uniform(stream, (1000,), low, high, "float32")
+        assert_same_bits(x, from_torch(torch.empty(1000).uniform_(low, high)))
+    for std in (1e-39, 1e-37, 1e-43):
+        for size in (10, 1000):
+            stream, x = torch_cpu.normal(stream, (size,), 0.0, std, "float32")
+            assert_same_bits(x, from_torch(torch.empty(size).normal_(0, std)))
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("shape", [(64, 64), (5, 5), (33, 7), (64, 100)])
+def test_orthogonal_within_its_bound_live(torch, shape):
+    for seed in range(10):
+        torch.manual_seed(seed)
+        known = from_torch(torch.nn.init.orthogonal_(torch.empty(shape)))
+        stream = torch_cpu.manual_seed(seed)
+        _, matrix = torch_cpu.normal(stream, shape, dtype="float32")
+        _, w = torch_cpu.orthogonal(stream, shape, dtype="float32")
+        bound = 4 * 2.0**-24 * np.linalg.cond(matrix)
+        assert np.max(np.abs(w - known)) <= bound
 
 
 START = torch_cpu.manual_seed(0)
@@ -221,13 +314,32 @@ START = torch_cpu.manual_seed(0)
             lambda: torch_cpu.trunc_normal(START, (2,), 5.0),
             ValueError,
             "torch_cpu.trunc_normal: the bounds must hold more than 0.3 of the normal "
-            "law; got a share of 0.00135. PyTorch's numbers cannot be replayed there.",
+            "distribution; got a share of 0.00135. PyTorch's values cannot be replayed there.",
         ),
         (
             lambda: torch_cpu.trunc_normal(START, (2,), std=0.0),
             ValueError,
             "torch_cpu.trunc_normal: std must be above 0 and low below high; got std=0,"
             " low=-2, high=2. Give bounds that leave room.",
+        ),
+        (
+            lambda: torch_cpu.normal(numpy_legacy.seed(0), (2,)),  # pyright: ignore[reportArgumentType]
+            TypeError,
+            "torch_cpu.normal: stream must come from torch_cpu.manual_seed(seed); got one "
+            "from numpy_legacy.seed(seed). The streams of different libraries are not "
+            "exchangeable.",
+        ),
+        (
+            lambda: torch_cpu.uniform(START, (2,), -3e38, 3e38, "float32"),
+            ValueError,
+            "torch_cpu.uniform: width must be at most 3.4e38 in size; got width=6e+38. "
+            "Draw with another scale, and scale the result.",
+        ),
+        (
+            lambda: torch_cpu.dropout(START, (2,), 1.5),
+            ValueError,
+            "torch_cpu.dropout: p must be a finite number, at least 0 and at most 1; got "
+            "p=1.5. Give a value in that range.",
         ),
         (
             lambda: torch_cpu.sparse(START, (2,), 0.5),

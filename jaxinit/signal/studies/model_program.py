@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._checks import value_error
-from jaxinit._paths import PyTree, flatten
+from jaxinit._paths import PyTree
 from jaxinit.models.auto import auto
 from jaxinit.models.plan import Plan
 from jaxinit.models.rules import Rule, keep, optional
-from jaxinit.trace.entry import is_array, trace_params
+from jaxinit.trace.entry import read_forward, uses_of
 from jaxinit.trace.probes.probes import ProbeWalk
 from jaxinit.trace.use import ParamUse
 
@@ -45,12 +45,13 @@ def trace_model(
 
     Without ``init`` there is no plan.
     """
-    uses = trace_params(apply_fn, params, *inputs)
-    given, structure = jax.tree.flatten(inputs)
+    given = jax.tree.leaves(inputs)
     abstract = [leaf for leaf in given if isinstance(leaf, jax.ShapeDtypeStruct)]
     if abstract:
         rule = "inputs must have values"
         value_error(where, rule, f"{abstract[0]}", "Return arrays from the function.")
+    forward = read_forward(where, apply_fn, params, inputs)
+    uses = uses_of(forward)
 
     def stays(path: str, leaf: Any) -> bool:
         inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
@@ -59,34 +60,17 @@ def trace_model(
     asked = [*rules, (optional(stays), keep)]
     plan = None
     if init is not None:
-        plan = auto(apply_fn, params, *inputs, scheme=init, rules=asked)
-    all_paths, leaves, tree = flatten(where, params)
-    arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
-    moving = [i for i, leaf in enumerate(given) if is_array(leaf)]
-
-    def forward(own: list[Any], data: list[Any]) -> list[Any]:
-        filled, inputs_now = list(leaves), list(given)
-        for i, value in zip(arrays, own, strict=True):
-            filled[i] = value
-        for i, value in zip(moving, data, strict=True):
-            inputs_now[i] = value
-        made = apply_fn(
-            jax.tree.unflatten(tree, filled), *jax.tree.unflatten(structure, inputs_now)
-        )
-        return [leaf for leaf in jax.tree.leaves(made) if is_array(leaf)]
-
-    shapes = [jax.ShapeDtypeStruct(leaves[i].shape, leaves[i].dtype) for i in arrays]
+        plan = auto(None, params, scheme=init, rules=asked, uses=uses)
     data = [
         jnp.asarray(given[i]) if isinstance(given[i], np.ndarray) else given[i]
-        for i in moving
+        for i in forward.moving
     ]
-    program = jax.make_jaxpr(forward)(shapes, data)
-    paths = [all_paths[i] for i in arrays]
+    paths = forward.paths
     marks = [i if _is_weight(uses[path]) else None for i, path in enumerate(paths)]
     rows = plan or ()
     given = [row.path for row in rows if row.initializer is keep and row.path in paths]
     remarks = [f"Not drawn, but as given: {', '.join(given)}."] if given else []
-    return TracedModel(plan, params, program, data, marks), paths, remarks
+    return TracedModel(plan, params, forward.program, data, marks), paths, remarks
 
 
 def _is_weight(use: ParamUse) -> bool:

@@ -30,7 +30,8 @@ from jaxinit.signal.studies.model_program import TracedModel, trace_model
 from jaxinit.signal.studies.result import Result
 from jaxinit.signal.studies.study import continued
 from jaxinit.trace.entry import is_array
-from jaxinit.trace.probes.probes import STEPS, ProbeWalk, Use
+from jaxinit.trace.probes.probes import ProbeWalk, Use
+from jaxinit.trace.probes.products import STEPS
 
 _MEMORY = 2**28  # bytes that a chunk of seeds may take
 _QUANTITIES = ("log10_grad", "log10_std", "mean")

@@ -27,6 +27,7 @@ NODES = 256  # of an axis that stands for a whole distribution
 ROW_ENTRIES = 2**16  # in all rows that are drawn together
 _MOST_ROWS = 32  # of a constant table such as a causal mask
 FEW = 4  # that such a table may take
+_MOST_ENTRIES = 2**18  # of a constant that are looked at one by one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -290,20 +291,30 @@ def condensed(
 
 
 def constant(array: np.ndarray) -> Spread:
-    """Return the distribution of the entries of a constant."""
-    array = wide(array)
+    """Return the distribution of the entries of a constant.
+
+    Of many entries a part is taken, of the mean square of all.
+    """
     if array.size == 0 or (array == array.flat[0]).all():
         return scalar(array.flat[0] if array.size else 0.0, array.shape)
     varied = [d for d in range(array.ndim) if (array != array.take([0], d)).any()]
     place = tuple(Label() if d in varied else None for d in range(array.ndim))
     core = array[tuple(slice(None) if d in varied else 0 for d in range(array.ndim))]
-    if len(varied) > 1:
+    flat = core.reshape(-1)
+    step = flat.size // _MOST_ENTRIES | 1
+    while math.gcd(step, core.shape[-1]) > 1:
+        step += 2  # so that all columns are met
+    taken = wide(flat[::step])
+    if len(varied) > 1 and np.unique(taken).size <= FEW:
         atoms, where = np.unique(core, return_inverse=True)
         if atoms.size <= FEW:
             codes = where.reshape(-1, core.shape[-1])
-            return _rows(array.shape, place, varied[-1], atoms, codes)
-    weights = np.full(core.size, 1 / core.size)
-    values, weights = condensed(core.reshape(-1), weights)
+            return _rows(array.shape, place, varied[-1], wide(atoms), codes)
+    if taken.size < flat.size and taken.dtype.kind == "f":
+        square = np.square(flat, dtype=np.float64).mean()
+        taken = taken * math.sqrt(square / np.square(taken).mean()) if square else taken
+    weights = np.full(taken.size, 1 / taken.size)
+    values, weights = condensed(taken, weights)
     return Spread(array.shape, {Axis(weights, whole=True): place}, values)
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from jaxinit._primitives import IDENTITIES, SCATTERS
 from jaxinit.trace.moments.distribution import Spread, gaussian
 from jaxinit.trace.moments.moves import matching
 from jaxinit.trace.moments.values import Value
@@ -28,17 +29,16 @@ _ADDS = frozenset({
     "max",
     "min",
     "pad",
-    "scatter",
-    "scatter-add",
-    "scatter_add",
     "select_n",
     "stack",
     "sub",
+    *SCATTERS,
 })
 _SAME_DEGREE = frozenset({
     "abs",
     "convert_element_type",
-    "copy",
+    "cummax",
+    "cummin",
     "cumsum",
     "neg",
     "reduce_max",
@@ -47,12 +47,11 @@ _SAME_DEGREE = frozenset({
     "reduce_window_max",
     "reduce_window_min",
     "reduce_window_sum",
-    "reduce_precision",
-    "stop_gradient",
     "top_k",
+    *IDENTITIES,
 })
 _DIGITAL = frozenset({"eq", "ge", "gt", "is_finite", "le", "lt", "ne", "not", "sign"})
-_THROUGH = frozenset({"convert_element_type", "copy", "reduce_precision", "stop_gradient"})
+_THROUGH = IDENTITIES | {"convert_element_type"}
 _RESHAPES = frozenset({"broadcast_in_dim", "expand_dims", "reshape", "squeeze"})
 
 

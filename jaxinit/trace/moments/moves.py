@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxinit._primitives import IDENTITIES, SCATTERS
 from jaxinit.trace.moments.dependencies import Book
 from jaxinit.trace.moments.distribution import (
     Axis,
@@ -178,7 +179,8 @@ def _sort(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread
 
 def _top(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     # The k greatest of n entries are those beyond the quantile 1 - k / n, nearly.
-    x, d = xs[0], params.get("axis", len(xs[0].shape) - 1)
+    x = xs[0]
+    d = params.get("axis", params.get("reduction_dimension", len(x.shape) - 1))
     if not x.places:
         return [scalar(x.values, outs[0].shape)]
     all_weights = np.broadcast_to(x.weights(x.places), x.values.shape).reshape(-1)
@@ -272,10 +274,6 @@ def _same(_: Book, xs: Sequence[Spread], _params: Any, _outs: Any) -> list[Sprea
     return list(xs)
 
 
-_SUMS = ("scatter-add", "scatter_add")
-SCATTERS = ("scatter", *_SUMS)
-
-
 def _placed(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
     x, more = xs
     share = min(1.0, more.size / max(1, x.size))
@@ -291,41 +289,39 @@ def _scattered(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list
     return _placed(book, xs, params, outs)
 
 
+def _running(book: Book, xs: Sequence[Spread], _params: Any, _outs: Any) -> list[Spread]:
+    book.remarks.append("running extremes keep the scale")
+    return [fresh(xs[0], xs[0].shape, xs[0].positions())]
+
+
 def _guessed(x: Spread, shape: Sequence[int]) -> Sequence[bool]:
     same = len(x.shape) == len(shape)
     return x.positions() if same else [d < len(shape) - 1 for d in range(len(shape))]
 
 
 MOVES: dict[str, Rule] = {
+    **dict.fromkeys(IDENTITIES, _same),
+    **dict.fromkeys(SCATTERS, _scattered),
     "broadcast_in_dim": _broadcast,
     "concatenate": _concatenate,
-    "copy": _same,
-    "copy_p": _same,
-    "pcast": _same,
-    "pbroadcast": _same,
     "dynamic_slice": _dynamic_slice,
     "dynamic_update_slice": _update,
     "expand_dims": reshape,
     "gather": _gather,
-    "mesh_cast": _same,
-    "optimization_barrier": _same,
     "pad": _pad,
-    "pvary": _same,
-    "reduce_precision": _same,
     "reshape": reshape,
-    "reshard": _same,
     "rev": _rev,
     "scatter": _placed,
-    **dict.fromkeys(_SUMS, _scattered),
-    "sharding_constraint": _same,
     "slice": _slice,
     "sort": _sort,
     "split": _split_array,
     "squeeze": _squeeze,
-    "stop_gradient": _same,
     "stack": _stack,
     "tile": _tile,
     "top_k": _top,
+    "approx_top_k": _top,
+    "cummax": _running,
+    "cummin": _running,
     "transpose": _transpose,
     "unstack": _unstack,
 }

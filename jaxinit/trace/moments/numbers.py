@@ -8,10 +8,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from jaxinit._jaxpr import bind
-from jaxinit._primitives import ON_HOST
+from jaxinit._primitives import BITS, ELEMENTWISE, NATIVE
 from jaxinit.trace.moments.dependencies import Book, normal_sum
 from jaxinit.trace.moments.distribution import Spread, gaussian, scalar, source
-from jaxinit.trace.moments.elementwise import ELEMENTWISE
 from jaxinit.trace.moments.graph import Found, Note
 from jaxinit.trace.moments.moves import MOVES, NEEDED, mixture
 from jaxinit.trace.moments.reductions import UnevenError
@@ -93,8 +92,8 @@ class Numbers:
         """Return the results of one operation, and what they leave out."""
         avals = [var.aval for var in equation.outvars]
         xs = [_as_wanted(x, dtype) for x, dtype in zip(values, dtypes, strict=True)]
-        if name == "random_bits":
-            return [random_bits(avals[0])], frozenset()
+        if name in BITS:
+            return [random_bits(aval) for aval in avals], frozenset()
         constant = _constant(equation, name, xs)
         if constant is not None:
             return constant, frozenset()
@@ -202,9 +201,9 @@ class Numbers:
 def _function(equation: Any, name: str, xs: Sequence[Spread]) -> Callable[..., Any]:
     """Return what computes an operation at the nodes: NumPy on floats, else JAX."""
     params = equation.params
-    if name not in ON_HOST or not all(x.values.dtype.kind in "fb" for x in xs):
+    if name not in NATIVE or not all(x.values.dtype.kind in "fb" for x in xs):
         return lambda *tables: equation.primitive.bind(*tables, **params)
-    host, extra = ON_HOST[name], [params["y"]] if name == "integer_pow" else []
+    host, extra = NATIVE[name], [params["y"]] if name == "integer_pow" else []
 
     def computed(*tables: np.ndarray) -> Any:
         with np.errstate(all="ignore"):

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxinit._jaxpr import Interpreter, called, params_key
+from jaxinit._primitives import BITS, ELEMENTWISE, PRODUCTS
 from jaxinit.trace.moments import control
 from jaxinit.trace.moments.distribution import Spread, gaussian, is_position, scalar
-from jaxinit.trace.moments.elementwise import ELEMENTWISE
 from jaxinit.trace.moments.graph import (
     NONE,
     Found,
@@ -32,7 +32,7 @@ from jaxinit.trace.moments.moves import MOVES
 from jaxinit.trace.moments.numbers import Conventions, Numbers, unit, unit_note
 from jaxinit.trace.moments.sums import SUMS, mixed, taps
 from jaxinit.trace.moments.values import Unknown, Value, as_spread, from_constant, kind
-from jaxinit.trace.probes.products import PRODUCTS, contraction, fan_in
+from jaxinit.trace.probes.products import contraction, fan_in
 
 _DOTS = PRODUCTS - {"conv_general_dilated"}
 _OTHERS = frozenset({
@@ -40,7 +40,7 @@ _OTHERS = frozenset({
     "conv_general_dilated",
     "convert_element_type",
     "iota",
-    "random_bits",
+    *BITS,
 })
 _TERMS = frozenset({"add", "add_any", "concatenate", "select_n", "stack", "sub"})
 _FACTORS = frozenset({"convert_element_type", "div", "mul", "neg"})

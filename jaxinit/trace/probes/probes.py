@@ -1,20 +1,13 @@
 """A walk through a jaxpr with a probe at the output of every weight's product."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from jaxinit._jaxpr import Loop, bind, loop_of
-from jaxinit.trace.probes.products import SHAPERS, Marked, ProductWalk
-
-STEPS = 64
-"""How many steps a scan may have, times those of scans around it: each is compiled.
-
-An LSTM of eight weights compiles for 31 s of one core at 32 steps, for 105 s at 64.
-"""
+from jaxinit._jaxpr import bind
+from jaxinit.trace.probes.products import SHAPERS, STEPS, ProductWalk
 
 
 class Use(NamedTuple):
@@ -32,20 +25,11 @@ class ProbeWalk(ProductWalk):
     Attributes:
         uses: The products, in order.
         outs: What they gave.
-        cut: Leaves that went into scans of too many steps.
     """
 
-    # A part of a weight, or a multiple of it, still carries its signal.
-    shapers: ClassVar[tuple[str, ...]] = (
-        *SHAPERS,
-        "div",
-        "dynamic_slice",
-        "mul",
-        "neg",
-        "slice",
-        "split",
-        "unstack",
-    )
+    # A multiple of a weight still carries its signal.
+    shapers: ClassVar[tuple[str, ...]] = (*SHAPERS, "div", "mul", "neg")
+    longest: ClassVar[int] = STEPS
     # Inside of a custom derivative, reverse mode would be another.
     sealed: ClassVar[tuple[str, ...]] = (
         *ProductWalk.sealed,
@@ -59,9 +43,6 @@ class ProbeWalk(ProductWalk):
         self.probes = probes
         self.uses: list[Use] = []
         self.outs: list[jax.Array] = []
-        self.cut: set[int] = set()
-        self._steps: tuple[int, ...] = ()
-        self._copies = 1
 
     def product(self, eqn: Any, values: list[Any], place: int, leaf: int) -> Any:
         """Note the output, and add its probe."""
@@ -70,51 +51,6 @@ class ProbeWalk(ProductWalk):
         if not jnp.issubdtype(out.dtype, jnp.floating):
             self.lost.setdefault(leaf, f"a {out.dtype} product")
             return out
-        self.uses.append(Use(leaf, self._steps))
+        self.uses.append(Use(leaf, self.steps))
         self.outs.append(out)
         return out if self.probes is None else out + self.probes[len(self.outs) - 1]
-
-    def operation(self, equation: Any, values: list[Marked]) -> list[Marked]:
-        """Run one operation; a scan that a weight goes into step by step."""
-        marked = {leaf for _, leaf in values if leaf is not None}
-        length, copies = equation.params.get("length"), self._copies
-        if equation.primitive.name != "scan" or not marked or not length:
-            return super().operation(equation, values)
-        if copies * length > STEPS:
-            steps = f"{length}" if copies == 1 else f"{copies} x {length}"
-            reason = f"a scan of {steps} steps, over the limit of {STEPS}"
-            self.lost.update(dict.fromkeys(marked, reason))
-            self.cut |= marked
-            return super().operation(equation, values)
-        steps, self._copies = self._steps, copies * length
-        found = self._unrolled(loop_of(equation), values)
-        self._steps, self._copies = steps, copies
-        return found
-
-    def _unrolled(self, loop: Loop, pairs: list[Marked]) -> list[Marked]:
-        """Run a scan of at least one step, as :func:`jax.lax.scan` defines it."""
-        first = loop.num_fixed + loop.num_carry
-        fixed, carry, xs = (
-            pairs[: loop.num_fixed],
-            pairs[loop.num_fixed : first],
-            pairs[first:],
-        )
-        rows: dict[int, list[Marked]] = {}
-        outer = self._steps
-        for step in loop.order:
-            self._steps = (*outer, step)
-            now = [(lax.index_in_dim(x, step, keepdims=False), leaf) for x, leaf in xs]
-            found = self.run(loop.body, [*fixed, *carry, *now])
-            carry, rows[step] = found[: loop.num_carry], found[loop.num_carry :]
-        columns = zip(*(rows[step] for step in range(loop.length)), strict=True)
-        return [*carry, *(self._stacked(list(column)) for column in columns)]
-
-    def _stacked(self, column: list[Marked]) -> Marked:
-        """Return one result of all steps, with its mark if it is the same leaf in all."""
-        leaves = {leaf for _, leaf in column}
-        whole = jnp.stack([value for value, _ in column])
-        if len(leaves) == 1:
-            return whole, leaves.pop()
-        for leaf in leaves - {None}:
-            self.lost.setdefault(cast("int", leaf), "scan")
-        return whole, None

@@ -6,13 +6,13 @@ output that it then has; so the pass goes on with the right output.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from jaxinit._checks import listed, value_error
-from jaxinit.trace.probes.products import Marked, ProductWalk
+from jaxinit.trace.probes.products import STEPS, Marked, ProductWalk
 
 Rule = Callable[[Any, list[Any], int], tuple[Any, jax.Array]]
 """From an equation, its values and the weight's place to the output and the scale."""
@@ -20,6 +20,8 @@ Rule = Callable[[Any, list[Any], int], tuple[Any, jax.Array]]
 
 class _ScaleWalk(ProductWalk):
     """One run that asks the rule for a scale where each leaf first meets its input."""
+
+    longest: ClassVar[int] = STEPS
 
     def __init__(self, rule: Rule) -> None:
         super().__init__()
@@ -81,16 +83,17 @@ def scaled_leaves(flat: Sequence[Any], scales: Mapping[int, jax.Array]) -> list[
 
 
 def check_all_met(
-    where: str, params: Any, weights: set[int], scales: Mapping[int, Any]
+    where: str, labels: Sequence[str], weights: set[int], scales: Mapping[int, Any]
 ) -> None:
     """Refuse parameters of which weights have met no product."""
-    pairs = jax.tree_util.tree_leaves_with_path(params)
-    missed = [
-        jax.tree_util.keystr(path)
-        for i, (path, _) in enumerate(pairs)
-        if i in weights and i not in scales
-    ]
+    missed = [labels[i] for i in sorted(weights) if i not in scales]
     if missed:
         rule = "every weight must meet its input in a matrix product or a convolution"
         advice = "Leave such leaves as they are with strict=False."
         value_error(where, rule, f"leaves that do not: {listed(missed)}", advice)
+
+
+def labels_of(params: Any, arrays: Sequence[int]) -> list[str]:
+    """Return the places of some leaves, as Python writes them."""
+    pairs = jax.tree_util.tree_leaves_with_path(params)
+    return [jax.tree_util.keystr(pairs[i][0]) for i in arrays]

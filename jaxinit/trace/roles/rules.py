@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxinit._primitives import ELEMENTWISE, IDENTITIES
 from jaxinit.trace.roles import (
     control,
     convolutions,
@@ -33,20 +34,14 @@ Rule = Callable[[Any, Any, list[Value]], list[Value] | None]
 results; None where the rule does not fit these operands."""
 
 _SAME = (
+    *IDENTITIES - FUNCTIONS.keys(),
     "all_to_all",
-    "mesh_cast",
-    "optimization_barrier",
-    "pbroadcast",
-    "pcast",
     "pmax",
     "pmin",
     "ppermute",
     "psum",
     "psum2",
     "psum_invariant",
-    "pvary",
-    "reshard",
-    "sharding_constraint",
 )
 _ACROSS = {"psum": "reduce_sum", "pmax": "reduce_max", "pmin": "reduce_min"}
 _REDUCTIONS = ("and", "max", "min", "or", "prod", "sum")
@@ -151,6 +146,14 @@ def _random(walk: Walk, equation: Any, values: list[Value]) -> list[Value]:
     return [Signal(base, is_discrete=True) for _ in equation.outvars]
 
 
+def _on_integers(walk: Walk, _: Any, values: list[Value]) -> list[Value] | None:
+    del walk
+    moving = [value for value in values if isinstance(value, Signal)]
+    if not moving or leaves_of(values) or not all(v.is_discrete for v in moving):
+        return None
+    return [Signal(moving[0].base, dims=moving[0].dims, is_discrete=True)]
+
+
 def _resized(walk: Walk, equation: Any, values: list[Value]) -> list[Value] | None:
     del walk
     if not isinstance(values[0], Signal) or leaves_of(values):
@@ -193,6 +196,7 @@ def _unstack(walk: Walk, equation: Any, values: list[Value]) -> list[Value]:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(FUNCTIONS, _elementwise),
+    **dict.fromkeys(ELEMENTWISE - FUNCTIONS.keys(), _on_integers),
     **dict.fromkeys(shapes.MOVES, _move),
     **dict.fromkeys(_SAME, _same),
     **dict.fromkeys((f"reduce_{name}" for name in _REDUCTIONS), _reduce),

@@ -1,4 +1,4 @@
-"""Initializers made of initializers: scaled stacks, and parts side by side."""
+"""``per_slice``: stacks of layers of which each has a scale of its own."""
 
 import dataclasses
 import math
@@ -12,6 +12,7 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error, value_error
 from jaxinit._distribution import Distribution, distribution_of
+from jaxinit._scale import check_scale
 from jaxinit._types import DTypeLike, Initializer, Key, OutSharding, Shape
 
 
@@ -35,6 +36,9 @@ class PerSlice:
         scales = self._scales_for(tuple(shape))
         final = jnp.dtype(dtype or jax.dtypes.canonicalize_dtype(np.float64))
         wide = final if final.itemsize >= 4 else jnp.dtype(np.float32)
+        std = distribution_of(self.initializer, tuple(shape), wide).std
+        for scale in scales if std else ():
+            check_scale("per_slice", final, 0.0, abs(scale) * float(std or 0), 1.0)
         factor = np.asarray(scales, np.float64).astype(jnp.finfo(wide).dtype)
         factor = factor.reshape([-1 if i == self.axis else 1 for i in range(len(shape))])
         kept = {"out_sharding": out_sharding} if out_sharding is not None else {}
@@ -118,31 +122,3 @@ def per_slice(
     if bad:
         value_error(where, "scales must be finite", f"{bad[0]}", "Give finite factors.")
     return PerSlice(initializer, numbers, axis)
-
-
-@dataclasses.dataclass(frozen=True)
-class InParts:
-    """Draws the parts of a fused leaf on their own: q, k and v, or the gates of a cell.
-
-    Attributes:
-        initializer: What draws one part.
-        axis: The axis along which the parts lie.
-        sizes: Their lengths.
-    """
-
-    initializer: Initializer
-    axis: int
-    sizes: tuple[int, ...]
-
-    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike | None = None) -> jax.Array:
-        """Return the parts side by side; part ``i`` has the key ``fold_in(key, i)``."""
-        parts: list[Any] = []
-        for i, size in enumerate(self.sizes):
-            own = tuple(size if d == self.axis else n for d, n in enumerate(shape))
-            parts.append(self.initializer(jax.random.fold_in(key, i), own, dtype))
-        return jnp.concatenate(parts, self.axis)
-
-    def describe(self, shape: tuple[int, ...], dtype: Any = None) -> Distribution:
-        """Return the distribution of one part."""
-        own = tuple(self.sizes[0] if d == self.axis else n for d, n in enumerate(shape))
-        return distribution_of(self.initializer, own, dtype)

@@ -1,0 +1,255 @@
+"""Python's own stream: the values of the module ``random`` after ``random.seed(seed)``.
+
+Proved against CPython 3.11 on x86-64 Linux; the stream is the same since Python 3.2.
+float64 equals Python's in every bit, with the functions of the same C library; float32
+is its one rounding. Python draws one value at a time: a shape stands for so many calls.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import math
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinit._boundary import boundary
+from jaxinit._checks import check_int, check_shape, shown, type_error
+from jaxinit._types import DTypeLike, Shape
+from jaxinit.replay import _mt19937
+from jaxinit.replay._arguments import (
+    check_draw,
+    check_range,
+    check_static,
+    check_stream,
+    words_of,
+)
+from jaxinit.replay._chunks import map_rows
+from jaxinit.replay._integers import check_bounds, integers
+from jaxinit.replay._native import native
+from jaxinit.replay._numpy_floats import WORDS, finish, scaled, unit
+from jaxinit.replay._stream import MersenneStream
+from jaxinit.replay._walks import leading, mersenne
+from jaxinit.replay._walks import shuffle as shuffled
+
+_DTYPES = "float32", "float64"
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Stream(MersenneStream):
+    """Where Python's generator stands; see `MersenneStream` for the attributes."""
+
+    start: ClassVar[str] = "python_random.seed(a)"
+
+
+@boundary
+def seed(a: int | float | str | bytes) -> Stream:
+    """Return the stream as it stands after ``random.seed(a)``, or of ``random.Random(a)``.
+
+    Args:
+        a: An int of any size, whose sign does not matter; a float; or a string or bytes.
+
+    Returns:
+        The stream.
+
+    Raises:
+        TypeError: ``a`` is of another kind; Python would take its hash.
+
+    Example:
+        >>> from jaxinit.replay import python_random
+        >>> stream = python_random.seed(42)
+        >>> stream, number = python_random.randint(stream, (), 1, 10**9)
+        >>> stream, w = python_random.gauss(stream, (3, 2), 0.0, 0.1)
+        >>> w.shape
+        (3, 2)
+    """
+    if isinstance(a, str):
+        a = a.encode()
+    if isinstance(a, (bytes, bytearray)):
+        number = int.from_bytes(a + hashlib.sha512(a).digest(), "big")
+    elif isinstance(a, (int, np.integer)):
+        number = abs(int(a))
+    elif isinstance(a, float):
+        number = hash(a) % (1 << 64)
+    else:
+        rule = "a must be an int, a float, a string or bytes"
+        type_error("", rule, f"a={shown(a)}", "For many seeds call it for each.")
+    return Stream(_start(np.array(words_of(number), np.uint32)))
+
+
+_start = jax.jit(_mt19937.window_from_array)
+
+
+@boundary
+def random(
+    stream: Stream, shape: Shape, dtype: DTypeLike | None = None
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``random.random()`` draws: uniform on [0, 1).
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths: of ``()`` a single value.
+        dtype: float32 or float64; None means JAX's default float. float32 is Python's
+            double rounded once, so it can be 1.
+
+    Returns:
+        The stream after the draw, and the array.
+    """
+    return uniform(stream, shape, dtype=dtype)
+
+
+@boundary
+def uniform(
+    stream: Stream,
+    shape: Shape,
+    a: float = 0.0,
+    b: float = 1.0,
+    dtype: DTypeLike | None = None,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``random.uniform(a, b)`` draws: ``a + (b - a) u``.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths.
+        a: One bound, a Python number.
+        b: The other bound.
+        dtype: As in `random`.
+
+    Returns:
+        The stream after the draw, and the array.
+
+    Raises:
+        ValueError: A bound is not finite.
+    """
+    check_stream("", stream, Stream)
+    lengths, kind = check_draw("", shape, dtype, _DTYPES, WORDS)
+    start, width = check_static("", "a", a), check_static("", "b", b) - a
+    check_range("", np.dtype(np.float64), a=start, width=width)
+    window, values = _uniform(stream.window, np.array([start, width]), lengths, kind)
+    return dataclasses.replace(stream, window=window), values
+
+
+@boundary
+def gauss(
+    stream: Stream,
+    shape: Shape,
+    mu: float = 0.0,
+    sigma: float = 1.0,
+    dtype: DTypeLike | None = None,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``random.gauss(mu, sigma)`` draws.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths.
+        mu: Mean, a Python number.
+        sigma: Standard deviation, which Python lets be negative.
+        dtype: As in `random`.
+
+    Returns:
+        The stream after the draw, and the array. Values are made in pairs; of an odd
+        number the stream keeps the last, as Python does.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    check_stream("", stream, Stream)
+    lengths, kind = check_draw("", shape, dtype, _DTYPES, WORDS)
+    mean, std = check_static("", "mu", mu), check_static("", "sigma", sigma)
+    check_range("", np.dtype(np.float64), mu=mean, sigma=std)
+    return _gauss(stream, np.array([mean, std]), lengths, kind)
+
+
+@boundary
+def randint(stream: Stream, shape: Shape, a: int, b: int) -> tuple[Stream, jax.Array]:
+    """Draw what ``random.randint(a, b)`` draws, ``b`` included.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths.
+        a: The least value.
+        b: The largest value.
+
+    Returns:
+        The stream after the draw, and the array, int32.
+
+    Raises:
+        ValueError: ``b < a``, or a value is beyond 32 bits.
+    """
+    check_stream("", stream, Stream)
+    lengths = check_shape("", shape)
+    low, last = check_bounds(a, b, endpoint=True)
+    window, values = _integers(stream.window, math.prod(lengths), low, last)
+    return dataclasses.replace(stream, window=window), values.reshape(lengths)
+
+
+@boundary
+def shuffle(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
+    """Draw the order in which ``random.shuffle`` brings a list of ``n`` items.
+
+    Args:
+        stream: The stream.
+        n: The length of the list.
+
+    Returns:
+        The stream after the draw, and the old places of the items, int32: ``x`` becomes
+        ``[x[i] for i in order]``.
+    """
+    check_stream("", stream, Stream)
+    window, order = _shuffle(stream.window, check_int("", "n", n, least=0))
+    return dataclasses.replace(stream, window=window), order
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _uniform(
+    window: jax.Array, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[jax.Array, jax.Array]:
+    window, raw = _mt19937.draw(window, WORDS * math.prod(shape))
+    words = _mt19937.temper(raw).reshape(-1, WORDS)
+    values = scaled(unit(words[:, 0], words[:, 1]), law[1], law[0])
+    return window, finish(values, dtype).reshape(shape)
+
+
+def _pairs(words: jax.Array) -> tuple[jax.Array]:
+    """Return the two normals of each four words: first the angle, then the radius."""
+    angle = unit(words[:, 0], words[:, 1]) * (2 * np.pi)
+    radius = jnp.sqrt(-2.0 * jnp.log(1.0 - unit(words[:, 2], words[:, 3])))
+    return (jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1) * radius[:, None],)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _gauss(
+    stream: Stream, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[Stream, jax.Array]:
+    size = math.prod(shape)
+    if size == 0:
+        return stream, jnp.zeros(shape, dtype)
+    kept = stream.spare is not None
+    count = -(-(size - kept) // 2)
+    window, raw = _mt19937.draw(stream.window, 4 * count)
+    words = _mt19937.temper(raw).reshape(-1, 4)
+    if stream.spare is not None:
+        words = jnp.concatenate([stream.spare[None], words])
+    values = map_rows(_pairs, words)[0].reshape(-1)[kept : kept + size]
+    values = finish(scaled(values, law[1], law[0]), dtype).reshape(shape)
+    odd = (size - kept) % 2 == 1
+    return Stream(window, words[-1] if odd else None), values
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _integers(
+    window: jax.Array, size: int, low: int, last: int
+) -> tuple[jax.Array, jax.Array]:
+    return integers(mersenne, window, size, low, last, leading)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=1)
+def _shuffle(window: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+    return shuffled(mersenne, window, n, 1, leading)
