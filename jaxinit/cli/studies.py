@@ -57,7 +57,7 @@ _NETWORK = (
     "theory",
 )
 _TRAINED = ("steps", "learning_rate")
-_MODEL = ("rules", "all", "widths", *_TRAINED)
+_MODEL = ("rules", "keep_unknown", "all", "widths", *_TRAINED)
 _NOT_OF_MODELS = (*_NETWORK, "sweep")
 _SWEEP = "sigma_w=0.5:3:30 sigma_b=0:1:20"
 
@@ -101,6 +101,11 @@ def _add_study(options: argparse.ArgumentParser) -> None:
         "--rules",
         metavar="package.module:name",
         help="rules for jaxinit.auto: pairs (path pattern, initializer or keep)",
+    )
+    model.add_argument(
+        "--keep-unknown",
+        action="store_true",
+        help="leave weights without an initializer at the values that they have",
     )
     model.add_argument(
         "--widths",
@@ -157,7 +162,7 @@ def _study(arguments: Arguments) -> int:
     if arguments.model is not None:
         _refuse(arguments, "--model", _NOT_OF_MODELS)
         if arguments.widths is not None:
-            _refuse(arguments, "--widths", ("all", "compare"))
+            _refuse(arguments, "--widths", ("keep_unknown", "all", "compare"))
             return _study_widths(arguments)
         _refuse(arguments, "--model without --widths", _TRAINED)
         return _study_model(arguments)
@@ -190,6 +195,7 @@ def _study_model(arguments: Arguments) -> int:
         "seed": arguments.seed,
         "name": arguments.model,
         "rules": rules,
+        "unresolved": "keep" if arguments.keep_unknown else "error",
     }
     studies = [prepare(*model, cast("Any", init), **plan) for init in schemes]
     with progress(len(studies), arguments.seeds, terminal=_moving(arguments)) as show:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxinit._checks import value_error
 from jaxinit._paths import PyTree
-from jaxinit.models.auto import auto
+from jaxinit.models.auto import Unresolved, auto
 from jaxinit.models.plan import Plan
 from jaxinit.models.rules import Rule, keep, optional
 from jaxinit.trace.entry import read_forward, uses_of
@@ -40,6 +40,7 @@ def trace_model(
     inputs: tuple[PyTree, ...],
     init: str | None,
     rules: Sequence[Rule] = (),
+    unresolved: Unresolved = "error",
 ) -> tuple[TracedModel, list[str], list[str]]:
     """Return the model, the paths of its arrays, and what is to be said of leaves.
 
@@ -60,7 +61,8 @@ def trace_model(
     asked = [*rules, (optional(stays), keep)]
     plan = None
     if init is not None:
-        plan = auto(None, params, scheme=init, rules=asked, uses=uses)
+        options = {"rules": asked, "uses": uses, "unresolved": unresolved}
+        plan = auto(None, params, scheme=init, **options)
     data = [
         jnp.asarray(given[i]) if isinstance(given[i], np.ndarray) else given[i]
         for i in forward.moving

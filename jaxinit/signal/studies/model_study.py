@@ -15,7 +15,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_seed, value_error
 from jaxinit._paths import PyTree
 from jaxinit.initializers.plain import normal
-from jaxinit.models.auto import SCHEMES
+from jaxinit.models.auto import SCHEMES, Unresolved
 from jaxinit.models.initialize import initialize
 from jaxinit.models.rules import Rule
 from jaxinit.signal.studies.conditions import (
@@ -48,6 +48,7 @@ def study_model(
     seed: int = 0,
     name: str = "model",
     rules: Sequence[Rule] = (),
+    unresolved: Unresolved = "error",
     resume: Result | None = None,
     progress: Callable[[Result], None] | None = None,
 ) -> Result:
@@ -72,6 +73,8 @@ def study_model(
             ``fold_in(key(seed), i)``.
         name: What to call the model.
         rules: Rules of :func:`jaxinit.auto`, which come before the scheme.
+        unresolved: As for :func:`jaxinit.auto`: ``"keep"`` leaves a weight for which the
+            scheme has no initializer at the value that it has.
         resume: A result of the same settings whose seeds need not be run again.
         progress: Called after each chunk of seeds with the result so far.
 
@@ -104,7 +107,15 @@ def study_model(
         (['w1', 'w2'], (3, 2))
     """
     made = prepare(
-        apply_fn, params, inputs, init, seeds=seeds, seed=seed, name=name, rules=rules
+        apply_fn,
+        params,
+        inputs,
+        init,
+        seeds=seeds,
+        seed=seed,
+        name=name,
+        rules=rules,
+        unresolved=unresolved,
     )
     return made.run(resume, progress).first(seeds)
 
@@ -165,13 +176,15 @@ def prepare(
     seed: int,
     name: str,
     rules: Sequence[Rule] = (),
+    unresolved: Unresolved = "error",
 ) -> ModelStudy:
     """Trace a model, and return the study of it; arguments as in :func:`study_model`."""
     where = "study"
     check_choice(where, "init", init, SCHEMES)
     check_int(where, "seeds", seeds, least=1)
     seed = check_seed(where, seed)
-    model, paths, remarks = trace_model(where, apply_fn, params, inputs, init, rules)
+    traced = trace_model(where, apply_fn, params, inputs, init, rules, unresolved)
+    model, paths, remarks = traced
     probe = ProbeWalk()
     own = [leaf for leaf in jax.tree.leaves(params) if is_array(leaf)]
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in own]
