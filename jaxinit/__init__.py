@@ -10,9 +10,9 @@ from jaxinit._layout import Layout as Layout
 from jaxinit._layout import compute_fans as compute_fans
 from jaxinit._types import Initializer as Initializer
 from jaxinit._version import __version__ as __version__
+from jaxinit.initializers.biases import class_prior as class_prior
+from jaxinit.initializers.biases import log_uniform as log_uniform
 from jaxinit.initializers.composed import parts as parts
-from jaxinit.initializers.composed import rows as rows
-from jaxinit.initializers.composed import where as where
 from jaxinit.initializers.constant import constant as constant
 from jaxinit.initializers.constant import dirac as dirac
 from jaxinit.initializers.constant import identity as identity
@@ -29,8 +29,11 @@ from jaxinit.initializers.kaiming import kaiming_uniform as kaiming_uniform
 from jaxinit.initializers.lecun import lecun_normal as lecun_normal
 from jaxinit.initializers.lecun import lecun_truncated_normal as lecun_truncated_normal
 from jaxinit.initializers.lecun import lecun_uniform as lecun_uniform
+from jaxinit.initializers.masked import rows as rows
+from jaxinit.initializers.masked import where as where
 from jaxinit.initializers.named import from_config as from_config
 from jaxinit.initializers.named import get as get
+from jaxinit.initializers.named import get_config as get_config
 from jaxinit.initializers.orthogonal import delta_orthogonal as delta_orthogonal
 from jaxinit.initializers.orthogonal import orthogonal as orthogonal
 from jaxinit.initializers.plain import normal as normal
@@ -38,6 +41,7 @@ from jaxinit.initializers.plain import truncated_normal as truncated_normal
 from jaxinit.initializers.plain import uniform as uniform
 from jaxinit.initializers.scaled import variance_scaling as variance_scaling
 from jaxinit.initializers.sparse import sparse as sparse
+from jaxinit.initializers.upsampling import bilinear as bilinear
 from jaxinit.initializers.wrappers import per_slice as per_slice
 from jaxinit.initializers.xavier import glorot_normal as glorot_normal
 from jaxinit.initializers.xavier import glorot_truncated_normal as glorot_truncated_normal

@@ -8,6 +8,7 @@ window of a convolution. Letters may repeat: ``"IOO"`` takes a model to (heads, 
 import dataclasses
 import functools
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 from jaxinit._boundary import boundary
@@ -39,13 +40,20 @@ class Fans:
         ValueError: A fan is not a finite number above zero.
 
     Example:
-        >>> from jaxinit import Fans
+        >>> from jaxinit import Fans, compute_fans
         >>> Fans(fan_in=9 * 64, fan_out=9 * 128).fan_in
         576
+        >>> fan_in, fan_out = compute_fans((3, 3, 64, 128))
+        >>> fan_in, fan_out
+        (576, 1152)
     """
 
     fan_in: float
     fan_out: float
+
+    def __iter__(self) -> Iterator[float]:
+        """Return ``fan_in`` and ``fan_out``, in this order."""
+        return iter((self.fan_in, self.fan_out))
 
     def __post_init__(self) -> None:
         for name in ("fan_in", "fan_out"):

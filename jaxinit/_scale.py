@@ -134,6 +134,7 @@ class _Traced:
     erf = staticmethod(lax.erf)
     erfc = staticmethod(lax.erfc)
     expm1 = staticmethod(jnp.expm1)
+    log = staticmethod(jnp.log)
 
     @staticmethod
     def sqrt(x: jax.Array) -> jax.Array:

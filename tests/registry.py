@@ -86,6 +86,13 @@ CASES = [
     Case("constant", {"value": 0.5}, random=False, numbers=("value",)),
     Case("identity", random=False, numbers=("gain",)),
     Case("dirac", shape=(3, 3, 8, 16), random=False),
+    Case("bilinear", shape=(4, 4, 8, 16), random=False),
+    Case("class_prior", {"prior": 0.01}, random=False),
+    Case(
+        "log_uniform",
+        {"low": 1e-3, "high": 0.1, "activation": "softplus"},
+        complex=False,
+    ),
     Case(
         "uniform",
         {"low": -2.0, "high": 2.0},

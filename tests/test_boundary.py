@@ -19,7 +19,14 @@ import jaxinit
 import jaxinit.signal
 from jaxinit import asserts, presets, replay
 from jaxinit.initializers import kaiming
-from jaxinit.replay import numpy_generator, numpy_legacy, torch_cpu, torch_layers
+from jaxinit.replay import (
+    numpy_generator,
+    numpy_legacy,
+    python_random,
+    tf_stateful,
+    torch_cpu,
+    torch_layers,
+)
 from jaxinit.signal import (
     Study,
     predict,
@@ -141,6 +148,8 @@ STREAMS = {
     "torch_cpu": torch_cpu.manual_seed(0),
     "torch_layers": torch_cpu.manual_seed(0),
     "numpy_legacy": numpy_legacy.seed(0),
+    "python_random": python_random.seed(0),
+    "tf_stateful": tf_stateful.set_seed(0),
     "numpy_generator": numpy_generator.default_rng(0),
 }
 # Small studies; and functions by which users' own code runs, whose errors are theirs.
@@ -290,20 +299,20 @@ TEXTS = {
     ),
     "jaxinit.lecun_normal(in_axis=-2, out_axis=-1)": (
         "lecun_normal: an argument must be one of key, shape, dtype, gain, layout, "
-        "out_sharding; got in_axis=-2. Say what each axis is, one letter an axis, in place of "
+        "window, out_sharding; got in_axis=-2. Say what each axis is, one letter an axis, in place of "
         'axis numbers: functools.partial(lecun_normal, layout="IO").'
     ),
     "partial(jaxinit.normal, stdd=1)(K, (3, 4))": (
-        "normal: an argument must be one of key, shape, dtype, mean, std, out_sharding; got "
+        "normal: an argument must be one of key, shape, dtype, mean, std, window, out_sharding; got "
         "stdd=1. Did you mean 'std'?"
     ),
     "jaxinit.normal(K, (3, 4), stddev=1.0)": (
-        "normal: an argument must be one of key, shape, dtype, mean, std, out_sharding; got "
+        "normal: an argument must be one of key, shape, dtype, mean, std, window, out_sharding; got "
         "stddev=1.0. It is called std here."
     ),
     "jaxinit.normal(K, (3, 4), None, 0.0, 1.0)": (
         "normal: it takes 3 arguments by position (key, shape, dtype); got 5. Name the "
-        "others: mean=..., std=..., out_sharding=...."
+        "others: mean=..., std=..., window=..., out_sharding=...."
     ),
     "jaxinit.normal(jnp.zeros(3, 'uint32'), (3, 4))": (
         "normal: a legacy key must have 2 words, as the default key type has; got an array of "
@@ -354,7 +363,7 @@ TEXTS = {
         "plan: uses must be Uses or None; got uses=3. See help(plan)."
     ),
     "jaxinit.plan(PARAMS, [('**', partial(jaxinit.normal, stdd=1))])": (
-        "plan: an option of normal must be one of mean, std, out_sharding; got stdd=1. Did "
+        "plan: an option of normal must be one of mean, std, window, out_sharding; got stdd=1. Did "
         "you mean 'std'?"
     ),
     "signal.assert_kept(SMALL, layer='é')": (

@@ -15,7 +15,6 @@ from jax import lax
 from jaxinit._checks import (
     NARROW_FLOATS,
     check_any_dtype,
-    check_dtype,
     check_int,
     check_key,
     check_number,
@@ -52,7 +51,8 @@ class Pattern:
     fixed: tuple[tuple[int, int], ...] = ()
 
 
-def _filled(pattern: Pattern, value: Any) -> jax.Array:
+def filled(pattern: Pattern, value: Any) -> jax.Array:
+    """Return the value, broadcast, where the pattern holds, and 0 elsewhere."""
     with mesh_context(pattern.sharding):
         return _fill(pattern, handed_over(value))
 
@@ -221,7 +221,7 @@ def identity(
         key: Not used; any key, or None.
         shape: Axis lengths, two or more. By default the last two are (in, out) and those in
             front a batch.
-        dtype: A float dtype, real or complex; None for JAX's default.
+        dtype: Any dtype; None for JAX's default float.
         gain: Value on the diagonal, dimensionless. May be traced.
         layout: The role of each axis: one ``I``, one ``O``, the rest ``B``.
         out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
@@ -244,13 +244,13 @@ def identity(
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
     where = "identity"
-    _check_unused_key(where, key)
+    check_unused_key(where, key)
     lengths = check_shape(where, shape)
     check_rank(where, lengths, 2, "Give (in, out).")
     roles = layout if layout is not None else Layout("B" * (len(lengths) - 2) + "IO")
     roles = resolve_layout(where, lengths, roles)
     pair = single_axis(where, roles, "I", "IOB"), single_axis(where, roles, "O", "IOB")
-    result = check_dtype(where, dtype, allow_complex=True)
+    result = check_any_dtype(where, dtype)
     number = check_number(where, "gain", gain)
     pattern = Pattern(
         lengths,
@@ -259,7 +259,7 @@ def identity(
         pair,
         period=max(1, lengths[pair[1]]),
     )
-    return _filled(pattern, _rounded(where, "gain", number, result))
+    return filled(pattern, rounded(where, "gain", number, result))
 
 
 def _dirac_moments(shape: Shape, _complex: bool, *, groups: Any, layout: Any) -> Moments:
@@ -290,7 +290,7 @@ def dirac(
     Args:
         key: Not used; any key, or None.
         shape: Axis lengths of the kernel, three to five.
-        dtype: A float dtype, real or complex; None for JAX's default.
+        dtype: Any dtype; None for JAX's default float.
         groups: Feature groups of the convolution, at least 1.
         layout: The role of each axis: one ``I``, one ``O``, the rest window; None for
             ``"IO"`` with window axes in front. A ``Layout`` may state the groups itself.
@@ -319,7 +319,7 @@ def dirac(
         (8, True)
     """
     where = "dirac"
-    _check_unused_key(where, key)
+    check_unused_key(where, key)
     lengths = check_shape(where, shape)
     if not 3 <= len(lengths) <= 5:
         rule = "shape must have 3, 4 or 5 axes"
@@ -335,7 +335,7 @@ def dirac(
     if lengths[second] % count:
         got = f"groups={count} for {lengths[second]} outputs"
         value_error(where, "groups must divide the outputs", got, "Use the layer's own.")
-    result = check_dtype(where, dtype, allow_complex=True)
+    result = check_any_dtype(where, dtype)
     window = roles.positions("DHW")
     pattern = Pattern(
         lengths,
@@ -345,7 +345,7 @@ def dirac(
         period=max(1, lengths[second] // count),
         fixed=tuple((axis, lengths[axis] // 2) for axis in window),
     )
-    return _filled(pattern, result.type(1))
+    return filled(pattern, result.type(1))
 
 
 def _constant(
@@ -356,10 +356,10 @@ def _constant(
     value: Any,
     out_sharding: OutSharding,
 ) -> jax.Array:
-    _check_unused_key(where, key)
+    check_unused_key(where, key)
     lengths = check_shape(where, shape)
     result = check_any_dtype(where, dtype)
-    fill_value = _rounded(where, "value", value, result)
+    fill_value = rounded(where, "value", value, result)
     try:
         fits = np.broadcast_shapes(fill_value.shape, lengths) == lengths
     except ValueError:
@@ -368,15 +368,16 @@ def _constant(
         got = f"value of shape {fill_value.shape} for shape={lengths}"
         value_error(where, "value must broadcast to shape", got, "Give one number.")
     sharding = check_out_sharding(where, out_sharding, lengths)
-    return _filled(Pattern(lengths, result, sharding), fill_value)
+    return filled(Pattern(lengths, result, sharding), fill_value)
 
 
-def _check_unused_key(where: str, key: Key | None) -> None:
+def check_unused_key(where: str, key: Key | None) -> None:
+    """Refuse what is neither a key nor None."""
     if key is not None:
         check_key(where, key)
 
 
-def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+def rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     """Return the value in the dtype, refusing one that the dtype cannot hold."""
     if is_traced(value):
         return value
@@ -392,12 +393,12 @@ def _rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "c" or exact.dtype.kind != "c":
         wide = exact.astype(np.complex128 if dtype.kind == "c" else np.float64)
         with np.errstate(all="ignore"):
-            rounded = _once(wide, dtype)
-            back = rounded.astype(wide.dtype)
+            result = _once(wide, dtype)
+            back = result.astype(wide.dtype)
         whole = jnp.issubdtype(dtype, np.integer) or dtype == np.bool_
         held = (back == wide) if whole else np.isfinite(back) & ((back != 0) | (wide == 0))
         if bool(np.all(held)):
-            return rounded
+            return result
     rule = f"{name} must be a finite number that {dtype.name} can hold"
     shown = f"{exact.item():g}" if exact.size == 1 else f"an array of shape {exact.shape}"
     value_error(where, rule, f"{name}={shown}", "Use a wider dtype.")

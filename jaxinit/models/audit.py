@@ -191,7 +191,8 @@ def _by_plan(row: Row, found: _Moments, limits: _Limits) -> Finding:
             if base.is_off
             else dataclasses.replace(base, remark="no known distribution")
         )
-    held = (planned.std, planned.mean, planned.kurtosis or 3.0)
+    kurtosis = 1.0 if planned.is_fixed else planned.kurtosis or 3.0
+    held = (planned.std, planned.mean, kurtosis)
     return _held(base, found, limits, *held)
 
 

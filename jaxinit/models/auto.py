@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, listed, type_error, value_error
 from jaxinit._distribution import descriptor_of, distribution_of, unwrapped
+from jaxinit._layout import Fans
 from jaxinit._paths import PyTree, flatten, has_values, is_array
 from jaxinit._types import Initializer
 from jaxinit.initializers.composed import parts
@@ -211,9 +212,28 @@ def _scaled(chosen: Callable[..., Any], name: str, use: ParamUse, between: str) 
         if use.fans is None:
             return "its fans are not known"
         options["layout"] = use.fans
-    elif descriptor.layout == "axes":
+        return _by_parts(chosen, options, use), text, between
+    if descriptor.layout == "axes":
         return _by_axes(functools.partial(chosen, **options), text, use, between)
     return cast("Initializer", functools.partial(chosen, **options)), text, between
+
+
+def _by_parts(
+    chosen: Callable[..., Any], options: dict[str, Any], use: ParamUse
+) -> Initializer:
+    """Return an initializer by fans; parts of unequal sizes have fans of their own."""
+    whole = cast("Initializer", functools.partial(chosen, **options))
+    fans, sizes = use.fans, use.splits or ()
+    total = sum(sizes)
+    if fans is None or use.layout is None or len(set(sizes)) < 2:
+        return whole
+    axes = [i for i in use.layout.positions("O") if use.shape[i] == total]
+    own = [Fans(fans.fan_in, fans.fan_out * size / total) for size in sizes]
+    made = [functools.partial(chosen, **{**options, "layout": one}) for one in own]
+    stds = {distribution_of(one, use.shape).std for one in made}
+    if not axes or len(stds) < 2:  # the scheme takes the inputs alone
+        return whole
+    return cast("Initializer", parts(made, sizes=sizes, axis=axes[0]))
 
 
 def _by_axes(chosen: Callable[..., Any], text: str, use: ParamUse, between: str) -> Choice:

@@ -7,7 +7,8 @@ The README beside this file says what is equal in every bit, what is not, and wh
   `torch_layers` to describe them and `layouts` to bring them to JAX's libraries.
 - `numpy_legacy`, `numpy_generator`: ``np.random.seed`` and ``np.random.default_rng``.
 - `python_random`: Python's module ``random``.
-- `tf_stateless`: TensorFlow's stateless draws.
+- `tf_stateless`, `tf_stateful`: TensorFlow's stateless draws, and its eager ops after
+  ``tf.random.set_seed``.
 - `keras_models`: Keras models after ``keras.utils.set_random_seed``, on its backends
   TensorFlow, JAX and PyTorch; `keras_initializers` and `keras_tensorflow`: initializers.
 """
@@ -20,6 +21,7 @@ from jaxinit.replay import layouts as layouts
 from jaxinit.replay import numpy_generator as numpy_generator
 from jaxinit.replay import numpy_legacy as numpy_legacy
 from jaxinit.replay import python_random as python_random
+from jaxinit.replay import tf_stateful as tf_stateful
 from jaxinit.replay import tf_stateless as tf_stateless
 from jaxinit.replay import torch_cpu as torch_cpu
 from jaxinit.replay import torch_init as torch_init

@@ -55,6 +55,7 @@ def session(seed: int) -> Iterator[Session]:
         _session.reset(token)
 
 
+@boundary
 def current(where: str) -> Session:
     """Return the session in which a model is being made."""
     opened = _session.get()
@@ -65,6 +66,7 @@ def current(where: str) -> Session:
     return opened
 
 
+@boundary
 def next_seed(where: str) -> int:
     """Return Keras' seed for what has been given none."""
     return current(where).python.randint(1, 10**9)
@@ -326,6 +328,7 @@ class HeNormal(_Named):
     fixed = 2.0, "fan_in", "truncated_normal"
 
 
+@boundary
 class Orthogonal(RandomInitializer):
     """``keras.initializers.Orthogonal``.
 

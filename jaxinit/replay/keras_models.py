@@ -20,6 +20,7 @@ layers = keras_layers
 initializers = keras_initializers
 
 
+@boundary
 def Input(  # noqa: N802
     shape: Iterable[int | None] | None = None,
     batch_size: int | None = None,

@@ -160,10 +160,51 @@ def record_tf():
     return f"tensorflow {tf.__version__} keras {keras.__version__}", cases
 
 
+STATEFUL = [
+    (seed, [("uniform", [5], {}), ("normal", [3], {"mean": 1.0, "stddev": 3.0})])
+    for seed in (0, 1, 42, 2**31 - 1, 2**33 + 5)
+]
+for _, draws in STATEFUL:
+    draws.append(("truncated_normal", [6], {}))
+    draws.append(("uniform", [2, 2], {"minval": -1.0, "maxval": 3.0}))
+STATEFUL.append((
+    1,
+    [("uniform", [n], {"seed": 5}) for n in (5, 3)]
+    + [("normal", [3], {"seed": 5}), ("uniform", [3], {})]
+    + [("truncated_normal", [n], {"seed": 2}) for n in (6, 7)]
+    + [("normal", [3], {"seed": 5})],
+))
+STATEFUL.append((0, [("uniform", [3], {"seed": s}) for s in (0, 2**31 - 1)]))
+
+
+def record_stateful():
+    import tensorflow as tf
+
+    sequences = []
+    for seed, draws in STATEFUL:
+        tf.random.set_seed(seed)
+        recorded = []
+        for function, shape, args in draws:
+            array = getattr(tf.random, function)(shape, **args).numpy()
+            values = [float(x).hex() for x in array.ravel()]
+            recorded.append({
+                "fn": function,
+                "shape": shape,
+                "args": args,
+                "values": values,
+            })
+        sequences.append({"seed": seed, "draws": recorded})
+    about = f"Sequences of eager ops after tf.random.set_seed: TensorFlow {tf.__version__}"
+    file = FILE.with_name("replay_tf_stateful.json")
+    file.write_text(json.dumps({"_about": about, "sequences": sequences}) + "\n")
+
+
 RECORDERS = {"torch": record_torch, "numpy": record_numpy, "tf": record_tf}
 
 
 def main(names):
+    if "stateful" in names:
+        record_stateful()
     sets = json.loads(FILE.read_text())["sets"]
     for i, (name, record) in enumerate(RECORDERS.items()):
         if name in names:

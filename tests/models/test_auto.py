@@ -125,3 +125,19 @@ def test_low_rank_updates_start_at_nothing():
     assert made["lora/lora_b"].std == 0
     assert made["lora/lora_a"].std == pytest.approx(64**-0.5)
     assert made["kernel"].std == pytest.approx(64**-0.5)
+
+
+def test_fused_parts_of_unequal_sizes_have_fans_of_their_own():
+    def fused(params: Any, x: Any) -> Any:
+        q, k, v = jnp.split(x @ params["w"], [256, 320], axis=-1)
+        return q[:, :64] * jnp.tanh(k) + v
+
+    params = {"w": spec(256, 384)}
+    made = auto(fused, params, spec(3, 256), scheme="xavier_normal")
+    w = np.asarray(initialize(KEY, params, made)["w"])
+    for part, size in zip(np.split(w, [256, 320], axis=1), (256, 64, 64), strict=True):
+        # 4 standard errors of a standard deviation of n normal numbers, 1 / sqrt(2 n).
+        std = (2 / (256 + size)) ** 0.5
+        assert part.std() == pytest.approx(std, rel=4 / (2 * part.size) ** 0.5)
+    made = auto(fused, params, spec(3, 256))
+    assert made["w"].std == pytest.approx(256**-0.5)

@@ -264,3 +264,34 @@ def test_transposed_convolutions_of_libraries():
     graph, state = nnx.split(nnx.ConvTranspose(16, 8, (4, 4), strides=2, rngs=nnx.Rngs(0)))
     uses = trace_params(lambda p, x: nnx.merge(graph, p)(x), nnx.to_pure_dict(state), x)
     assert uses["kernel"].fans == Fans(64, 128)
+
+
+BILINEAR_FORMS = {
+    "weight in the middle": (lambda w, x, y: jnp.einsum("bi,ijk,bj->bk", x, w, y), "IIO"),
+    "outputs first": (
+        lambda w, x, y: jnp.einsum("bi,kij,bj->bk", x, w.transpose(2, 0, 1), y),
+        "IIO",
+    ),
+    "one example": (
+        lambda w, x, y: jax.vmap(lambda a, b: jnp.einsum("i,ijk,j->k", a, w, b))(x, y),
+        "IIO",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BILINEAR_FORMS)
+def test_bilinear_form_counts_all_pairs(name):
+    f, axes = BILINEAR_FORMS[name]
+    use = use_of(f, (64, 32, 5), spec(7, 64), spec(7, 32))
+    assert (use.layout, use.fans) == (Layout(axes), Fans(64 * 32, 5))
+    assert use.notes[0] == "a bilinear form: fan_in counts all pairs of its two inputs"
+
+
+def test_queries_of_several_heads_with_one_key_are_no_bilinear_form():
+    def apply(params, x):
+        q = jnp.einsum("id,dhe->ihe", x, params["q"])
+        return jax.nn.softmax(jnp.einsum("ihe,je->hij", q, x @ params["k"]))
+
+    uses = trace_params(apply, {"q": spec(64, 4, 16), "k": spec(64, 16)}, spec(7, 64))
+    assert (uses["q"].layout, uses["q"].fans) == (Layout("IOO"), Fans(64, 64))
+    assert uses["k"].fans == Fans(64, 16)

@@ -1,12 +1,21 @@
 """TensorFlow's and Keras' draws against recorded ones."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinit.replay import keras_tensorflow, tf_stateless
-from tests.replay.golden import assert_recorded, assert_same_bits, cases, name
+from jaxinit.replay import keras_tensorflow, numpy_legacy, tf_stateful, tf_stateless
+from tests.replay.golden import (
+    FILE,
+    X64,
+    assert_recorded,
+    assert_same_bits,
+    cases,
+    name,
+)
 
 KERAS = {
     "GlorotUniform": keras_tensorflow.glorot_uniform,
@@ -70,9 +79,55 @@ def test_other_laws_stay_in_their_bounds():
     assert 0.45 < float(jnp.max(jnp.abs(w))) <= 0.5
 
 
+STATEFUL = json.loads((FILE.parent / "replay_tf_stateful.json").read_text())["sequences"]
+
+
+@pytest.mark.parametrize("sequence", STATEFUL, ids=lambda s: str(s["seed"]))
+def test_stateful_ops_recorded(sequence):
+    stream = tf_stateful.set_seed(sequence["seed"])
+    for draw in sequence["draws"]:
+        function = getattr(tf_stateful, draw["fn"])
+        stream, x = function(stream, draw["shape"], **draw["args"])
+        known = np.array([float.fromhex(v) for v in draw["values"]], np.float32)
+        assert_same_bits(x, known.reshape(draw["shape"]))
+
+
+def test_stateful_ops_inside_a_program():
+    def draws(stream):
+        stream, a = tf_stateful.normal(stream, (5,))
+        stream, b = tf_stateful.uniform(stream, (5,), seed=3)
+        return a, b, tf_stateful.uniform(stream, (5,), seed=3)[1]
+
+    stream = tf_stateful.set_seed(7)
+    inside, alone = jax.jit(draws)(stream), draws(stream)
+    for ours, known in zip(inside, alone, strict=True):
+        assert_same_bits(ours, known)
+    assert np.any(np.asarray(alone[1]) != np.asarray(alone[2]))
+
+
+def test_subnormal_bounds():
+    u = np.asarray(tf_stateless.stateless_uniform((1000,), (1, 2)))
+    x = tf_stateless.stateless_uniform((1000,), (1, 2), 0.0, 1e-38)
+    assert_same_bits(x, u * np.float32(1e-38))
+
+
+@pytest.mark.skipif(not X64, reason="such arrays need 64-bit mode")
+def test_seeds_of_64_bits():
+    pair = (5, -(2**40) + 7)
+    x = tf_stateless.stateless_uniform((5,), jnp.asarray(pair, jnp.int64))
+    assert_same_bits(x, tf_stateless.stateless_uniform((5,), pair))
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "text"),
     [
+        (
+            lambda: tf_stateful.uniform(numpy_legacy.seed(0), (3,)),  # pyright: ignore[reportArgumentType]
+            TypeError,
+            "tf_stateful.uniform: stream must come from tf_stateful.set_seed(seed); got "
+            "one from numpy_legacy.seed(seed). The streams of different libraries are not "
+            "exchangeable.",
+        ),
         (
             lambda: tf_stateless.stateless_uniform((2,), 3),  # pyright: ignore[reportArgumentType]
             TypeError,

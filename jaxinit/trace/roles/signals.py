@@ -18,6 +18,9 @@ from jaxinit.trace.roles.values import (
     flag_summed,
 )
 
+BILINEAR = "a bilinear form: fan_in counts all pairs of its two inputs"
+_UNIT = frozenset({"input", "weight", "normalisation", "embedding"})
+
 
 def of_signals(
     walk: Walk, values: Sequence[Value], sides: Sequence[Operand], shape: Any
@@ -47,12 +50,32 @@ def of_signals(
 
 
 def _note_dot_products(signals: Sequence[Signal], sides: Sequence[Operand]) -> None:
-    """Tell weights how many entries a product of their output with a signal sums."""
-    for signal, side in zip(signals, sides, strict=True):
-        atoms = [a for i in side.contracted for a in (signal.dims or {i: ()})[i]]
-        own = [a.size for a in atoms if 0 <= a.axis < FEATURE]
-        for record in signal.base.records if own and signal.level == 0 else ():
-            record.dot_size = math.prod(own)
+    """Tell weights how many entries a product of their output with a signal sums.
+
+    Where output axes of its own are left, it is the weight of a bilinear form, all of whose
+    summed axes are inputs.
+    """
+    for place, (signal, side) in enumerate(zip(signals, sides, strict=True)):
+        dims, other = signal.dims, signals[1 - place]
+        if dims is None or signal.level:
+            continue
+        own = {a.axis: a.size for i in side.contracted for a in dims[i] if _is_own(a)}
+        left = {a.axis for i in side.free for a in dims[i] if _is_own(a)}
+        linear = signal.expression is VALUE and other.base.kind in _UNIT
+        linear &= not sides[1 - place].free  # keys at many places meet queries of heads
+        for record in signal.base.records if own else ():
+            record.dot_size = math.prod(own.values())
+            if left and not left & own.keys() and linear and len(signal.base.records) == 1:
+                record.letters = tuple(
+                    (atom, "I" if atom.axis in own and letter == "O" else letter)
+                    for atom, letter in record.letters
+                )
+                record.notes.append(BILINEAR)
+                record.dot_size = None
+
+
+def _is_own(atom: Atom) -> bool:
+    return 0 <= atom.axis < FEATURE and atom.size > 1
 
 
 def _find_mixed(values: Sequence[Value], sides: Sequence[Operand]) -> None:

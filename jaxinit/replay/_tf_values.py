@@ -1,0 +1,171 @@
+"""TensorFlow's draws from a place in a Philox stream, and their arguments."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinit._checks import value_error
+from jaxinit.replay._arguments import check_range, check_static
+from jaxinit.replay._chunks import map_rows
+from jaxinit.replay._exact import narrow
+from jaxinit.replay._libm import circle, log
+from jaxinit.replay._native import native
+from jaxinit.replay._philox import Block, philox
+
+# tensorflow/core/kernels/stateless_random_ops_v2.h: the key that scrambles seeds.
+_SCRAMBLE = 0x3EC8F720, 0x02461E29
+_RESERVED = 256  # blocks set aside for each four truncated normals
+_CUT = np.float32(2.0)
+_BEGIN = np.uint64(0)
+
+Scale = tuple[np.ndarray, bool]
+"""What values are multiplied by and what is added, and whether results can be subnormal."""
+
+
+def _scale(factor: float, term: float) -> Scale:
+    return np.array([factor, term]), max(abs(factor), abs(term)) < 2.0**-70
+
+
+def uniform_scale(where: str, minval: float, maxval: float) -> Scale:
+    """Return how values on [0, 1) are scaled, the bounds checked."""
+    low = check_static(where, "minval", minval)
+    high = check_static(where, "maxval", maxval)
+    if high < low:
+        rule = "maxval must be at least minval"
+        got = f"minval={low:g}, maxval={high:g}"
+        value_error(where, rule, got, "Swap the two.")
+    single = np.dtype(np.float32)
+    check_range(where, single, minval=low, maxval=high, width=high - low)
+    wide = np.array([low, high], np.float32).astype(np.float64)
+    # Rounded once, as TensorFlow subtracts floats.
+    return _scale(float(np.float32(wide[1] - wide[0])), wide[0])
+
+
+def normal_scale(where: str, mean: float, stddev: float) -> Scale:
+    """Return how standard normals are scaled, the numbers checked."""
+    mean = check_static(where, "mean", mean)
+    stddev = check_static(where, "stddev", stddev, least=0.0)
+    check_range(where, np.dtype(np.float32), mean=mean, stddev=stddev)
+    return _scale(float(np.float32(stddev)), float(np.float32(mean)))
+
+
+@native
+@jax.jit
+def scrambled(seed: jax.Array) -> jax.Array:
+    """Return the key and the upper half of the counter that belong to a seed."""
+    key = jnp.uint32(_SCRAMBLE[0]), jnp.uint32(_SCRAMBLE[1])
+    return jnp.stack(philox((seed[0], seed[1], seed[2], seed[3]), key))
+
+
+def _blocks(place: jax.Array, index: jax.Array) -> Block:
+    """Return blocks of a stream by their index, uint64."""
+    low, high = index.astype(jnp.uint32), (index >> 32).astype(jnp.uint32)
+    zero = jnp.zeros_like(low)
+    return philox((low, high, zero + place[2], zero + place[3]), (place[0], place[1]))
+
+
+def _unit(words: jax.Array) -> jax.Array:
+    """Return the low 23 bits of each word, as multiples of 2^-23 in [0, 1)."""
+    bits = words & np.uint32(0x7FFFFF) | np.uint32(0x3F800000)
+    return jax.lax.bitcast_convert_type(bits, jnp.float32) - np.float32(1)
+
+
+def _affine(x: jax.Array, factor: jax.Array, term: jax.Array, small: bool) -> jax.Array:
+    """Return ``x * factor + term``, rounded twice as by two operations."""
+    rounded = narrow(x.astype(jnp.float64) * factor, np.dtype(np.float32))
+    if small:  # then the product is rounded to whole subnormal units
+        exact = x.astype(jnp.float64) * factor
+        rounded = jnp.rint(exact * 2.0**149) * 2.0**-149
+    return narrow(rounded.astype(jnp.float64) + term, np.dtype(np.float32), small)
+
+
+def _flat(columns: Sequence[jax.Array], size: int) -> jax.Array:
+    return jnp.stack(columns, axis=1).reshape(-1)[:size]
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def uniform_values(
+    place: jax.Array,
+    scale: jax.Array,
+    shape: tuple[int, ...],
+    small: bool,
+    start: jax.Array | np.uint64 = _BEGIN,
+) -> jax.Array:
+    size = math.prod(shape)
+    if size == 0:
+        return jnp.zeros(shape, jnp.float32)
+
+    def work(index: jax.Array) -> tuple[jax.Array, ...]:
+        blocks = _blocks(place, index)
+        return tuple(_affine(_unit(x), scale[0], scale[1], small) for x in blocks)
+
+    index = jnp.arange(-(-size // 4), dtype=jnp.uint64) + start
+    return _flat(map_rows(work, index), size).reshape(shape)
+
+
+def _normal_blocks(place: jax.Array, index: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the four standard normals of each block."""
+    b = map_rows(lambda index: _blocks(place, index), index)
+
+    def work(words: jax.Array, turn: jax.Array) -> tuple[jax.Array, ...]:
+        u = jnp.maximum(_unit(words), np.float32(1.0e-7))
+        radius = jnp.sqrt(np.float32(-2) * log(u))
+        angle = 2 * np.pi * _unit(turn).astype(jnp.float64)
+        pair = circle(angle.astype(jnp.float32))
+        return tuple(x * radius for x in pair)
+
+    return *map_rows(work, b[0], b[1]), *map_rows(work, b[2], b[3])
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def normal_values(
+    place: jax.Array,
+    scale: jax.Array,
+    shape: tuple[int, ...],
+    small: bool,
+    start: jax.Array | np.uint64 = _BEGIN,
+) -> jax.Array:
+    size = math.prod(shape)
+    if size == 0:
+        return jnp.zeros(shape, jnp.float32)
+    index = jnp.arange(-(-size // 4), dtype=jnp.uint64) + start
+    blocks = _normal_blocks(place, index)
+    return _affine(_flat(blocks, size), scale[0], scale[1], small).reshape(shape)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def truncated_normal_values(
+    place: jax.Array,
+    scale: jax.Array,
+    shape: tuple[int, ...],
+    small: bool,
+    start: jax.Array | np.uint64 = _BEGIN,
+) -> jax.Array:
+    """Each four results have 256 blocks to themselves, and take what lies within."""
+    size = math.prod(shape)
+    if size == 0:
+        return jnp.zeros(shape, jnp.float32)
+    groups = -(-size // 4)
+    first = jnp.arange(groups, dtype=jnp.uint64) * np.uint64(_RESERVED) + start
+    column = np.arange(4, dtype=np.int32)[:, None]
+
+    def body(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        block, count, results = state
+        for value in _normal_blocks(place, first + block):
+            accept = (jnp.abs(value) < _CUT) & (count < 4)
+            results = jnp.where(accept & (count == column), value, results)
+            count = count + accept.astype(jnp.int32)
+        return block + np.uint64(1), count, results
+
+    empty = jnp.zeros((4, groups), jnp.float32)
+    state = jnp.uint64(0), jnp.zeros((groups,), jnp.int32), empty
+    _, _, results = jax.lax.while_loop(lambda s: jnp.any(s[1] < 4), body, state)
+    values = results.T.reshape(-1)[:size]
+    return _affine(values, scale[0], scale[1], small).reshape(shape)
