@@ -22,6 +22,7 @@ from jaxinit.signal import (
     moments,
     predict,
 )
+from jaxinit.signal.studies.network import Kind
 
 DATA = pathlib.Path(__file__).parent.parent / "data"
 GOLDEN = json.loads((DATA / "meanfield.json").read_text())
@@ -138,11 +139,12 @@ def test_gradients_grow_by_chi_1_a_layer(row):
 def test_gradients_of_linear_networks(gain):
     """Known in closed form, for each kind of network."""
     init, depth = Scheme("g", "normal", gain, 0.5), 20
-    for kind, growth in (
+    kinds: tuple[tuple[Kind, float], ...] = (
         ("dense", gain**2),
         ("residual", 1 + 0.3**2 * gain**2),
         ("normalized", gain**2 / (gain**2 + 0.5**2)),
-    ):
+    )
+    for kind, growth in kinds:
         line = predict(
             "linear", init, depth=depth, width=10**12, kind=kind, branch_scale=0.3
         )
