@@ -115,6 +115,12 @@ def execute(
         The array.
     """
     numbers, structure = jax.tree.flatten((shift, scale, limits, interval))
+    known = not any(map(is_traced, (key, *numbers)))
+    if known and start is None and draw.sharding is None and _is_narrow(draw.shape):
+        flat = dataclasses.replace(draw, shape=(math.prod(draw.shape),))
+        return _reshaped(
+            execute(flat, key, shift, scale, limits=limits, interval=interval), draw.shape
+        )
     if any(map(is_traced, numbers)):
         packed = jnp.stack([jnp.asarray(n, draw.wide) for n in numbers])
     else:
@@ -125,6 +131,16 @@ def execute(
         return _program(
             draw, structure, isinstance(shift, float) and shift == 0, key, *given
         )
+
+
+def _is_narrow(shape: tuple[int, ...]) -> bool:
+    """Whether XLA's loops over the last axis are too short for vector instructions."""
+    return len(shape) > 1 and shape[-1] < 8 and math.prod(shape) >= 2**16
+
+
+@functools.partial(jax.jit, static_argnames="shape", donate_argnames="flat")
+def _reshaped(flat: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return flat.reshape(shape)
 
 
 @functools.partial(jax.jit, static_argnames=("draw", "structure", "centred"))

@@ -223,8 +223,9 @@ def complex_uniform(radius: jax.Array, angle: jax.Array) -> Parts:
 
 def complex_normal(real: jax.Array, imag: jax.Array) -> Parts:
     """Return circular normal samples: real and imaginary part of variance 1/2 each."""
-    half = math.sqrt(0.5)
-    return normal(real) * half, normal(imag) * half
+    parts = normal(real), normal(imag)
+    half = parts[0].dtype.type(math.sqrt(0.5))
+    return rounded_product(half, parts[0]), rounded_product(half, parts[1])
 
 
 def complex_truncated_normal(radius: jax.Array, angle: jax.Array) -> Parts:
@@ -327,7 +328,7 @@ def _quantile_64(size: jax.Array, rest: jax.Array) -> jax.Array:
 
 def _polar(radius: jax.Array, angle: jax.Array) -> Parts:
     cosine, sine = _cos_sin(angle)
-    return radius * cosine, radius * sine
+    return rounded_product(radius, cosine), rounded_product(radius, sine)
 
 
 def _cos_sin(words: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -35,8 +35,10 @@ def finish(values: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
     return narrow(values, dtype, True)
 
 
-def _squared_radius(x: jax.Array, y: jax.Array) -> jax.Array:
-    return product(x, x) + product(y, y)
+def _point(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> tuple[jax.Array, ...]:
+    """Return coordinates in [-1, 1), and the squared distance from the centre."""
+    x, y = 2 * unit(a, b) - 1, 2 * unit(c, d) - 1
+    return x, y, product(x, x) + product(y, y)
 
 
 def polar_points(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
@@ -46,13 +48,12 @@ def polar_points(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         The window after the last accepted point; and the four words of each point.
     """
 
-    def accept(words: jax.Array) -> tuple[jax.Array]:
-        x, y = (2 * unit(words[:, i], words[:, i + 1]) - 1 for i in (0, 2))
-        square = _squared_radius(x, y)
+    def accept(*words: jax.Array) -> tuple[jax.Array]:
+        square = _point(*words)[2]
         return ((square < 1) & (square != 0),)
 
     def chosen(words: jax.Array) -> jax.Array:
-        return map_rows(accept, words)[0]
+        return map_rows(accept, *(words[:, i] for i in range(4)))[0]
 
     return rejection(mersenne, window, count, 4, math.pi / 4, chosen)
 
@@ -63,10 +64,10 @@ def polar_normals(points: jax.Array) -> jax.Array:
     Marsaglia's polar method; the value of the second coordinate comes first.
     """
 
-    def work(words: jax.Array) -> tuple[jax.Array]:
-        x, y = (2 * unit(words[:, i], words[:, i + 1]) - 1 for i in (0, 2))
-        square = _squared_radius(x, y)
+    def work(*words: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x, y, square = _point(*words)
         factor = jnp.sqrt(-2 * jnp.log(square) / square)
-        return (factor[:, None] * jnp.stack([y, x], axis=1),)
+        return factor * y, factor * x
 
-    return map_rows(work, points)[0].reshape(-1)
+    pair = map_rows(work, *(points[:, i] for i in range(4)))
+    return jnp.stack(pair, axis=1).reshape(-1)

@@ -22,16 +22,16 @@ _RESERVED = 256  # blocks set aside for each four truncated normals
 _CUT = np.float32(2.0)
 _BEGIN = np.uint64(0)
 
-Law = tuple[np.ndarray, bool]
+Scale = tuple[np.ndarray, bool]
 """What values are multiplied by and what is added, and whether results can be subnormal."""
 
 
-def _law(factor: float, term: float) -> Law:
+def _scale(factor: float, term: float) -> Scale:
     return np.array([factor, term]), max(abs(factor), abs(term)) < 2.0**-70
 
 
-def uniform_law(where: str, minval: float, maxval: float) -> Law:
-    """Return the law of uniform values, its bounds checked."""
+def uniform_scale(where: str, minval: float, maxval: float) -> Scale:
+    """Return how values on [0, 1) are scaled, the bounds checked."""
     low = check_static(where, "minval", minval)
     high = check_static(where, "maxval", maxval)
     if high < low:
@@ -42,15 +42,15 @@ def uniform_law(where: str, minval: float, maxval: float) -> Law:
     check_range(where, single, minval=low, maxval=high, width=high - low)
     wide = np.array([low, high], np.float32).astype(np.float64)
     # Rounded once, as TensorFlow subtracts floats.
-    return _law(float(np.float32(wide[1] - wide[0])), wide[0])
+    return _scale(float(np.float32(wide[1] - wide[0])), wide[0])
 
 
-def normal_law(where: str, mean: float, stddev: float) -> Law:
-    """Return the law of normal values, its numbers checked."""
+def normal_scale(where: str, mean: float, stddev: float) -> Scale:
+    """Return how standard normals are scaled, the numbers checked."""
     mean = check_static(where, "mean", mean)
     stddev = check_static(where, "stddev", stddev, least=0.0)
     check_range(where, np.dtype(np.float32), mean=mean, stddev=stddev)
-    return _law(float(np.float32(stddev)), float(np.float32(mean)))
+    return _scale(float(np.float32(stddev)), float(np.float32(mean)))
 
 
 @native
@@ -91,7 +91,7 @@ def _flat(columns: Sequence[jax.Array], size: int) -> jax.Array:
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def uniform_values(
     place: jax.Array,
-    law: jax.Array,
+    scale: jax.Array,
     shape: tuple[int, ...],
     small: bool,
     start: jax.Array | np.uint64 = _BEGIN,
@@ -102,7 +102,7 @@ def uniform_values(
 
     def work(index: jax.Array) -> tuple[jax.Array, ...]:
         blocks = _blocks(place, index)
-        return tuple(_affine(_unit(x), law[0], law[1], small) for x in blocks)
+        return tuple(_affine(_unit(x), scale[0], scale[1], small) for x in blocks)
 
     index = jnp.arange(-(-size // 4), dtype=jnp.uint64) + start
     return _flat(map_rows(work, index), size).reshape(shape)
@@ -126,7 +126,7 @@ def _normal_blocks(place: jax.Array, index: jax.Array) -> tuple[jax.Array, ...]:
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def normal_values(
     place: jax.Array,
-    law: jax.Array,
+    scale: jax.Array,
     shape: tuple[int, ...],
     small: bool,
     start: jax.Array | np.uint64 = _BEGIN,
@@ -136,14 +136,14 @@ def normal_values(
         return jnp.zeros(shape, jnp.float32)
     index = jnp.arange(-(-size // 4), dtype=jnp.uint64) + start
     blocks = _normal_blocks(place, index)
-    return _affine(_flat(blocks, size), law[0], law[1], small).reshape(shape)
+    return _affine(_flat(blocks, size), scale[0], scale[1], small).reshape(shape)
 
 
 @native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def truncated_normal_values(
     place: jax.Array,
-    law: jax.Array,
+    scale: jax.Array,
     shape: tuple[int, ...],
     small: bool,
     start: jax.Array | np.uint64 = _BEGIN,
@@ -168,4 +168,4 @@ def truncated_normal_values(
     state = jnp.uint64(0), jnp.zeros((groups,), jnp.int32), empty
     _, _, results = jax.lax.while_loop(lambda s: jnp.any(s[1] < 4), body, state)
     values = results.T.reshape(-1)[:size]
-    return _affine(values, law[0], law[1], small).reshape(shape)
+    return _affine(values, scale[0], scale[1], small).reshape(shape)

@@ -126,11 +126,13 @@ def standard_normal(
         _, fast, _, success = _first_try(words[:starts])
         special, found = places_of(~success, room)
         other, given, lowest, minus = _others(words, special)
-        tail, tails = places_of(lowest & (np.arange(room, dtype=np.int32) < found), few)
-        sizes, lengths = _tails(words, special[tail])
-        target = jnp.where(np.arange(few, dtype=np.int32) < tails, tail, room)
-        taken = jnp.full((room,), 2, jnp.int32).at[target].set(lengths, mode="drop")
-        sizes = other.at[target].set(sizes, mode="drop")
+        index = jnp.arange(room, dtype=jnp.int32)
+        due = lowest & (index < found)
+        tails = jnp.sum(due, dtype=jnp.int32)
+        tail = jax.lax.sort(jnp.where(due, index, np.int32(room)))[:few]
+        sizes, lengths = _tails(words, special[jnp.minimum(tail, np.int32(room - 1))])
+        taken = jnp.full((room,), 2, jnp.int32).at[tail].set(lengths, mode="drop")
+        sizes = other.at[tail].set(sizes, mode="drop")
         other = jnp.where(lowest & minus, -sizes, sizes)
         # What finds no room here begins the next round.
         end = jnp.where(found > room, special[-1], np.int32(starts))
@@ -145,10 +147,17 @@ def standard_normal(
         number = jnp.minimum(found, room - 1)
         walk = jnp.int32(0), jnp.zeros((room,), jnp.bool_)
         stand, reached = jax.lax.fori_loop(0, number, step, walk)
-        begins = jnp.zeros((starts + _AHEAD + 1,), jnp.int32)
-        begins = begins.at[jnp.where(reached, special + 1, starts + _AHEAD)].add(1)
-        begins = begins.at[jnp.where(reached, special + taken, starts + _AHEAD)].add(-1)
-        skipped = jnp.cumsum(begins[:starts], dtype=jnp.int32) > 0
+        # A value that takes several words skips those that would begin others.
+        inner = np.arange(1, _AHEAD, dtype=np.int32)
+        last = (
+            jnp.where(reached, taken, np.int32(0)).at[tail].get(mode="fill", fill_value=0)
+        )
+        far = special.at[tail].get(mode="clip")[:, None] + inner
+        far = jnp.where(inner < last[:, None], far, np.int32(starts))
+        skipped = jnp.zeros((starts,), jnp.bool_)
+        skipped = skipped.at[far.reshape(-1)].set(True, mode="drop")
+        near = jnp.where(reached, special + 1, np.int32(starts))
+        skipped = skipped.at[near].set(True, mode="drop")
         inside = jnp.arange(starts, dtype=jnp.int32) < end
         target = jnp.where(reached, special, starts)
         emits = success.at[target].set(given | lowest, mode="drop") & ~skipped & inside

@@ -8,7 +8,6 @@ versions.
 import dataclasses
 import functools
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_int, check_shape, shown, type_error, value_error
+from jaxinit._checks import check_int, check_shape, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _pcg64, _ziggurat
 from jaxinit.replay._arguments import (
@@ -37,10 +36,10 @@ from jaxinit.replay._integers import (
 from jaxinit.replay._integers import integers as draw_integers
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
+from jaxinit.replay._seed_sequence import SeedSequence, entropy_words
 from jaxinit.replay._walks import After, Bound, masked, multiplied, shuffle, walk
 
 _DTYPES = "float32", "float64"
-_POOL = 4  # words that the pool of a seed sequence has
 
 
 @jax.tree_util.register_dataclass
@@ -62,54 +61,6 @@ class Stream:
     kept: jax.Array
 
     start: ClassVar[str] = "numpy_generator.default_rng(seed)"
-
-
-@dataclasses.dataclass(frozen=True)
-class SeedSequence:
-    """What ``np.random.SeedSequence(entropy, spawn_key=...)`` is.
-
-    Attributes:
-        entropy: A non-negative int of any size, or a sequence of them.
-        spawn_key: The places among the children of its ancestors, outermost first.
-
-    Example:
-        >>> from jaxinit.replay import numpy_generator
-        >>> first, second = numpy_generator.SeedSequence(7).spawn(2)
-        >>> stream = numpy_generator.default_rng(second)
-    """
-
-    entropy: int | Sequence[int]
-    spawn_key: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        self.words()
-
-    def spawn(self, n_children: int) -> list["SeedSequence"]:
-        """Return the first children, those of a sequence that has spawned none."""
-        count = check_int("SeedSequence.spawn", "n_children", n_children, least=0)
-        return [
-            dataclasses.replace(self, spawn_key=(*self.spawn_key, i)) for i in range(count)
-        ]
-
-    def words(self) -> list[int]:
-        """Return what is hashed: the words of the entropy, then of the spawn key."""
-        words = _entropy_words(self.entropy)
-        if self.spawn_key:
-            words += [0] * (_POOL - len(words))
-        return words + (_entropy_words(self.spawn_key) if self.spawn_key else [])
-
-
-def _entropy_words(entropy: object) -> list[int]:
-    where, rule = "numpy_generator.default_rng", "seed must be a non-negative int"
-    parts = entropy if isinstance(entropy, (Sequence, np.ndarray)) else [entropy]
-    try:
-        numbers = [operator.index(x) for x in np.atleast_1d(np.array(parts, object))]
-    except TypeError:
-        rule += ", or a sequence of them"
-        type_error(where, rule, f"seed={shown(entropy)}", "Give a plain int.")
-    if not numbers or min(numbers) < 0:
-        value_error(where, rule, f"seed={shown(entropy)}", "Give 0 or more.")
-    return [word for number in numbers for word in words_of(number)]
 
 
 @boundary
@@ -142,7 +93,7 @@ def default_rng(seed: Seed | Sequence[int] | np.ndarray | SeedSequence) -> Strea
             return _start(number[None])
         words = words_of(number)
     else:
-        words = _entropy_words(seed)  # pyright: ignore[reportArgumentType]
+        words = entropy_words(seed)  # pyright: ignore[reportArgumentType]
     return _start(jnp.asarray(np.array(words, np.uint32)))
 
 
@@ -360,20 +311,20 @@ def _random64(stream: Stream, size: int) -> tuple[Stream, jax.Array]:
 @native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _uniform(
-    stream: Stream, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+    stream: Stream, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
     stream, values = _random64(stream, math.prod(shape))
-    values = finish(scaled(values, law[1], law[0]), dtype)
+    values = finish(scaled(values, affine[1], affine[0]), dtype)
     return stream, values.reshape(shape)
 
 
 @native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _normal(
-    stream: Stream, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+    stream: Stream, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
     normals = _ziggurat.standard_normal(stream.state, stream.increment, math.prod(shape))
-    values = finish(scaled(normals[1], law[1], law[0]), dtype)
+    values = finish(scaled(normals[1], affine[1], affine[0]), dtype)
     return dataclasses.replace(stream, state=normals[0]), values.reshape(shape)
 
 

@@ -143,8 +143,8 @@ def uniform(
     bottom = check_static(where, "low", low)
     width = check_static(where, "high", high) - bottom
     check_range(where, np.dtype(np.float64), low=bottom, high=high, width=width)
-    law = np.array([bottom, width])
-    window, values = _uniform(stream.window, law, shape, kind)
+    affine = np.array([bottom, width])
+    window, values = _uniform(stream.window, affine, shape, kind)
     return dataclasses.replace(stream, window=window), values
 
 
@@ -305,28 +305,43 @@ def _by_share(
 @native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _uniform(
-    window: jax.Array, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+    window: jax.Array, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[jax.Array, jax.Array]:
     window, raw = _mt19937.draw(window, WORDS * math.prod(shape))
     words = _mt19937.temper(raw).reshape(-1, WORDS)
-    values = scaled(unit(words[:, 0], words[:, 1]), law[1], law[0])
+    values = scaled(unit(words[:, 0], words[:, 1]), affine[1], affine[0])
     return window, finish(values, dtype).reshape(shape)
 
 
-@native
-@functools.partial(jax.jit, static_argnums=(2, 3))
 def _normal(
-    stream: Stream, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+    stream: Stream, affine: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
+    """Draw by two programs: of one, XLA makes a program that is twice as slow."""
     size = math.prod(shape)
     if size == 0:
         return stream, jnp.zeros(shape, dtype)
     kept = stream.spare is not None
-    count = -(-(size - kept) // 2)
+    stream, points = _points(stream, -(-(size - kept) // 2), (size - kept) % 2 == 1)
+    return stream, _normals(points, affine, kept, shape, dtype)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _points(stream: Stream, count: int, odd: bool) -> tuple[Stream, jax.Array]:
     window, points = polar_points(stream.window, count)
     if stream.spare is not None:
         points = jnp.concatenate([stream.spare[None], points])
-    values = polar_normals(points)[kept : kept + size]
-    values = finish(scaled(values, law[1], law[0]), dtype)
-    odd = (size - kept) % 2 == 1
-    return Stream(window, points[-1] if odd else None), values.reshape(shape)
+    return Stream(window, points[-1] if odd else None), points
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def _normals(
+    points: jax.Array,
+    affine: jax.Array,
+    kept: bool,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> jax.Array:
+    values = polar_normals(points)[int(kept) :][: math.prod(shape)]
+    return finish(scaled(values, affine[1], affine[0]), dtype).reshape(shape)

@@ -206,11 +206,11 @@ def shuffle(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
 @native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _uniform(
-    window: jax.Array, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+    window: jax.Array, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[jax.Array, jax.Array]:
     window, raw = _mt19937.draw(window, WORDS * math.prod(shape))
     words = _mt19937.temper(raw).reshape(-1, WORDS)
-    values = scaled(unit(words[:, 0], words[:, 1]), law[1], law[0])
+    values = scaled(unit(words[:, 0], words[:, 1]), affine[1], affine[0])
     return window, finish(values, dtype).reshape(shape)
 
 
@@ -224,7 +224,7 @@ def _pairs(words: jax.Array) -> tuple[jax.Array]:
 @native
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _gauss(
-    stream: Stream, law: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+    stream: Stream, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
     size = math.prod(shape)
     if size == 0:
@@ -236,7 +236,7 @@ def _gauss(
     if stream.spare is not None:
         words = jnp.concatenate([stream.spare[None], words])
     values = map_rows(_pairs, words)[0].reshape(-1)[kept : kept + size]
-    values = finish(scaled(values, law[1], law[0]), dtype).reshape(shape)
+    values = finish(scaled(values, affine[1], affine[0]), dtype).reshape(shape)
     odd = (size - kept) % 2 == 1
     return Stream(window, words[-1] if odd else None), values
 

@@ -19,11 +19,11 @@ from jaxinit._types import Shape
 from jaxinit.replay import python_random
 from jaxinit.replay._arguments import check_draw, check_stream
 from jaxinit.replay._tf_values import (
-    Law,
-    normal_law,
+    Scale,
+    normal_scale,
     normal_values,
     truncated_normal_values,
-    uniform_law,
+    uniform_scale,
     uniform_values,
 )
 
@@ -99,8 +99,8 @@ def uniform(
     Raises:
         ValueError: A bound is out of range, or the seed is negative.
     """
-    law = uniform_law("", minval, maxval)
-    return _draw(stream, shape, "uniform", uniform_values, law, seed)
+    scale = uniform_scale("", minval, maxval)
+    return _draw(stream, shape, "uniform", uniform_values, scale, seed)
 
 
 @boundary
@@ -126,8 +126,8 @@ def normal(
     Raises:
         ValueError: A number is out of range.
     """
-    law = normal_law("", mean, stddev)
-    return _draw(stream, shape, "normal", normal_values, law, seed)
+    scale = normal_scale("", mean, stddev)
+    return _draw(stream, shape, "normal", normal_values, scale, seed)
 
 
 @boundary
@@ -153,8 +153,8 @@ def truncated_normal(
     Raises:
         ValueError: A number is out of range.
     """
-    law = normal_law("", mean, stddev)
-    return _draw(stream, shape, "truncated_normal", truncated_normal_values, law, seed)
+    scale = normal_scale("", mean, stddev)
+    return _draw(stream, shape, "truncated_normal", truncated_normal_values, scale, seed)
 
 
 def _draw(
@@ -162,7 +162,7 @@ def _draw(
     shape: Shape,
     op: str,
     values: Callable[..., jax.Array],
-    law: Law,
+    scale: Scale,
     seed: int | None,
 ) -> tuple[Stream, jax.Array]:
     check_stream("", stream, Stream)
@@ -183,4 +183,4 @@ def _draw(
         number = jnp.where(number == 0, _MOST, number)
     zero = jnp.uint32(0)
     place = jnp.stack([jnp.uint32(key), zero, number.astype(jnp.uint32), zero])
-    return stream, values(place, law[0], lengths, law[1], np.uint64(passed))
+    return stream, values(place, scale[0], lengths, scale[1], np.uint64(passed))

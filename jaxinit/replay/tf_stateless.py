@@ -17,11 +17,11 @@ from jaxinit._checks import type_error, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay._arguments import check_draw, check_seed
 from jaxinit.replay._tf_values import (
-    normal_law,
+    normal_scale,
     normal_values,
     scrambled,
     truncated_normal_values,
-    uniform_law,
+    uniform_scale,
     uniform_values,
 )
 
@@ -63,8 +63,8 @@ def stateless_uniform(
     """
     where = "tf_stateless.stateless_uniform"
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 1)
-    law = uniform_law(where, minval, maxval)
-    return uniform_values(_place(where, seed), law[0], lengths, law[1])
+    scale = uniform_scale(where, minval, maxval)
+    return uniform_values(_place(where, seed), scale[0], lengths, scale[1])
 
 
 @boundary
@@ -110,7 +110,7 @@ def stateless_truncated_normal(
     Args:
         shape: Axis lengths.
         seed: As in `stateless_uniform`.
-        mean: Mean of the normal law before truncation.
+        mean: Mean of the distribution before truncation.
         stddev: Its standard deviation, at least 0; that of the result is 0.88 times it.
         dtype: float32.
 
@@ -135,8 +135,8 @@ def _gaussian(
     dtype: DTypeLike | None,
 ) -> jax.Array:
     lengths, _ = check_draw(where, shape, dtype, _DTYPES, 1)
-    law = normal_law(where, mean, stddev)
-    return draw(_place(where, seed), law[0], lengths, law[1])
+    scale = normal_scale(where, mean, stddev)
+    return draw(_place(where, seed), scale[0], lengths, scale[1])
 
 
 def _place(where: str, seed: SeedPair) -> jax.Array:

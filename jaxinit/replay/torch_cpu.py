@@ -29,6 +29,7 @@ from jaxinit.replay import (
     _torch_scales,
     _torch_special,
     _torch_stream,
+    _torch_truncated,
     torch_layers,
 )
 from jaxinit.replay._arguments import (
@@ -45,6 +46,8 @@ Stream = _torch_stream.Stream
 build = torch_layers.build
 bernoulli, dropout = _torch_discrete.bernoulli, _torch_discrete.dropout
 randint, randperm = _torch_discrete.randint, _torch_discrete.randperm
+trunc_normal = _torch_truncated.trunc_normal
+trunc_normal_inverse = _torch_truncated.trunc_normal_inverse
 calculate_gain = _torch_scales.calculate_gain
 
 _DTYPES = "float64", "float32", "bfloat16", "float16"
@@ -252,114 +255,6 @@ def kaiming_normal(
 
 
 @boundary
-def trunc_normal(
-    stream: Stream,
-    shape: Shape,
-    mean: float = 0.0,
-    std: float = 1.0,
-    low: float = -2.0,
-    high: float = 2.0,
-    dtype: DTypeLike | None = None,
-) -> tuple[Stream, jax.Array]:
-    """Draw what ``torch.nn.init.trunc_normal_(tensor, mean, std, low, high)`` draws.
-
-    PyTorch 2.13 draws the whole tensor again until every value has once been within the
-    bounds, which are absolute, not in standard deviations. For older releases see
-    `trunc_normal_inverse`.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths.
-        mean: Mean of the normal distribution before truncation.
-        std: Its standard deviation, above 0.
-        low: Lower bound, PyTorch's ``a``.
-        high: Upper bound, PyTorch's ``b``, above ``low``. The bounds must hold more than
-            0.3 of the distribution: for less PyTorch takes another way, which depends on
-            the last bit of a vectorised logarithm.
-        dtype: As in `normal`.
-
-    Returns:
-        The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A number is not finite, or the bounds hold 0.3 of it or less.
-        TypeError: The dtype is another, or a number is an array.
-    """
-    where = "torch_cpu.trunc_normal"
-    check_stream(where, stream, Stream)
-    lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
-    mean = check_static(where, "mean", mean)
-    std = check_static(where, "std", std, least=0.0)
-    low, high = check_static(where, "low", low), check_static(where, "high", high)
-    if not (std > 0 and low < high):
-        rule = "std must be above 0 and low below high"
-        got = f"std={std:g}, low={low:g}, high={high:g}"
-        value_error(where, rule, got, "Give bounds that leave room.")
-    share = _share(mean, std, low, high)
-    if share <= 0.3:
-        rule = "the bounds must hold more than 0.3 of the normal distribution"
-        got = f"a share of {share:.3g}"
-        value_error(where, rule, got, "PyTorch's values cannot be replayed there.")
-    small = _torch_stream.is_small((mean, std), kind)
-    law = np.array([mean, std]), np.array([low, high])
-    return _torch_special.trunc_normal(stream, *law, lengths, kind, small)
-
-
-@boundary
-def trunc_normal_inverse(
-    stream: Stream,
-    shape: Shape,
-    mean: float = 0.0,
-    std: float = 1.0,
-    low: float = -2.0,
-    high: float = 2.0,
-    dtype: DTypeLike | None = None,
-) -> tuple[Stream, jax.Array]:
-    """Draw what ``trunc_normal_`` of timm, and of PyTorch up to 2.12, draws.
-
-    Uniform numbers go through the inverse distribution function. They are exact; the
-    inverse of the error function is correctly rounded, which PyTorch's is but for 3 values
-    in 10,000. These differ by one unit in its last place, which can be two of the result,
-    or more where the mean is added and cancels.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths.
-        mean: As in `trunc_normal`.
-        std: As in `trunc_normal`.
-        low: Lower bound, PyTorch's ``a``.
-        high: Upper bound, PyTorch's ``b``, above ``low``.
-        dtype: As in `normal`.
-
-    Returns:
-        The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A number is not finite, or the bounds are not in order.
-        TypeError: The dtype is another, or a number is an array.
-    """
-    check_stream("", stream, Stream)
-    lengths, kind = check_draw("", shape, dtype, _DTYPES, 2)
-    mean, low = check_static("", "mean", mean), check_static("", "low", low)
-    std, high = check_static("", "std", std, least=0.0), check_static("", "high", high)
-    if not (std > 0 and low < high):
-        rule = "std must be above 0 and low below high"
-        got = f"std={std:g}, low={low:g}, high={high:g}"
-        value_error("", rule, got, "Give bounds that leave room.")
-    numbers = mean, std, low, high
-    bounds = _torch_special.uniform_bounds(*numbers)
-    law = np.array(bounds), np.array(numbers)
-    return _torch_special.trunc_normal_inverse(stream, *law, lengths, kind)
-
-
-def _share(mean: float, std: float, low: float, high: float) -> float:
-    def below(x: float) -> float:
-        return (1.0 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2.0
-
-    return below(high) - below(low)
-
-
-@boundary
 def orthogonal(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
@@ -426,5 +321,5 @@ def sparse(
     share = float(check_number(where, "sparsity", sparsity, least=0.0, most=1.0))
     std = check_static(where, "std", std, least=0.0)
     zeros = math.ceil(share * lengths[0])
-    law, small = np.array([0.0, std]), _torch_stream.is_small((0.0, std), kind)
-    return _torch_special.sparse(stream, law, lengths, zeros, kind, small)
+    affine, small = np.array([0.0, std]), _torch_stream.is_small((0.0, std), kind)
+    return _torch_special.sparse(stream, affine, lengths, zeros, kind, small)

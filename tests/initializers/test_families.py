@@ -4,6 +4,7 @@ import functools
 import math
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,30 @@ def test_uniform_bounds(low: float, high: float, dtype: str) -> None:
         abs(middle)
         <= distributions.SIGMAS * (high - low) / math.sqrt(12 * w.size) + rounding
     )
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "normal", "truncated_normal"])
+def test_complex_draws_of_variance_1_keep_their_rounding(distribution: Any) -> None:
+    """With a scale of 1 the product that is left is the one inside."""
+    init = functools.partial(
+        jaxinit.variance_scaling, distribution=distribution, layout=Fans(1, 1)
+    )
+    added = jax.jit(lambda k: init(k, (64, 96), "complex64") + 1)(KEY)
+    np.testing.assert_array_equal(added, init(KEY, (64, 96), "complex64") + 1)
+
+
+@pytest.mark.parametrize("shape", [(1 << 15, 3), (2,) * 17, (1 << 14, 5, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_short_last_axes(shape: tuple[int, ...], dtype: str) -> None:
+    """Drawn flat outside of programs, inside as they are: the same bits."""
+    outside = jaxinit.normal(KEY, shape, dtype, mean=0.5)
+    inside = jax.jit(lambda k: jaxinit.normal(k, shape, dtype, mean=0.5))(KEY)
+    flat = jaxinit.normal(KEY, (math.prod(shape),), dtype, mean=0.5)
+    assert outside.shape == shape
+    np.testing.assert_array_equal(outside, inside)
+    np.testing.assert_array_equal(outside.reshape(-1), flat)
+    closed_over = jax.jit(lambda x: x + jaxinit.normal(KEY, shape, dtype, mean=0.5))
+    np.testing.assert_array_equal(closed_over(jnp.zeros(shape, dtype)), outside)
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,10 @@ def assert_known(array, known, exact=True):
 @pytest.mark.parametrize(
     ("backend", "all_cases"),
     [
-        ("tensorflow", True),
+        ("tensorflow", False),
         ("jax", False),
         ("torch", False),
+        pytest.param("tensorflow", True, marks=pytest.mark.parity),
         pytest.param("jax", True, marks=pytest.mark.parity),
         pytest.param("torch", True, marks=pytest.mark.parity),
     ],
