@@ -150,7 +150,10 @@ class _Run:
                 self._keep(values, group, [jax.device_put(fixed, places[0])])
                 continue
             names = [self.paths[i] for i in group]
-            given = [None if ref in known else self._argument(ref, names) for ref in taken]
+            given = [
+                None if ref[0] == "step" and ref in known else self._argument(ref, names)
+                for ref in taken
+            ]
             program = compiled_piece(piece, places)
             make = functools.partial(self._make, values, group, program, taken, given)
             shown = [

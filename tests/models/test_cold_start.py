@@ -76,7 +76,7 @@ def test_materialize_compiles_one_program_a_distinct_draw():
     model, x = Mlp(), jnp.ones((2, 31))
     with counted() as counts:
         made = jaxinit.materialize(lambda k, x: model.init(k, x)["params"], KEY, x)
-    assert counts["backend_compile_duration"] <= 3  # two shapes, and the input's own step
+    assert counts["backend_compile_duration"] <= 4  # two shapes, and steps of the input
     expected = jax.jit(model.init)(KEY, x)["params"]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6), made, expected)
 
