@@ -43,16 +43,16 @@ def test_forward_with_state():
     new = reinitialize(KEY, params, RULES, uses=uses)
     assert has_std(new["depthwise"]["w"], 1 / 3)  # nine terms
     again = partial(apply_fn, is_training=False)
-    out = again(new, jnp.ones(x.shape))
+    out = again(new, jnp.ones(x.shape, x.dtype))
     assert out.shape == (2, 16, 16, 512)
     assert bool(jnp.isfinite(out).all())
     # Running variances are 1: without training the norm divides by nothing.
     assert float(out.std()) < 100
-    twos = {"norm/~/mean_ema": {"average": jnp.zeros((1, 1, 1, 32))}}
-    twos["norm/~/var_ema"] = {"average": jnp.full((1, 1, 1, 32), 4e8)}
+    twos = {"norm/~/mean_ema": {"average": jnp.zeros((1, 1, 1, 32), x.dtype)}}
+    twos["norm/~/var_ema"] = {"average": jnp.full((1, 1, 1, 32), 4e8, x.dtype)}
     net = hk.transform_with_state(network)
     given, _ = forward(net, x, state=twos, is_training=True)
-    assert float(given(new, jnp.ones(x.shape), is_training=False).std()) < 1e-3
+    assert float(given(new, jnp.ones(x.shape, x.dtype), is_training=False).std()) < 1e-3
 
 
 def test_forward_without_state():
@@ -65,7 +65,7 @@ def test_forward_without_state():
     rules = [("mlp/~/linear_*/w", jaxinit.kaiming_normal), ("**/b", jaxinit.zeros)]
     new = reinitialize(KEY, params, rules)
     assert has_std(new["mlp/~/linear_1"]["w"], (2 / 128) ** 0.5)
-    assert apply_fn(new, jnp.ones(x.shape)).shape == (2, 8)
+    assert apply_fn(new, jnp.ones(x.shape, x.dtype)).shape == (2, 8)
     made = jaxinit.auto(apply_fn, params, x)
     assert has_std(reinitialize(KEY, params, made)["mlp/~/linear_0"]["w"], 64**-0.5)
 

@@ -302,3 +302,40 @@ def test_a_kernel_in_parts_along_its_inputs():
     assert use.fans is not None
     assert use.fans.fan_in == 2 * WIDTH
     assert use.gain == pytest.approx(0.75**-0.5)
+
+
+def test_the_decay_of_a_state_space_keeps_its_sign():
+    def apply(p, x):
+        decay = jnp.exp(-jnp.exp(p["log_rate"]))
+        state = 0 * x
+        for _ in range(4):
+            state = decay * state + x
+        return state @ p["v"]
+
+    params = {"log_rate": spec(WIDTH), "v": spec(WIDTH, 8)}
+    with jax.numpy_rank_promotion("allow"):
+        uses = trace_params(apply, params, spec(4, WIDTH))
+    assert uses["log_rate"].role == "unknown"
+    # Between no memory at all and x added up four times
+    assert 1 / 4 < (uses["v"].gain or 0) < 1
+    text = "log_rate, whose use is unknown, counts as standard normal"
+    assert text in uses["v"].notes
+
+
+def test_times_as_integers_have_uniform_phases():
+    def apply(p, t):
+        phase = t.astype(jnp.float32)[:, None] * jnp.ones((1, WIDTH), jnp.float32)
+        return jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], -1) @ p["v"]
+
+    use = trace_params(apply, {"v": spec(2 * WIDTH, 8)}, spec(4, dtype="int32"))["v"]
+    assert use.gain == pytest.approx(2**0.5, rel=1e-6)
+    assert use.notes == ("the phase of an input of dtype int32 counts as uniform",)
+
+
+def test_an_input_that_no_gain_mends():
+    def apply(p, x):
+        return (1e6 * (x @ p["a"])) @ p["v"]
+
+    use = trace_params(apply, {"a": spec(8, 8), "v": spec(8, 3)}, spec(4, 8))["v"]
+    assert use.gain == 1
+    assert use.notes == ("its input has a mean square of 1e+12, which no gain mends",)

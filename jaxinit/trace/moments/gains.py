@@ -16,6 +16,7 @@ from jaxinit.trace.use import ParamUse, table_std
 
 _APART = 0.02  # by which mean squares of what enters a weight may differ, relatively
 _NEAR_ONE = 1e-3  # what quadrature may leave of a normalisation
+_FARTHEST = 1e8  # mean square of an input that a gain is to mend
 _NOT_MET = "what enters it is not followed and counts as standard normal"
 
 
@@ -101,9 +102,10 @@ def _with_gain(use: ParamUse, meets: Sequence[Meet]) -> ParamUse:
         squares = [meet.square for meet in meets]
         ends = f"{min(squares):.3g} to {max(squares):.3g}"
         texts.append(f"its inputs have mean squares of {ends}; the gain is for their mean")
-    if not level:
-        texts.append("its input is 0 or not finite")
-    gain = 1 / math.sqrt(level) if level else 1.0
+    if not 1 / _FARTHEST < level < _FARTHEST:
+        texts.append(f"its input has a mean square of {level:.3g}, which no gain mends")
+        level = 1.0
+    gain = 1 / math.sqrt(level)
     gain = 1.0 if abs(gain - 1) < _NEAR_ONE else gain
     notes = tuple(dict.fromkeys((*use.notes, *texts)))
     return dataclasses.replace(use, gain=gain, notes=notes)

@@ -10,10 +10,10 @@ import numpy as np
 from jaxinit._jaxpr import bind
 from jaxinit._primitives import BITS, ELEMENTWISE, NATIVE
 from jaxinit.trace.moments.dependencies import Book, normal_sum
-from jaxinit.trace.moments.distribution import Spread, gaussian, scalar, source
+from jaxinit.trace.moments.distribution import NODES, Spread, gaussian, scalar, source
 from jaxinit.trace.moments.graph import Found, Note
 from jaxinit.trace.moments.moves import MOVES, NEEDED, mixture
-from jaxinit.trace.moments.reductions import UnevenError
+from jaxinit.trace.moments.reductions import UnevenError, windowed_sum
 from jaxinit.trace.moments.sums import SUMS, convolved
 from jaxinit.trace.moments.values import (
     Known,
@@ -127,6 +127,11 @@ class Numbers:
             return [source(avals[0].shape, np.array([False, True]), weights)]
         if name == "select_n" and isinstance(xs[0], Unknown) and not self.strict:
             return [_either(xs[1:], avals[0].shape, lost, notes)]
+        if name in ("cos", "sin") and not self.strict:
+            notes.add(Note(f"the phase of {lost.why} counts as uniform"))
+            turns = 2 * np.pi * (np.arange(NODES) + 0.5) / NODES
+            shape, share = tuple(avals[0].shape), np.full(NODES, 1 / NODES)
+            return [source(shape, np.cos(turns), share, positions(shape))]
         data = [x for x in xs if isinstance(x, Spread) and x.places]
         if data and not self.strict and all(kind(aval.dtype) == "f" for aval in avals):
             return None
@@ -155,7 +160,13 @@ class Numbers:
             found = self._by_rule(equation, name, operands)
         except UnevenError:
             why += ", which a few large terms dominate"
-            found = [Unknown(why) for _ in avals]
+            found: list[Value] = [Unknown(why) for _ in avals]
+            if name == "reduce_sum" and not self.strict:
+                # Mean and variance are known all the same, n times those of a term.
+                (x,), dims = operands, equation.params["axes"]
+                count = math.prod(x.shape[d] for d in dims)
+                found = [windowed_sum(x, tuple(avals[0].shape), count, 0.0)]
+                notes.add(Note(f"{why}: only its variance is known", scale=False))
         except _FAILURES:
             if self.strict:
                 raise

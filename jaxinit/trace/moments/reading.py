@@ -116,7 +116,9 @@ class Reading(Interpreter[Node]):
         inner = called(equation)
         if inner is not None:
             return self.run(inner, values)
-        if weights and not moves:
+        lost = weights <= self.conventions.unknown
+        followed = lost and (name in ELEMENTWISE or name in MOVES)
+        if weights and not moves and not followed:
             places = [_place(equation, i) for i in range(len(avals))]
             pairs = zip(avals, places, strict=True)
             return [self.of_parameters(name, values, *pair) for pair in pairs]
@@ -127,6 +129,10 @@ class Reading(Interpreter[Node]):
         if name in _DOTS and moves:
             return [self._dot(equation, values)]
         nodes = self._worked(equation, values)
+        if not moves:
+            for node in nodes:
+                node.weights = weights  # a function of parameters of unknown use
+            return nodes
         linear = name in _FACTORS or (name in MOVES and name not in _TERMS)
         if name in _TERMS:
             linear = all(node.weights for node in values if node.moves)

@@ -177,7 +177,8 @@ def windowed_sum(x: Spread, shape: tuple[int, ...], count: float, extra: float) 
     mean, variance = x.mean(), x.variance()
     total = max(count * variance + extra * mean**2, 0.0)
     make = positive if (x.values >= 0).all() else gaussian
-    return make(shape, count * mean, total, x.positions())
+    kinds = x.positions() if len(x.shape) == len(shape) else None
+    return make(shape, count * mean, total, kinds)
 
 
 def _in_rows(book: Book, x: Spread, dims: list[int], count: int) -> Spread:
