@@ -17,3 +17,7 @@ from jaxinit.asserts._distributions import variance_limits as variance_limits
 from jaxinit.asserts._matrices import Orthogonal as Orthogonal
 from jaxinit.asserts._matrices import assert_orthogonal as assert_orthogonal
 from jaxinit.asserts._trees import assert_tree as assert_tree
+
+# The same under the names that they had first.
+Law = Distribution
+assert_law = assert_distribution

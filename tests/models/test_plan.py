@@ -244,7 +244,7 @@ def test_custom_initializers_are_never_stale(is_placed):
         ("d", functools.partial(jaxinit.constant, value=-0.0)),
     ]
     params = {name: spec(4) for name in "abcd"}
-    first = initialize(KEY, params, rules, **options)
+    first = jax.block_until_ready(initialize(KEY, params, rules, **options))
     held.value = 2.0
     array[:] = 2.0
     second = initialize(KEY, params, rules, **options)
