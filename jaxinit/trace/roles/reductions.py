@@ -44,6 +44,7 @@ def reduce(
         is_one_hot=False,
         is_inverted=False,
         summed=summed,
+        carried=(),
         scaled_axes=frozenset(j for j, i in enumerate(kept) if i in value.scaled_axes),
     )
 
