@@ -3,6 +3,9 @@
 from jaxinit import _interrupt as _interrupt
 
 # isort: split
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from jaxinit._fused import fused_key as fused_key
 from jaxinit._gains import calculate_gain as calculate_gain
 from jaxinit._layout import Fans as Fans
@@ -61,3 +64,17 @@ from jaxinit.models.rules import optional as optional
 from jaxinit.trace.entry import trace_params as trace_params
 from jaxinit.trace.use import ParamUse as ParamUse
 from jaxinit.trace.use import Uses as Uses
+
+if TYPE_CHECKING:
+    from jaxinit import asserts as asserts
+    from jaxinit import presets as presets
+    from jaxinit import replay as replay
+    from jaxinit import signal as signal
+
+
+def __getattr__(name: str) -> Any:
+    """Import a part of the library when it is first asked for."""
+    if name in ("asserts", "presets", "replay", "signal"):
+        return importlib.import_module(f"jaxinit.{name}")
+    message = f"module 'jaxinit' has no attribute {name!r}"
+    raise AttributeError(message)

@@ -31,6 +31,7 @@ _NOISE = 2e-15  # rounding of the argument, for functions that cancel near zero
 _NARROWEST = 2.0**-48  # relative width at which a piece is taken for a jump
 _MOST_PIECES = 4096  # reached only by functions that are themselves noisy
 
+_NOT_OF_ARRAYS = (TypeError, ValueError, LookupError, AttributeError, AssertionError)
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_ORDER)
 _CHILD_NODES = np.concatenate([(_NODES - 1) / 2, (_NODES + 1) / 2])
 _FROM_VALUES = np.linalg.inv(np.polynomial.legendre.legvander(_NODES, _ORDER - 1))
@@ -74,6 +75,10 @@ def host_float64() -> Iterator[None]:
 
 @functools.lru_cache(maxsize=64)
 def _compiled(function: Function) -> Function:
+    return _compile(function)
+
+
+def _compile(function: Function) -> Function:
     def value_and_slope(x: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jax.jvp(
             lambda t: _as_array(function(t)).astype(jnp.float64),
@@ -84,11 +89,22 @@ def _compiled(function: Function) -> Function:
     return jax.jit(jax.vmap(value_and_slope))
 
 
-def evaluate(function: Function, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return values and slopes at ``x``; no slopes for a function in NumPy."""
+def evaluate(
+    function: Function, x: np.ndarray, compiled: Function | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return values and slopes at ``x``; no slopes for a function in NumPy.
+
+    Args:
+        function: The function.
+        x: Where, of any shape.
+        compiled: Its program, where that must not be kept; None for one from a cache.
+
+    Returns:
+        Both, of the shape of ``x``.
+    """
     flat = np.asarray(x, np.float64).reshape(-1)
     try:
-        values, slopes = _evaluate(function, flat)
+        values, slopes = _evaluate(function, flat, compiled or _compiled(function))
     except (
         jax.errors.ConcretizationTypeError,
         jax.errors.TracerArrayConversionError,
@@ -110,14 +126,16 @@ def evaluate(function: Function, x: np.ndarray) -> tuple[np.ndarray, np.ndarray 
     return values, slopes.reshape(np.shape(x))
 
 
-def _evaluate(function: Function, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def _evaluate(
+    function: Function, x: np.ndarray, compiled: Function
+) -> tuple[np.ndarray, np.ndarray | None]:
     values, slopes = np.empty_like(x), np.empty_like(x)
     try:
         for start in range(0, x.size, _CHUNK):
             part = slice(start, min(start + _CHUNK, x.size))
             with host_float64():
                 padded = np.pad(x[part], (0, _CHUNK - (part.stop - start)), mode="edge")
-                f, g = jax.device_get(_compiled(function)(padded))
+                f, g = jax.device_get(compiled(padded))
             if np.shape(f) != (_CHUNK,):
                 _not_scalar(np.shape(f)[1:])
             values[part], slopes[part] = f[: part.stop - start], g[: part.stop - start]
@@ -233,10 +251,48 @@ def _kinks(pieces: _Pieces) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def resolve(function: Function, reach: int = 5) -> Resolved:
-    """Return the function resolved for ``|x| <= 2**reach``."""
+    """Return the function resolved for ``|x| <= 2**reach``; for the same one, the same."""
+    return _resolve(function, reach, None)
+
+
+def resolve_once(function: Function, reach: int = 5) -> Resolved:
+    """Return the same, keeping neither the function nor anything that is known of it."""
+    _check_elementwise(function)
+
+    def anew(x: Any) -> Any:  # JAX keeps what it has traced by identity
+        return function(x)
+
+    return _resolve(function, reach, _compile(anew))
+
+
+def _check_elementwise(function: Function) -> None:
+    """Refuse a function that mixes the elements of an array, such as softmax."""
+    rule = "the function must act on every element of an array on its own"
+    advice = "Softmax, normalisation and gated units have no gain of this kind."
+    x = np.array([-1.25, 0.5, 2.0])
+    try:
+        with host_float64():
+            whole = np.asarray(function(jnp.asarray(x)))
+    except _NOT_OF_ARRAYS:  # a function of single numbers, perhaps
+        whole = None
+    try:
+        with host_float64():
+            single = [np.asarray(function(jnp.asarray(v))) for v in x]
+    except (LookupError, ValueError, AssertionError) as error:
+        text = str(error).splitlines()[0].rstrip(".")
+        type_error(_WHERE, rule, f"{type(error).__name__}: {text}", advice)
+    if any(np.shape(v) for v in single):
+        _not_scalar(np.shape(single[0]))
+    if whole is not None and (
+        whole.shape != x.shape or not np.allclose(whole, single, equal_nan=True)
+    ):
+        type_error(_WHERE, rule, "one that gives other values for an array", advice)
+
+
+def _resolve(function: Function, reach: int, compiled: Function | None) -> Resolved:
     octaves = 2.0 ** np.arange(_LEAST, reach + 1)
     edges = np.concatenate([-octaves[::-1], [0.0], octaves])
-    evaluate_at = functools.partial(evaluate, function)
+    evaluate_at = functools.partial(evaluate, function, compiled=compiled)
     pieces = _refine(evaluate_at, edges)
     if pieces.breaks.size:
         pieces = _refine(evaluate_at, np.union1d(edges, pieces.breaks))
@@ -244,7 +300,7 @@ def resolve(function: Function, reach: int = 5) -> Resolved:
     return Resolved(
         function,
         reach,
-        float(evaluate(function, np.zeros(1))[0][0]),
+        float(evaluate(function, np.zeros(1), compiled)[0][0]),
         _nodes(pieces.left, pieces.right).reshape(-1),
         (half[:, None] * _WEIGHTS).reshape(-1),
         pieces.values.reshape(-1),

@@ -1,6 +1,9 @@
 """The strict world that every test runs in."""
 
 import atexit
+import contextlib
+import ctypes
+import gc
 import os
 import shutil
 import tempfile
@@ -31,3 +34,6 @@ def _no_programs_of_other_modules() -> Iterator[None]:
     """Drop what was compiled for a module, or a worker grows to several gigabytes."""
     yield
     jax.clear_caches()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

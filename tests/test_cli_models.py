@@ -27,6 +27,9 @@ def number():
 def leaves():
     raise SystemExit(7)
 rules = [("w", jaxinit.orthogonal)]
+def vector():
+    p = {"a": jnp.ones((4, 4)), "v": jnp.ones(4)}
+    return lambda p, x: x @ p["a"] @ p["v"], p, jnp.ones((2, 4), "float32")
 """
 NAME = "models_to_study:scanned"
 WEIGHTS = ["w (step 0)", "w (step 1)", "w (step 2)"]
@@ -197,3 +200,12 @@ def test_rules_come_first(folder, capsys):
     assert one["settings"]["digest"] != other["settings"]["digest"]
     # Orthogonal layers of a linear network keep the length of what comes in.
     assert "w (step *) (3)" in capsys.readouterr().out
+
+
+def test_weights_without_an_initializer_stay_if_asked(folder, capsys):
+    asked = ["study", "--plain", "--model", "models_to_study:vector", "--seeds", "1"]
+    asked += ["--init", "orthogonal"]
+    assert cli.main(asked) == 2
+    assert "v (4,) (orthogonal needs" in capsys.readouterr().err
+    assert cli.main([*asked, "--keep-unknown"]) == 0
+    assert "Not drawn, but as given: v." in capsys.readouterr().out

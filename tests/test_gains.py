@@ -1,10 +1,12 @@
 """Gains against reference numbers of 25 digits and against PyTorch's table."""
 
 import functools
+import gc
 import json
 import math
 import pathlib
 import re
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -240,3 +242,64 @@ def test_refused_moments():
     assert calculate_gain(lambda x: jnp.sqrt(jnp.abs(x))) == pytest.approx(
         (2 / math.pi) ** -0.25, abs=1e-12
     )
+
+
+def test_functions_are_read_anew_and_not_kept() -> None:
+    class Scaled:
+        factor = 1.0
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return self.factor * jax.numpy.tanh(x)
+
+    function = Scaled()
+    once = calculate_gain(function)
+    function.factor = 2.0
+    assert calculate_gain(function) == pytest.approx(once / 2)
+    reference = weakref.ref(function)
+    del function
+    gc.collect()
+    assert reference() is None
+
+
+NO_GAIN = {
+    "softmax": (jax.nn.softmax, "ValueError: axis -1 is out of bounds"),
+    "glu": (jax.nn.glu, "IndexError: tuple index out of range"),
+    "first": (lambda x: x[0], "IndexError: Too many indices"),
+    "centred": (lambda x: x - x.mean(), "one that gives other values for an array"),
+}
+
+
+@pytest.mark.parametrize("name", NO_GAIN)
+def test_functions_that_mix_elements_are_refused(name: str) -> None:
+    function, got = NO_GAIN[name]
+    with pytest.raises(TypeError) as error:
+        calculate_gain(function)
+    assert str(error.value).startswith(
+        "calculate_gain: the function must act on every element of an array on its own; got "
+        + got
+    )
+
+
+def test_complex_functions_are_refused() -> None:
+    with pytest.raises(TypeError) as error:
+        calculate_gain(lambda x: jax.lax.complex(x, x))
+    assert str(error.value) == (
+        "calculate_gain: the function must give one real number for one number; got a result "
+        "of dtype complex128. Write it with jax.numpy, element by element."
+    )
+
+
+@pytest.mark.parametrize("width", [0.1, 0.2])
+def test_features_of_the_stated_width_are_found(width: float) -> None:
+    """A bump anywhere, a twentieth of its distance from 0 wide or wider, is seen."""
+    for centre in (0.31, 1.2345, 1.9, 2.71):
+        half = width * centre / 2
+
+        def bumped(x: jax.Array, centre: float = centre, half: float = half) -> jax.Array:
+            return x + jax.numpy.where(abs(x - centre) < half, 30.0, 0.0)
+
+        x = np.linspace(-12, 12, 2_400_001)
+        density = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+        values = x + np.where(abs(x - centre) < half, 30.0, 0.0)
+        expected = (density * values**2).sum() * (x[1] - x[0])
+        assert calculate_gain(bumped) == pytest.approx(expected**-0.5, rel=1e-4)

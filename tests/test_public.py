@@ -3,6 +3,8 @@
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -17,9 +19,10 @@ FUNCTIONS = {n: f for n, f in PUBLIC.items() if inspect.isfunction(f)}
 def test_face_is_only_imports() -> None:
     tree = ast.parse(Path(jaxinit.__file__).read_text())
     kinds = {type(node) for node in tree.body}
-    assert kinds <= {ast.Expr, ast.ImportFrom, ast.Assign}
+    lazy = {ast.Import, ast.If, ast.FunctionDef}  # parts that are imported when asked for
+    assert kinds <= {ast.Expr, ast.ImportFrom, ast.Assign} | lazy
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and node.module != "typing":
             assert all(alias.asname == alias.name for alias in node.names)
         if isinstance(node, ast.Assign):
             assert ast.unparse(node.targets[0]) == "__version__"
@@ -56,3 +59,20 @@ def test_typed_marker_is_shipped() -> None:
 def test_changelog_names_the_version() -> None:
     path = Path(__file__).parent.parent / "CHANGELOG.md"
     assert f"## {jaxinit.__version__}" in path.read_text()
+
+
+def test_parts_are_imported_when_asked_for() -> None:
+    code = (
+        "import sys, jaxinit\n"
+        "lazy = ['asserts', 'presets', 'replay', 'signal']\n"
+        "early = [n for n in lazy if f'jaxinit.{n}' in sys.modules]\n"
+        "found = [getattr(jaxinit, n).__name__ for n in lazy]\n"
+        "print(early, found)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split("]")[0] == "["
+    assert "jaxinit.signal" in done.stdout
+    with pytest.raises(AttributeError, match="module 'jaxinit' has no attribute 'signals'"):
+        jaxinit.signals  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018

@@ -34,6 +34,7 @@ from jaxinit.signal.studies.results_file import Results, diagram_as_data, load, 
 from jaxinit.signal.studies.resume import File, run_models, run_studies
 from jaxinit.signal.studies.schemes import SCHEME_NAMES
 from jaxinit.signal.studies.study import Study
+from jaxinit.signal.studies.width_study import width_study
 from jaxinit.signal.tailor import tailor
 from jaxinit.signal.theory.maps import Nonlinearity
 from jaxinit.signal.theory.phase import phase_diagram
@@ -55,7 +56,8 @@ _NETWORK = (
     "branch_scale",
     "theory",
 )
-_MODEL = ("rules", "all")
+_TRAINED = ("steps", "learning_rate")
+_MODEL = ("rules", "keep_unknown", "all", "widths", *_TRAINED)
 _NOT_OF_MODELS = (*_NETWORK, "sweep")
 _SWEEP = "sigma_w=0.5:3:30 sigma_b=0:1:20"
 
@@ -92,12 +94,27 @@ def _add_study(options: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--model",
         metavar="package.module:function",
-        help="a function without arguments that returns (apply_fn, params, inputs)",
+        help="a function without arguments that returns (apply_fn, params, inputs); "
+        "with --widths a function of the width",
     )
     model.add_argument(
         "--rules",
         metavar="package.module:name",
         help="rules for jaxinit.auto: pairs (path pattern, initializer or keep)",
+    )
+    model.add_argument(
+        "--keep-unknown",
+        action="store_true",
+        help="leave weights without an initializer at the values that they have",
+    )
+    model.add_argument(
+        "--widths",
+        metavar="64,128,...",
+        help="coordinate check: train the model that the function returns for each width",
+    )
+    model.add_argument("--steps", type=int, default=4, help="of Adam, with --widths (4)")
+    model.add_argument(
+        "--learning-rate", type=float, default=0.01, help="of Adam, with --widths (0.01)"
     )
     model.add_argument(
         "--all", action="store_true", help="a row for every weight, also for like ones"
@@ -144,6 +161,10 @@ def _study(arguments: Arguments) -> int:
         return _sweep(arguments)
     if arguments.model is not None:
         _refuse(arguments, "--model", _NOT_OF_MODELS)
+        if arguments.widths is not None:
+            _refuse(arguments, "--widths", ("keep_unknown", "all", "compare"))
+            return _study_widths(arguments)
+        _refuse(arguments, "--model without --widths", _TRAINED)
         return _study_model(arguments)
     _refuse(arguments, "a study without --model", _MODEL)
     out = _output(arguments)
@@ -174,6 +195,7 @@ def _study_model(arguments: Arguments) -> int:
         "seed": arguments.seed,
         "name": arguments.model,
         "rules": rules,
+        "unresolved": "keep" if arguments.keep_unknown else "error",
     }
     studies = [prepare(*model, cast("Any", init), **plan) for init in schemes]
     with progress(len(studies), arguments.seeds, terminal=_moving(arguments)) as show:
@@ -182,6 +204,37 @@ def _study_model(arguments: Arguments) -> int:
         plot_models(results, out.picture)
     tables = [model_table(result, every=arguments.all) for result in results]
     _print(arguments, out, *tables)
+    return 0
+
+
+def _study_widths(arguments: Arguments) -> int:
+    """Print, write and draw the coordinate check of a user's model."""
+    try:
+        widths = [int(part) for part in arguments.widths.split(",")]
+    except ValueError:
+        rule = "--widths must be ints with commas between them"
+        value_error("study", rule, repr(arguments.widths), "Write 64,128,256.")
+    out = _output(arguments)
+    make = load_object("study", arguments.model)
+    rules = load_object("study", arguments.rules) if arguments.rules else ()
+    terminal = _moving(arguments)
+    with progress(len(widths), arguments.seeds, terminal=terminal) as show:
+        found = width_study(
+            make,
+            widths,
+            steps=arguments.steps,
+            seeds=arguments.seeds,
+            seed=arguments.seed,
+            init=arguments.init or "kaiming_normal",
+            rules=rules,
+            learning_rate=arguments.learning_rate,
+            name=arguments.model,
+            path=out.file,
+            progress=show,
+        )
+    if has("matplotlib"):
+        found.plot(out.picture)
+    _print(arguments, out, found.table())
     return 0
 
 

@@ -202,7 +202,8 @@ def truncated_normal(
         low: Lower bound, as a value. May be traced.
         high: Upper bound, as a value, above ``low``. May be traced. If a traced option
             leaves nothing between the bounds the values are NaN; if bounds turn out
-            further out than is drawn exactly, they are within 1 % of the right ones.
+            further out than is drawn exactly, they are within 1 % of the right ones. In
+            float64 a traced bound may differ from a known one in the last bits.
         window: A block ``(start, lengths)`` of the array, with one int for every axis: it
             alone is drawn, and equals that block of the whole. ``shape`` stays that of the
             whole. ``start`` may be traced, and must then lie inside. None for the whole.

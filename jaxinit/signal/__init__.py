@@ -24,6 +24,8 @@ from jaxinit.signal.studies.schemes import Scheme as Scheme
 from jaxinit.signal.studies.schemes import scheme as scheme
 from jaxinit.signal.studies.study import Study as Study
 from jaxinit.signal.studies.study import study as study
+from jaxinit.signal.studies.width_study import WidthStudy as WidthStudy
+from jaxinit.signal.studies.width_study import width_study as width_study
 from jaxinit.signal.tailor import Tailored as Tailored
 from jaxinit.signal.tailor import tailor as tailor
 from jaxinit.signal.theory.critical import CriticalPoint as CriticalPoint

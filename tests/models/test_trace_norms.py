@@ -135,3 +135,17 @@ def test_keras_norms(is_training, stored):
     if stored:
         rest = Counter(u.role for path, u in uses.items() if path.startswith("stored"))
         assert rest == ({"unused": 4} if is_training else {"bias": 2, "scale": 2})
+
+
+def test_statistics_of_a_table_that_is_used_again():
+    """The mean over features has not the axes of the tables that the features are made of."""
+
+    def apply(params, tokens):
+        x = params["e"][tokens] + params["q"][jnp.arange(8)][None]
+        x = x - x.mean(-1, keepdims=True)
+        return x @ params["e"].T
+
+    params = {"e": spec(50, 16), "q": spec(10, 16)}
+    uses = trace_params(apply, params, jax.ShapeDtypeStruct((1, 8), "int32"))
+    assert [use.role for use in uses.values()] == ["embedding", "embedding"]
+    assert uses["e"].others[0].role == "weight"

@@ -234,3 +234,22 @@ def test_equinox_weight_norm():
     roles = {path.split("/")[-1]: use.role for path, use in uses.items()}
     assert roles == {"weight": "weight", "bias": "bias", "g": "scale"}
     assert uses["layer/weight"].fans == Fans(256, 32)
+
+
+def test_learned_image_under_a_kernel_that_data_makes_is_an_embedding():
+    def apply(params, style):
+        image = jnp.repeat(params["image"], 2, axis=0)
+        kernel = (style @ params["w"]).reshape(2, 3, 3, 4, 5)
+
+        def one(x, k):
+            return conv(k, x[None], NHWC)[0]
+
+        return jax.vmap(one)(image, kernel) + params["b"]
+
+    params = {"image": spec(1, 8, 8, 4), "w": spec(6, 180), "b": spec(5)}
+    uses = trace_params(apply, params, spec(2, 6))
+    assert {k: uses[k].role for k in params} == {
+        "image": "embedding",
+        "w": "weight",
+        "b": "bias",
+    }

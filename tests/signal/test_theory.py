@@ -11,6 +11,7 @@ import pytest
 
 from jaxinit._activations import ACTIVATION_NAMES, activation
 from jaxinit.signal import (
+    Scheme,
     correlation_map,
     critical_line,
     critical_points,
@@ -19,7 +20,9 @@ from jaxinit.signal import (
     length_map,
     mean_field,
     moments,
+    predict,
 )
+from jaxinit.signal.studies.network import Kind
 
 DATA = pathlib.Path(__file__).parent.parent / "data"
 GOLDEN = json.loads((DATA / "meanfield.json").read_text())
@@ -114,6 +117,53 @@ def test_papers():
     assert relu.sigma_w**2 == pytest.approx(2.0, abs=1e-14)
     bias = mean_field("tanh", math.sqrt(1.05), math.sqrt(2.01052133883e-5))
     assert abs(bias.chi_1 - 1) < 1e-10  # Pennington et al. 2017: 1.05 and 2.01e-5
+
+
+BACKWARD = [row for row in ORDINARY if row["activation"] in ("tanh", "relu", "gelu")][:6]
+
+
+@pytest.mark.parametrize("row", BACKWARD, ids=grid_id)
+def test_gradients_grow_by_chi_1_a_layer(row):
+    """The line of theory, far from both ends, against the reference's chi_1."""
+    gains = math.sqrt(row["sigma_w2"]), math.sqrt(row["sigma_b2"])
+    init = Scheme("reference", "normal", *gains)
+    line = predict(named(row["activation"]), init, depth=150, width=10**12)
+    median = line.band("log10_grad").median
+    growth = (median[100] - median[120]) / 20
+    assert growth == pytest.approx(math.log10(row["chi1"]) / 2, abs=2e-6)
+    # Without sigma_w^2 it would be another number, unless that is 1.
+    assert row["sigma_w2"] == 1 or abs(math.log10(row["sigma_w2"])) > 1e-3
+
+
+@pytest.mark.parametrize("gain", [0.7, 1.3])
+def test_gradients_of_linear_networks(gain):
+    """Known in closed form, for each kind of network."""
+    init, depth = Scheme("g", "normal", gain, 0.5), 20
+    kinds: tuple[tuple[Kind, float], ...] = (
+        ("dense", gain**2),
+        ("residual", 1 + 0.3**2 * gain**2),
+        ("normalized", gain**2 / (gain**2 + 0.5**2)),
+    )
+    for kind, growth in kinds:
+        line = predict(
+            "linear", init, depth=depth, width=10**12, kind=kind, branch_scale=0.3
+        )
+        want = (depth - np.arange(depth + 1)) * math.log10(growth) / 2
+        np.testing.assert_allclose(line.band("log10_grad").median, want, atol=1e-9)
+
+
+def test_gradients_of_a_first_layer_of_another_gain():
+    init, depth = Scheme("g", "normal", 1.3, 0.0, 0.5), 7
+    line = predict("linear", init, depth=depth, width=10**12).band("log10_grad").median
+    want = (depth - 1) * math.log10(1.3) + math.log10(0.5)
+    assert line[0] == pytest.approx(want, abs=1e-9)
+
+
+def test_deep_lines_do_not_leave_the_floats():
+    for name, init, growth in (("relu", "lecun_normal", 0.5), ("relu", "normal:3", 4.5)):
+        for quantity, at in (("log10_rms", -1), ("log10_grad", 0)):
+            line = predict(name, init, depth=1200, width=10**12).band(quantity).median
+            assert line[at] == pytest.approx(1200 * math.log10(growth) / 2, rel=1e-6)
 
 
 def test_known_defects_of_published_gains():

@@ -17,7 +17,7 @@ from jaxinit.signal.theory.phase import PhaseDiagram
 
 # Okabe and Ito, "Color universal design", 2008: distinct under any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _NAMES, _LETTERS = 24, 40  # of names below an axis, and of each
 _STYLE = {
     "font.size": 12,
@@ -84,12 +84,12 @@ def _draw_study(
 ) -> None:
     for number, (result, prediction) in enumerate(zip(results, predictions, strict=True)):
         colour = COLOURS[number % len(COLOURS)]
-        marker = _MARKERS[number % len(_MARKERS)]
+        marker = MARKERS[number % len(MARKERS)]
         for axes, quantity in ((left, "log10_std"), (right, "log10_grad")):
             _line(axes, result.band(quantity), colour, marker, result.label)
             if prediction is not None:
                 median = prediction.band(quantity).median
-                axes.plot(_powers(median), color="black", lw=1, ls=(0, (4, 3)), zorder=4)
+                axes.plot(powers(median), color="black", lw=1, ls=(0, (4, 3)), zorder=4)
     left.set_title("Forward: standard deviation of the activations")
     right.set_title("Backward: rms gradient with respect to them")
     depth = results[0].settings["depth"]
@@ -103,7 +103,7 @@ def _draw_study(
         line = need("matplotlib.lines", "the picture").Line2D
         handles.append(line([], [], color="black", lw=1, ls=(0, (4, 3))))
         labels.append("mean-field theory, with its 1/width correction")
-    _legend(made, handles, labels)
+    legend(made, handles, labels)
     title = f"{headline(results[0].settings)}: median and 5-95 % band"
     made.suptitle(f"{title} of {results[0].seeds} seeds", x=0.01, ha="left")
 
@@ -120,7 +120,7 @@ def plot_models(results: Sequence[Measured], path: Path = None) -> Any:
     """
     with figure(path, 2, 11, 6) as (made, (left, right)):
         for number, result in enumerate(results):
-            style = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
+            style = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
             label = result.settings["init"]
             _line(left, result.band("log10_std"), *style, label, first=1)
             _line(right, result.band("log10_grad"), *style, label, first=1)
@@ -136,13 +136,13 @@ def plot_models(results: Sequence[Measured], path: Path = None) -> Any:
             axes.set_xticks(ticks, names[::every], rotation=90, fontsize=8)
             _room(axes)
         handles, labels = left.get_legend_handles_labels()
-        _legend(made, handles, labels)
+        legend(made, handles, labels)
         title = f"{results[0].settings['model']}: median and 5-95 % band"
         made.suptitle(f"{title} of {results[0].seeds} seeds", x=0.01, ha="left")
     return made
 
 
-def _legend(made: Any, handles: Any, labels: Sequence[str]) -> None:
+def legend(made: Any, handles: Any, labels: Sequence[str]) -> None:
     """Put the legend below, in one row where it fits, else in rows of equal length."""
     inches = [0.1 * len(label) + 0.6 for label in labels]
     rows = math.ceil(sum(inches) / made.get_figwidth())
@@ -166,11 +166,11 @@ def _line(
     layers = first + np.arange(len(band.median))
     every = max(1, len(layers) // 8)
     axes.fill_between(
-        layers, _powers(band.low), _powers(band.high), color=colour, alpha=0.25, lw=0
+        layers, powers(band.low), powers(band.high), color=colour, alpha=0.25, lw=0
     )
     axes.plot(
         layers,
-        _powers(band.median),
+        powers(band.median),
         color=colour,
         lw=2,
         marker=marker,
@@ -180,7 +180,7 @@ def _line(
     )
 
 
-def _powers(log10: np.ndarray) -> np.ndarray:
+def powers(log10: np.ndarray) -> np.ndarray:
     """Return what can be drawn on a log axis; the rest is left out."""
     usable = np.abs(log10) < 300
     return 10.0 ** np.where(usable, log10, math.nan)
@@ -237,5 +237,5 @@ def plot_phases(diagram: PhaseDiagram, name: str, path: Path = None) -> Any:
         if np.isnan(diagram.xi_c).any():
             handles.append(patch(color="#DDDDDD"))
             labels.append("signals vanish or explode")
-        _legend(made, handles, labels)
+        legend(made, handles, labels)
     return made

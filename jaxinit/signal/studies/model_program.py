@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxinit._checks import value_error
 from jaxinit._paths import PyTree
-from jaxinit.models.auto import auto
+from jaxinit.models.auto import Unresolved, auto
 from jaxinit.models.plan import Plan
 from jaxinit.models.rules import Rule, keep, optional
 from jaxinit.trace.entry import read_forward, uses_of
@@ -20,7 +20,7 @@ from jaxinit.trace.use import ParamUse
 class TracedModel(NamedTuple):
     """A traced model: all that one seed needs."""
 
-    plan: Plan
+    plan: Plan | None
     params: PyTree
     program: Any
     data: list[Any]
@@ -38,10 +38,14 @@ def trace_model(
     apply_fn: Callable[..., Any],
     params: PyTree,
     inputs: tuple[PyTree, ...],
-    init: str,
+    init: str | None,
     rules: Sequence[Rule] = (),
+    unresolved: Unresolved = "error",
 ) -> tuple[TracedModel, list[str], list[str]]:
-    """Return the model, the paths of its arrays, and what is to be said of leaves."""
+    """Return the model, the paths of its arrays, and what is to be said of leaves.
+
+    Without ``init`` there is no plan.
+    """
     given = jax.tree.leaves(inputs)
     abstract = [leaf for leaf in given if isinstance(leaf, jax.ShapeDtypeStruct)]
     if abstract:
@@ -55,14 +59,18 @@ def trace_model(
         return uses[path].role in ("unknown", "unused") or not inexact
 
     asked = [*rules, (optional(stays), keep)]
-    plan = auto(None, params, scheme=init, rules=asked, uses=uses)
+    plan = None
+    if init is not None:
+        options = {"rules": asked, "uses": uses, "unresolved": unresolved}
+        plan = auto(None, params, scheme=init, **options)
     data = [
         jnp.asarray(given[i]) if isinstance(given[i], np.ndarray) else given[i]
         for i in forward.moving
     ]
     paths = forward.paths
     marks = [i if _is_weight(uses[path]) else None for i, path in enumerate(paths)]
-    given = [row.path for row in plan if row.initializer is keep and row.path in paths]
+    rows = plan or ()
+    given = [row.path for row in rows if row.initializer is keep and row.path in paths]
     remarks = [f"Not drawn, but as given: {', '.join(given)}."] if given else []
     return TracedModel(plan, params, forward.program, data, marks), paths, remarks
 

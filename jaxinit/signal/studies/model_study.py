@@ -15,7 +15,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_seed, value_error
 from jaxinit._paths import PyTree
 from jaxinit.initializers.plain import normal
-from jaxinit.models.auto import SCHEMES
+from jaxinit.models.auto import SCHEMES, Unresolved
 from jaxinit.models.initialize import initialize
 from jaxinit.models.rules import Rule
 from jaxinit.signal.studies.conditions import (
@@ -48,6 +48,7 @@ def study_model(
     seed: int = 0,
     name: str = "model",
     rules: Sequence[Rule] = (),
+    unresolved: Unresolved = "error",
     resume: Result | None = None,
     progress: Callable[[Result], None] | None = None,
 ) -> Result:
@@ -72,6 +73,8 @@ def study_model(
             ``fold_in(key(seed), i)``.
         name: What to call the model.
         rules: Rules of :func:`jaxinit.auto`, which come before the scheme.
+        unresolved: As for :func:`jaxinit.auto`: ``"keep"`` leaves a weight for which the
+            scheme has no initializer at the value that it has.
         resume: A result of the same settings whose seeds need not be run again.
         progress: Called after each chunk of seeds with the result so far.
 
@@ -104,7 +107,15 @@ def study_model(
         (['w1', 'w2'], (3, 2))
     """
     made = prepare(
-        apply_fn, params, inputs, init, seeds=seeds, seed=seed, name=name, rules=rules
+        apply_fn,
+        params,
+        inputs,
+        init,
+        seeds=seeds,
+        seed=seed,
+        name=name,
+        rules=rules,
+        unresolved=unresolved,
     )
     return made.run(resume, progress).first(seeds)
 
@@ -118,6 +129,7 @@ class ModelStudy(NamedTuple):
         data: The inputs' arrays.
         seeds: How many to run.
         seed_size: Bytes that one of them takes, about.
+        quantities: What the program gives, in this order.
     """
 
     start: Result
@@ -125,6 +137,7 @@ class ModelStudy(NamedTuple):
     data: list[Any]
     seeds: int
     seed_size: int
+    quantities: tuple[str, ...] = _QUANTITIES
 
     @fixed_conditions()
     def run(
@@ -144,9 +157,8 @@ class ModelStudy(NamedTuple):
             keys = seed_keys(root, start, chunk)
             found = jax.device_get(many(keys, *self.data))
             fresh = [np.asarray(values[: seeds - start]) for values in found]
-            part = dataclasses.replace(
-                done, values=dict(zip(_QUANTITIES, fresh, strict=True))
-            )
+            values = dict(zip(self.quantities, fresh, strict=True))
+            part = dataclasses.replace(done, values=values)
             done = done.joined(part) if done.values else part
             if progress is not None:
                 progress(done)
@@ -164,18 +176,20 @@ def prepare(
     seed: int,
     name: str,
     rules: Sequence[Rule] = (),
+    unresolved: Unresolved = "error",
 ) -> ModelStudy:
     """Trace a model, and return the study of it; arguments as in :func:`study_model`."""
     where = "study"
     check_choice(where, "init", init, SCHEMES)
     check_int(where, "seeds", seeds, least=1)
     seed = check_seed(where, seed)
-    model, paths, remarks = trace_model(where, apply_fn, params, inputs, init, rules)
+    traced = trace_model(where, apply_fn, params, inputs, init, rules, unresolved)
+    model, paths, remarks = traced
     probe = ProbeWalk()
     own = [leaf for leaf in jax.tree.leaves(params) if is_array(leaf)]
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in own]
     ends = jax.eval_shape(functools.partial(model.run, probe), shapes, model.data)
-    lost = _lost(where, name, model, paths, probe, ends)
+    lost = lost_weights(where, name, model, paths, probe, ends)
     if lost:
         remarks.append(f"Not measured: {lost}.")
     measure = functools.partial(_measure, model, probe.outs)
@@ -184,7 +198,7 @@ def prepare(
         "model": name,
         "init": init,
         "seed": seed,
-        "weights": _labels(paths, probe.uses),
+        "weights": use_labels(paths, probe.uses),
         "remarks": remarks,
         "digest": digest_of(program, model.data),
     }
@@ -193,7 +207,7 @@ def prepare(
     return ModelStudy(start, program, model.data, seeds, size)
 
 
-def _lost(
+def lost_weights(
     where: str,
     name: str,
     model: TracedModel,
@@ -220,7 +234,7 @@ def _lost(
     value_error(where, rule, got, advice)
 
 
-def _labels(paths: list[str], uses: Sequence[Use]) -> list[str]:
+def use_labels(paths: list[str], uses: Sequence[Use]) -> list[str]:
     """Name each use by path and step, and number the second and later of a name."""
     seen: collections.Counter[Use] = collections.Counter()
     labels = []
@@ -242,6 +256,7 @@ def _measure(
 ) -> tuple[jax.Array, ...]:
     """Return the quantities of one seed, each in order of use."""
     draw, end = fold_each(key, jnp.arange(2, dtype=jnp.uint32))
+    assert model.plan is not None
     made = initialize(draw, model.params, model.plan)
     own = [leaf for leaf in jax.tree.leaves(made) if is_array(leaf)]
 

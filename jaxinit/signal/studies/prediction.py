@@ -330,12 +330,14 @@ def _correlations(
 ) -> Band:
     """Return the correlation of two inputs before each activation."""
     c, q = correlation, 0.0
+    terms, settled = np.zeros(1), math.nan  # of the series where lengths have settled
     found = [c]
     for number, gain in enumerate(gains):
         if number == 0:
             after, product = gain**2 + sigma_b**2, gain**2 * c
         else:
-            terms = correlation_series(function, q)
+            if not math.isclose(q, settled, rel_tol=1e-12):
+                terms, settled = correlation_series(function, q), q
             after = gain**2 * terms.sum() + sigma_b**2
             product = gain**2 * float(np.polynomial.polynomial.polyval(c, terms))
         c = float(np.clip((product + sigma_b**2) / after, -1.0, 1.0))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxinit._checks import check_choice
+from jaxinit._checks import check_choice, value_error
 from jaxinit.signal.report.plot import plot_models, plot_study
 from jaxinit.signal.report.table import Table, model_table, study_table
 from jaxinit.signal.studies.bands import Band
@@ -93,6 +93,9 @@ class Result:
         Args:
             prediction: What theory says of the same settings, as further row.
         """
+        if "steps" in self.settings:
+            rule = "a result of one width has no table or plot of its own"
+            value_error("table", rule, self.label, "Take that of width_study.")
         if "model" in self.settings:
             return model_table(self)
         return study_table([self], [prediction])
@@ -111,6 +114,9 @@ class Result:
         Returns:
             The matplotlib figure.
         """
+        if "steps" in self.settings:
+            rule = "a result of one width has no table or plot of its own"
+            value_error("plot", rule, self.label, "Take that of width_study.")
         if "model" in self.settings:
             return plot_models([self], path)
         return plot_study([self], [prediction], path)

@@ -50,10 +50,21 @@ _COMPUTED: dict[str, Criterion] = {
     "centered": "centered",
     "backward": "backward",
 }
+
+
+def _needed(function: Callable[..., Any]) -> list[str]:
+    """Return the options of an initializer that have no default."""
+    parameters = list(inspect.signature(function).parameters.values())[3:]
+    return [p.name for p in parameters if p.default is p.empty]
+
+
+# One needed number may follow a colon; what needs two bounds is no scheme of weights.
 _INITIALIZERS = {
     name: function
     for name, function in BY_NAME.items()
-    if (found := descriptor_of(function)) is not None and not found.is_fixed
+    if (found := descriptor_of(function)) is not None
+    and not found.is_fixed
+    and len(_needed(function)) < 2
 }
 SCHEME_NAMES = tuple(
     dict.fromkeys((*_INITIALIZERS, "unit_uniform", "normal", *_COMPUTED, "critical"))
@@ -168,8 +179,7 @@ def _most_numbers(name: str) -> int:
 def _number_options(name: str) -> list[str]:
     """Return the options of an initializer that numbers behind a colon are for."""
     function = _INITIALIZERS[name]
-    parameters = list(inspect.signature(function).parameters.values())[3:]
-    needed = [p.name for p in parameters if p.default is p.empty]
+    needed = _needed(function)
     descriptor = descriptor_of(function)
     scaling = descriptor.gain if descriptor is not None else None
     return [*needed, *([scaling] if scaling else [])]

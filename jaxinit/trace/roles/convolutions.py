@@ -40,8 +40,9 @@ def convolution(
     if params["batch_group_count"] != 1:
         return give_up(walk, values, "convolved in groups of the batch")
     if not isinstance(kernel, View):
-        if isinstance(data, View):
-            return give_up(walk, values, "convolved with what is no parameter")
+        if isinstance(data, View):  # a learned image under a kernel that data makes
+            data = stands_for_data(walk, data)
+            values = [data, kernel]
         is_fed = isinstance(data, (Signal, Constant))
         if is_fed and isinstance(kernel, Signal) and kernel.carried:
             return _masked_convolution(walk, data, kernel, params, shape)

@@ -44,7 +44,7 @@ def reduce(
         is_one_hot=False,
         is_inverted=False,
         summed=summed,
-        carried=(),
+        carried=(),  # a statistic of entries has not all axes of the parameters in them
         scaled_axes=frozenset(j for j, i in enumerate(kept) if i in value.scaled_axes),
     )
 
