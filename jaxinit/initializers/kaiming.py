@@ -71,9 +71,11 @@ def kaiming_uniform(
     The standard deviation is :math:`gain / \sqrt{fan}`. Also named ``he_uniform``.
 
     Args:
-        key: As in ``variance_scaling``.
-        shape: As in ``variance_scaling``.
-        dtype: As in ``variance_scaling``.
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths, two or more unless ``layout`` says what they are. A zero length
+            gives an empty array.
+        dtype: A float dtype, real or complex; None for JAX's default. Values are computed
+            in float32 (float64 for float64) and rounded once.
         a: Negative slope of ``"leaky_relu"``; the default 0 makes that ReLU, with gain
             sqrt(2). Ignored for others. May be traced.
         mode: ``"fan_in"`` keeps the forward signal, ``"fan_out"`` the gradients; or
@@ -82,16 +84,20 @@ def kaiming_uniform(
             a function, whose gain is computed.
         gain: The gain itself, at least 0, in place of ``nonlinearity`` and ``a``; None for
             theirs. May be traced.
-        layout: As in ``variance_scaling``.
-        window: As in ``variance_scaling``.
-        out_sharding: As in ``variance_scaling``.
+        layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
+            None for ``"IO"`` with window axes in front.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
         An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
-        ValueError: As ``variance_scaling``, and for an unknown nonlinearity.
-        TypeError: As ``variance_scaling``.
+        ValueError: ``layout`` does not fit ``shape``, a number is out of range, a choice
+            or the nonlinearity is unknown, or ``dtype`` cannot hold the scale.
+        TypeError: An argument is of the wrong kind.
 
     References:
         He et al., "Delving deep into rectifiers", ICCV 2015, equations 10, 14 and 15.
@@ -136,23 +142,33 @@ def kaiming_normal(
     Also named ``he_normal``.
 
     Args:
-        key: As in ``variance_scaling``.
-        shape: As in ``variance_scaling``.
-        dtype: As in ``variance_scaling``.
-        a: As in ``kaiming_uniform``.
-        mode: As in ``kaiming_uniform``.
-        nonlinearity: As in ``kaiming_uniform``.
-        gain: As in ``kaiming_uniform``.
-        layout: As in ``variance_scaling``.
-        window: As in ``variance_scaling``.
-        out_sharding: As in ``variance_scaling``.
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths, two or more unless ``layout`` says what they are. A zero length
+            gives an empty array.
+        dtype: A float dtype, real or complex; None for JAX's default. Values are computed
+            in float32 (float64 for float64) and rounded once.
+        a: Negative slope of ``"leaky_relu"``; the default 0 makes that ReLU, with gain
+            sqrt(2). Ignored for others. May be traced.
+        mode: ``"fan_in"`` keeps the forward signal, ``"fan_out"`` the gradients; or
+            ``"fan_avg"``, ``"fan_geo_avg"``.
+        nonlinearity: What stands before this layer: a name known to ``calculate_gain``, or
+            a function, whose gain is computed.
+        gain: The gain itself, at least 0, in place of ``nonlinearity`` and ``a``; None for
+            theirs. May be traced.
+        layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
+            None for ``"IO"`` with window axes in front.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
         An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
-        ValueError: As ``variance_scaling``, and for an unknown nonlinearity.
-        TypeError: As ``variance_scaling``.
+        ValueError: ``layout`` does not fit ``shape``, a number is out of range, a choice
+            or the nonlinearity is unknown, or ``dtype`` cannot hold the scale.
+        TypeError: An argument is of the wrong kind.
 
     References:
         He et al., "Delving deep into rectifiers", ICCV 2015, equations 10, 14 and 15.
@@ -199,23 +215,33 @@ def kaiming_truncated_normal(
     the stated variance. Also named ``he_truncated_normal``.
 
     Args:
-        key: As in ``variance_scaling``.
-        shape: As in ``variance_scaling``.
-        dtype: As in ``variance_scaling``.
-        a: As in ``kaiming_uniform``.
-        mode: As in ``kaiming_uniform``.
-        nonlinearity: As in ``kaiming_uniform``.
-        gain: As in ``kaiming_uniform``.
-        layout: As in ``variance_scaling``.
-        window: As in ``variance_scaling``.
-        out_sharding: As in ``variance_scaling``.
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths, two or more unless ``layout`` says what they are. A zero length
+            gives an empty array.
+        dtype: A float dtype, real or complex; None for JAX's default. Values are computed
+            in float32 (float64 for float64) and rounded once.
+        a: Negative slope of ``"leaky_relu"``; the default 0 makes that ReLU, with gain
+            sqrt(2). Ignored for others. May be traced.
+        mode: ``"fan_in"`` keeps the forward signal, ``"fan_out"`` the gradients; or
+            ``"fan_avg"``, ``"fan_geo_avg"``.
+        nonlinearity: What stands before this layer: a name known to ``calculate_gain``, or
+            a function, whose gain is computed.
+        gain: The gain itself, at least 0, in place of ``nonlinearity`` and ``a``; None for
+            theirs. May be traced.
+        layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
+            None for ``"IO"`` with window axes in front.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
         An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
-        ValueError: As ``variance_scaling``, and for an unknown nonlinearity.
-        TypeError: As ``variance_scaling``.
+        ValueError: ``layout`` does not fit ``shape``, a number is out of range, a choice
+            or the nonlinearity is unknown, or ``dtype`` cannot hold the scale.
+        TypeError: An argument is of the wrong kind.
 
     References:
         He et al., "Delving deep into rectifiers", ICCV 2015, equations 10, 14 and 15, for

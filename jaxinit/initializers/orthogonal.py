@@ -177,11 +177,14 @@ def delta_orthogonal(
     Args:
         key: One typed key, or a legacy ``uint32`` key.
         shape: Axis lengths of the kernel, three to five.
-        dtype: As in ``orthogonal``.
+        dtype: A float dtype, real or complex (unitary matrices); None for JAX's default.
+            Computed in float32 (float64 for float64) and rounded once.
         gain: Factor on the matrix, at least 0, dimensionless. May be traced.
         layout: The role of each axis: one ``I``, one ``O``, the rest window; None for
             ``"IO"`` with window axes in front.
-        out_sharding: As in ``orthogonal``.
+        out_sharding: Where the result is to live. Values do not depend on the mesh, but
+            every device holds a whole matrix while it is made, which they may put together
+            from draws of each.
 
     Returns:
         An array of exactly ``shape`` and ``dtype``.

@@ -158,14 +158,20 @@ def draw_scaled(
     Args:
         where: Name of the function that errors are to name.
         distribution: The distribution.
-        key: As in ``variance_scaling``.
-        shape: As in ``variance_scaling``.
-        dtype: As in ``variance_scaling``.
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths, two or more unless ``layout`` says what they are. A zero length
+            gives an empty array.
+        dtype: A float dtype, real or complex; None for JAX's default. Values are computed
+            in float32 (float64 for float64) and rounded once.
         gain: The gain, checked.
-        mode: As in ``variance_scaling``.
-        layout: As in ``variance_scaling``.
-        window: As in ``variance_scaling``.
-        out_sharding: As in ``variance_scaling``.
+        mode: Which fan: ``"fan_in"``, ``"fan_out"``, their mean ``"fan_avg"`` or their
+            geometric mean ``"fan_geo_avg"``.
+        layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
+            None for ``"IO"`` with window axes in front.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
         The array.

@@ -30,21 +30,27 @@ def xavier_uniform(
     ``glorot_uniform``.
 
     Args:
-        key: As in ``variance_scaling``.
-        shape: As in ``variance_scaling``.
-        dtype: As in ``variance_scaling``.
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths, two or more unless ``layout`` says what they are. A zero length
+            gives an empty array.
+        dtype: A float dtype, real or complex; None for JAX's default. Values are computed
+            in float32 (float64 for float64) and rounded once.
         gain: Factor on the standard deviation, at least 0, dimensionless; see
             ``calculate_gain``. May be traced.
-        layout: As in ``variance_scaling``.
-        window: As in ``variance_scaling``.
-        out_sharding: As in ``variance_scaling``.
+        layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
+            None for ``"IO"`` with window axes in front.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
         An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
-        ValueError: As ``variance_scaling``.
-        TypeError: As ``variance_scaling``.
+        ValueError: ``layout`` does not fit ``shape``, ``gain`` is negative, or ``dtype``
+            cannot hold the scale.
+        TypeError: An argument is of the wrong kind.
 
     References:
         Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
@@ -84,21 +90,27 @@ def xavier_normal(
     Also named ``glorot_normal``.
 
     Args:
-        key: As in ``variance_scaling``.
-        shape: As in ``variance_scaling``.
-        dtype: As in ``variance_scaling``.
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths, two or more unless ``layout`` says what they are. A zero length
+            gives an empty array.
+        dtype: A float dtype, real or complex; None for JAX's default. Values are computed
+            in float32 (float64 for float64) and rounded once.
         gain: Factor on the standard deviation, at least 0, dimensionless; see
             ``calculate_gain``. May be traced.
-        layout: As in ``variance_scaling``.
-        window: As in ``variance_scaling``.
-        out_sharding: As in ``variance_scaling``.
+        layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
+            None for ``"IO"`` with window axes in front.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
         An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
-        ValueError: As ``variance_scaling``.
-        TypeError: As ``variance_scaling``.
+        ValueError: ``layout`` does not fit ``shape``, ``gain`` is negative, or ``dtype``
+            cannot hold the scale.
+        TypeError: An argument is of the wrong kind.
 
     References:
         Glorot and Bengio, AISTATS 2010, equation 12, where the gain is 1.
@@ -140,21 +152,27 @@ def xavier_truncated_normal(
     ``glorot_truncated_normal``.
 
     Args:
-        key: As in ``variance_scaling``.
-        shape: As in ``variance_scaling``.
-        dtype: As in ``variance_scaling``.
+        key: One typed key, or a legacy ``uint32`` key.
+        shape: Axis lengths, two or more unless ``layout`` says what they are. A zero length
+            gives an empty array.
+        dtype: A float dtype, real or complex; None for JAX's default. Values are computed
+            in float32 (float64 for float64) and rounded once.
         gain: Factor on the standard deviation, at least 0, dimensionless; see
             ``calculate_gain``. May be traced.
-        layout: As in ``variance_scaling``.
-        window: As in ``variance_scaling``.
-        out_sharding: As in ``variance_scaling``.
+        layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
+            None for ``"IO"`` with window axes in front.
+        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
+            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
+            whole. ``start`` may be traced, and must then lie inside. None for the whole.
+        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
 
     Returns:
         An array of exactly ``shape``, or that of the window, and ``dtype``.
 
     Raises:
-        ValueError: As ``variance_scaling``.
-        TypeError: As ``variance_scaling``.
+        ValueError: ``layout`` does not fit ``shape``, ``gain`` is negative, or ``dtype``
+            cannot hold the scale.
+        TypeError: An argument is of the wrong kind.
 
     References:
         Glorot and Bengio, AISTATS 2010, equation 12, for the variance.
