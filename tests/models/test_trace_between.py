@@ -176,3 +176,14 @@ def test_errors():
         "trace_params: params must hold arrays; got 1 other leaves. "
         "Give the model's parameters, or shapes of them by jax.eval_shape."
     )
+
+
+def test_positions_that_are_added_before_a_normalisation():
+    def apply(p, ids):
+        x = p["table"][ids] + p["positions"][: ids.shape[1]]
+        return (x - x.mean(-1, keepdims=True)) @ p["w"]
+
+    params = {"table": spec(9, 6), "positions": spec(8, 6), "w": spec(6, 3)}
+    uses = trace_params(apply, params, jax.ShapeDtypeStruct((2, 4), "int32"))
+    roles = [uses[k].role for k in ("table", "positions", "w")]
+    assert roles == ["embedding", "embedding", "weight"]

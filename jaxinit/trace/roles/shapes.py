@@ -78,6 +78,8 @@ def move(walk: Walk, name: str, value: Value, params: dict[str, Any], shape: Any
         axes = _moved_axes(name, value, params, shape)
     carried = []
     for record, view in value.carried:
+        if value.dims is None or len(view.dims) != len(value.dims):
+            continue
         own = _dims_after(name, view.dims, params, shape)
         if own is not None:
             carried.append((record, dataclasses.replace(view, dims=own)))
