@@ -47,7 +47,9 @@ def held(
 
 
 def linen():
-    return pytest.importorskip("flax.linen", reason="needs flax")
+    from flax import linen
+
+    return linen
 
 
 def test_linen_dense() -> None:
@@ -122,7 +124,7 @@ def test_linen_scan() -> None:
 
 
 def test_nnx() -> None:
-    nnx = pytest.importorskip("flax.nnx", reason="needs flax")
+    from flax import nnx
 
     class Net(nnx.Module):
         def __init__(self, rngs):
@@ -152,7 +154,8 @@ def test_nnx() -> None:
 
 
 def test_haiku() -> None:
-    hk = pytest.importorskip("haiku", reason="needs dm-haiku")
+    import haiku as hk
+
     from jaxinit.haiku import initializer
 
     def forward(x):
@@ -176,7 +179,8 @@ def test_haiku() -> None:
 
 
 def test_haiku_with_a_legacy_key_and_another_dtype() -> None:
-    hk = pytest.importorskip("haiku", reason="needs dm-haiku")
+    import haiku as hk
+
     from jaxinit.haiku import initializer
 
     def forward():
@@ -192,7 +196,6 @@ def test_haiku_with_a_legacy_key_and_another_dtype() -> None:
 
 
 def test_haiku_refuses_what_is_no_function() -> None:
-    pytest.importorskip("haiku", reason="needs dm-haiku")
     from jaxinit.haiku import initializer
 
     with pytest.raises(TypeError) as caught:
@@ -228,7 +231,8 @@ def test_haiku_missing_is_said_clearly() -> None:
 
 
 def test_equinox() -> None:
-    eqx = pytest.importorskip("equinox", reason="needs equinox")
+    import equinox as eqx
+
     net = eqx.nn.Sequential([
         eqx.nn.Conv2d(16, 64, 3, dtype=np.float32, key=KEY),
         eqx.nn.Lambda(jnp.ravel),

@@ -36,7 +36,8 @@ def agree(ours, theirs):
 
 @pytest.mark.parity
 def test_linen_convolutions_and_dense(torch):
-    linen = pytest.importorskip("flax.linen")
+    from flax import linen
+
     model = [nn.Conv2d(4, 6, (3, 2), groups=2), None, nn.ConvTranspose2d(6, 5, 3), None]
     model.append(nn.Linear(5, 7))
     tree = built(model, "linen")
@@ -59,7 +60,8 @@ def test_linen_convolutions_and_dense(torch):
 @pytest.mark.parity
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
 def test_linen_recurrent(torch, cell):
-    linen = pytest.importorskip("flax.linen")
+    from flax import linen
+
     tree = built(getattr(nn, cell)(5, 6), "linen")[""]
     theirs, _ = getattr(torch.nn, cell)(5, 6, batch_first=True)(
         torch.tensor(inputs(2, 7, 5))
@@ -76,7 +78,8 @@ def test_linen_recurrent(torch, cell):
 
 @pytest.mark.parity
 def test_linen_attention_embedding_and_norms(torch):
-    linen = pytest.importorskip("flax.linen")
+    from flax import linen
+
     model = [nn.Embedding(11, 8), nn.LayerNorm(8), nn.MultiheadAttention(8, 2)]
     model.append(nn.BatchNorm(8))
     tree = built(model, "linen")
@@ -100,7 +103,8 @@ def test_linen_attention_embedding_and_norms(torch):
 
 @pytest.mark.parity
 def test_nnx(torch):
-    nnx = pytest.importorskip("flax.nnx")
+    from flax import nnx
+
     model = [nn.Conv1d(3, 4, 3), nn.Linear(4, 8), nn.MultiheadAttention(8, 2)]
     model.append(nn.LSTM(8, 5))
     tree = built(model, "nnx")
@@ -139,7 +143,8 @@ def test_nnx(torch):
 
 @pytest.mark.parity
 def test_haiku(torch):
-    hk = pytest.importorskip("haiku")
+    import haiku as hk
+
     model = [nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 5, 2), nn.Linear(5, 8)]
     model += [nn.LayerNorm(8), nn.MultiheadAttention(8, 2), nn.LSTM(8, 6)]
     tree = built(model, "haiku")
@@ -175,7 +180,8 @@ def test_haiku(torch):
 
 @pytest.mark.parity
 def test_equinox(torch):
-    eqx = pytest.importorskip("equinox")
+    import equinox as eqx
+
     model = [nn.Conv2d(4, 6, 3, groups=2), nn.ConvTranspose2d(6, 4, 2, groups=2)]
     model += [nn.Linear(4, 8), nn.MultiheadAttention(8, 2), nn.LSTM(8, 5)]
     model.append(nn.GRU(5, 6))
