@@ -65,6 +65,9 @@ FAULTS = (
     # Models
     F("last rule wins", "models/rules", "first = next((r for r in rules", "first = next((r for r in reversed(rules)", "models/test_plan.py::first_matching_rule_wins"),
     F("rules without effect", "models/rules", "        if not taken:\n            _no_match", "        if False:\n            _no_match", "models/test_rules.py"),
+    F("plan forgets the traced layout", "models/plan", 'if use is not None and use.role == "weight":', "if False:", "models/test_plan.py::traced_layout_reaches_the_rules"),
+    F("kept leaves without values", "models/plan", "    _check_kept(where, rows, leaves)\n    return", "    return", "models/test_plan.py::kept_leaves_need_values"),
+    F("exit code of an audit", "models/command", "int(bool(self.findings and self.findings.off))", "0", "models/test_command.py test_cli_models.py"),
     F("star crosses slashes", "_globs", "nodes.append(_Many(_IN_NAME))", "nodes.append(_Many(_ANY))", "models/test_paths.py::globs"),
     F("half a path's hash", "_paths", "digest()[:8]", "digest()[8:16]", "models/test_paths.py::hash_is_pinned"),
     F("key of a leaf", "models/keys", "for half in words.T:", "for half in words.T[:1]:", "models/test_paths.py::host_keys_are_those_of_jax"),
@@ -106,6 +109,9 @@ FAULTS = (
     F("torch tail is not drawn again", "replay/_torch_stream", "[values[: size - BLOCK], values[-BLOCK:]]", "[values[: size // BLOCK * BLOCK], values[-(size % BLOCK) :]]", "replay/test_torch.py::recorded"),
     F("tempering", "replay/_mt19937", "0xEFC60000", "0xEFC40000", "replay/test_generators.py::mt19937_of_the_default_seed replay/test_generators.py::mt19937_seeded_by_an_array"),
     F("rotation of PCG64", "replay/_pcg64", "high >> 58", "high >> 59", "replay/test_generators.py::pcg64_words"),
+    F("tail of the ziggurat", "replay/_ziggurat", "return _R + chosen, 3 + 2 * first", "return _R + chosen, 2 + 2 * first", "replay/test_numpy.py::generator_normals_of_a_million"),
+    F("sign of the ziggurat", "replay/_ziggurat", "words >> 8 & np.uint64(1) == 1, -value", "words >> 8 & np.uint64(1) == 0, -value", "replay/test_numpy.py::generator_recorded"),
+    F("doubles of NumPy", "replay/_numpy_floats", "(first >> 5).astype", "(first >> 6).astype", "replay/test_numpy.py::legacy_recorded"),
     F("tensorflow's least uniform", "replay/_tf_values", "np.float32(1.0e-7)", "np.float32(1.0e-6)", "replay/test_tensorflow.py::normals_of_a_uniform_number_that_is_0"),
     F("tensorflow's reserve", "replay/_tf_values", "np.uint64(_RESERVED)", "np.uint64(64)", "replay/test_tensorflow.py::recorded"),
     # Adapters and the command
