@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,11 +30,29 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 collect_ignore = ["oracles"]  # scripts that made constants, with needs of their own
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_programs_of_other_modules() -> Iterator[None]:
-    """Drop what was compiled for a module, or a worker grows to several gigabytes."""
-    yield
+_MOST = 900e6
+"""Bytes of memory above which a worker drops its compiled programs."""
+
+
+def _forget() -> None:
     jax.clear_caches()
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_programs_of_other_modules() -> Iterator[None]:
+    """Drop what was compiled for a module, or a worker grows to several gigabytes."""
+    yield
+    _forget()
+
+
+@pytest.fixture(autouse=True)
+def _little_memory() -> Iterator[None]:
+    """Drop it earlier where one module compiles very much."""
+    yield
+    with contextlib.suppress(OSError):  # Linux alone has it
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+        if pages * os.sysconf("SC_PAGE_SIZE") > _MOST:
+            _forget()
