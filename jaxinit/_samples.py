@@ -110,6 +110,24 @@ Parts = tuple[jax.Array, jax.Array]
 """Real and imaginary part."""
 
 
+class Special(NamedTuple):
+    """What a piece turns out to be.
+
+    Attributes:
+        is_standard: 1 if the piece is cut at two standard deviations, else 0.
+        is_far: 1 if it lies so far out that nothing is left of its probability, else 0.
+        nearest: The size of its bound next to the centre, if it is far.
+        inverse: 2 over the square of that.
+        share: Which part of what lies beyond that bound belongs to the piece.
+    """
+
+    is_standard: jax.Array
+    is_far: jax.Array
+    nearest: jax.Array
+    inverse: jax.Array
+    share: jax.Array
+
+
 class Interval(NamedTuple):
     """A piece of the standard normal distribution, turned to lean to the negative side.
 
@@ -128,25 +146,7 @@ class Interval(NamedTuple):
     above: float | jax.Array
     mass: float | jax.Array
     sign: float | jax.Array
-    special: "Special | None" = None
-
-
-class Special(NamedTuple):
-    """What a piece turns out to be.
-
-    Attributes:
-        is_standard: 1 if the piece is cut at two standard deviations, else 0.
-        is_far: 1 if it lies so far out that nothing is left of its probability, else 0.
-        nearest: The size of its bound next to the centre, if it is far.
-        inverse: 2 over the square of that.
-        share: Which part of what lies beyond that bound belongs to the piece.
-    """
-
-    is_standard: jax.Array
-    is_far: jax.Array
-    nearest: jax.Array
-    inverse: jax.Array
-    share: jax.Array
+    special: Special | None = None
 
 
 def uniform(words: jax.Array) -> jax.Array:

@@ -222,3 +222,9 @@ def _is_parameter(leaf: Any) -> bool:
     return (
         hasattr(leaf, "shape") and dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
     )
+
+
+__all__ = [
+    "forward",
+    "reinitialize",
+]

@@ -322,3 +322,10 @@ def _check_module(where: str, module: object) -> None:
         rule = "module must be an NNX module"
         advice = "Give an nnx.Module that is built, or abstract."
         type_error(where, rule, f"{type(module).__name__}", advice)
+
+
+__all__ = [
+    "forward",
+    "materialize_nnx",
+    "reinitialize",
+]

@@ -176,3 +176,11 @@ def forward(
         return net.apply(params, fixed, key, *x, **options | more)[0]
 
     return apply_fn, params
+
+
+__all__ = [
+    "HaikuInitializer",
+    "forward",
+    "initializer",
+    "reinitialize",
+]

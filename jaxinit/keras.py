@@ -330,3 +330,11 @@ def _weight(layer: Any, name: str, variable: Any) -> Weight | None:
     if isinstance(layer, (_L.Dense, *_SEPARABLE)):
         return Weight(Layout(window(rank) + "IO"))
     return None
+
+
+__all__ = [
+    "KerasInitializer",
+    "forward",
+    "initializer",
+    "reinitialize",
+]

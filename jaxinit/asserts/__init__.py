@@ -21,3 +21,18 @@ from jaxinit.asserts._trees import assert_tree as assert_tree
 # The same under the names that they had first.
 Law = Distribution
 assert_law = assert_distribution
+
+__all__ = [
+    "Distribution",
+    "Law",
+    "Orthogonal",
+    "assert_array",
+    "assert_distribution",
+    "assert_law",
+    "assert_mean",
+    "assert_orthogonal",
+    "assert_tree",
+    "assert_variance",
+    "mean_limits",
+    "variance_limits",
+]

@@ -400,3 +400,26 @@ def get(identifier: Any) -> Initializer:
         made: Any = identifier()
         return made
     return _BY_NAME[check_choice("", "identifier", identifier, _BY_NAME)]()
+
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "Session",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "get",
+    "session",
+]

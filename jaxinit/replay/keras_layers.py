@@ -8,6 +8,7 @@ have their channels last.
 from typing import Any, ClassVar
 
 from jaxinit._checks import check_int
+from jaxinit.replay import _keras_kernels, _keras_recurrent, _keras_shapeless
 from jaxinit.replay._keras_kernels import *  # noqa: F403
 from jaxinit.replay._keras_module import Layer, Shape, broadcast, initializer, take_seed
 from jaxinit.replay._keras_recurrent import *  # noqa: F403
@@ -229,3 +230,24 @@ class Concatenate(Layer):
         lengths = [shape[self.axis] for shape in shapes]
         result[self.axis] = None if None in lengths else sum(n or 0 for n in lengths)
         return tuple(result)
+
+
+__all__ = [
+    "Add",
+    "Average",
+    "BatchNormalization",
+    "Concatenate",
+    "GroupNormalization",
+    "Layer",
+    "LayerNormalization",
+    "Maximum",
+    "Minimum",
+    "MultiHeadAttention",
+    "Multiply",
+    "PReLU",
+    "RMSNormalization",
+    "Subtract",
+]
+__all__ += _keras_kernels.__all__
+__all__ += _keras_recurrent.__all__
+__all__ += _keras_shapeless.__all__

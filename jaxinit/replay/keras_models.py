@@ -175,3 +175,14 @@ def build(
         path[start if whole else 0 :]: weight.draw(weight.shape, backend)
         for path, weight in model.walk()
     }
+
+
+__all__ = [
+    "Input",
+    "Layer",
+    "Model",
+    "Sequential",
+    "build",
+    "initializers",
+    "layers",
+]

@@ -195,3 +195,18 @@ def orthogonal(seed: Seed, shape: Shape, gain: float = 1.0) -> jax.Array:
         The float32 array.
     """
     return named.Orthogonal(gain, seed)(shape)
+
+
+__all__ = [
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "truncated_normal",
+    "variance_scaling",
+]

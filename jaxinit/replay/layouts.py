@@ -43,7 +43,10 @@ from jaxinit.replay._torch_recurrent import (
 from jaxinit.replay.torch_layers import Model, as_module
 
 Tensors = Mapping[str, jax.Array]
+"""A state dict: tensors by PyTorch's names."""
+
 Tree = dict[str, Any]
+"""Parameters as one of JAX's libraries nests them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -317,3 +320,9 @@ _CELLS: dict[type[Module], _Convert] = {
     RNN: _rnn,
     RNNCell: _rnn,
 }
+
+__all__ = [
+    "Tensors",
+    "Tree",
+    "port",
+]

@@ -398,3 +398,17 @@ def _distinct(stream: Stream, a: int, size: int) -> tuple[Stream, jax.Array]:
     stream, (_, chosen) = walk(_halves, stream, largest, multiplied, step, table)
     stream, order = shuffle(_halves, stream, size, 1, multiplied)
     return stream, chosen[:size][order]
+
+
+__all__ = [
+    "SeedSequence",
+    "Stream",
+    "choice",
+    "default_rng",
+    "integers",
+    "normal",
+    "permutation",
+    "random",
+    "standard_normal",
+    "uniform",
+]

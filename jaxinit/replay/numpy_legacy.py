@@ -345,3 +345,16 @@ def _normals(
 ) -> jax.Array:
     values = polar_normals(points)[int(kept) :][: math.prod(shape)]
     return finish(scaled(values, affine[1], affine[0]), dtype).reshape(shape)
+
+
+__all__ = [
+    "Stream",
+    "choice",
+    "normal",
+    "permutation",
+    "rand",
+    "randint",
+    "randn",
+    "seed",
+    "uniform",
+]

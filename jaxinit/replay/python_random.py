@@ -253,3 +253,14 @@ def _integers(
 @functools.partial(jax.jit, static_argnums=1)
 def _shuffle(window: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
     return shuffled(mersenne, window, n, 1, leading)
+
+
+__all__ = [
+    "Stream",
+    "gauss",
+    "randint",
+    "random",
+    "seed",
+    "shuffle",
+    "uniform",
+]

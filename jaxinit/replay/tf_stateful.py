@@ -184,3 +184,12 @@ def _draw(
     zero = jnp.uint32(0)
     place = jnp.stack([jnp.uint32(key), zero, number.astype(jnp.uint32), zero])
     return stream, values(place, scale[0], lengths, scale[1], np.uint64(passed))
+
+
+__all__ = [
+    "Stream",
+    "normal",
+    "set_seed",
+    "truncated_normal",
+    "uniform",
+]

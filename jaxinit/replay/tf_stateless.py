@@ -167,3 +167,11 @@ def _seed_words(where: str, seed: SeedPair) -> jax.Array:
         value = int(check_seed(where, number, least=-(1 << 63), most=(1 << 63) - 1))
         words += [value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF]
     return jnp.asarray(np.array(words, np.uint32))
+
+
+__all__ = [
+    "SeedPair",
+    "stateless_normal",
+    "stateless_truncated_normal",
+    "stateless_uniform",
+]

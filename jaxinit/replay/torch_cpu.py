@@ -323,3 +323,25 @@ def sparse(
     zeros = math.ceil(share * lengths[0])
     affine, small = np.array([0.0, std]), _torch_stream.is_small((0.0, std), kind)
     return _torch_special.sparse(stream, affine, lengths, zeros, kind, small)
+
+
+__all__ = [
+    "Stream",
+    "bernoulli",
+    "build",
+    "calculate_gain",
+    "dropout",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "manual_seed",
+    "normal",
+    "orthogonal",
+    "randint",
+    "randperm",
+    "sparse",
+    "trunc_normal",
+    "trunc_normal_inverse",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+]

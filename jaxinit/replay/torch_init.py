@@ -165,3 +165,23 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
     """Note ``torch.nn.init.sparse_``."""
     check_number("init.sparse_", "sparsity", sparsity, least=0.0, most=1.0)
     return tensor.write("sparse", sparsity, std)
+
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "dirac_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
+    "trunc_normal_inverse_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]

@@ -17,7 +17,14 @@ import jax
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_dtype, type_error, value_error
 from jaxinit._types import DTypeLike
-from jaxinit.replay import _torch_record, torch_init
+from jaxinit.replay import (
+    _torch_basic,
+    _torch_module,
+    _torch_plain,
+    _torch_record,
+    _torch_recurrent,
+    torch_init,
+)
 from jaxinit.replay._torch_basic import *  # noqa: F403
 from jaxinit.replay._torch_module import *  # noqa: F403
 from jaxinit.replay._torch_module import Module
@@ -192,3 +199,24 @@ def build(
         value_error(where, rule, f"{len(named)} tensors with others between", advice)
     stream, values = execute(stream, writes, list(named.values()), kind)
     return stream, {name: values[id(tensor)] for name, tensor in named.items()}
+
+
+__all__ = [
+    "Model",
+    "Parameter",
+    "Tensor",
+    "build",
+    "empty",
+    "full",
+    "functional",
+    "init",
+    "no_grad",
+    "ones",
+    "rand",
+    "randn",
+    "zeros",
+]
+__all__ += _torch_basic.__all__
+__all__ += _torch_module.__all__
+__all__ += _torch_plain.__all__
+__all__ += _torch_recurrent.__all__
