@@ -156,7 +156,7 @@ def verdict(fault: Fault, tree: pathlib.Path) -> tuple[str, str]:
 
 def main(names: list[str]) -> int:
     chosen = [f for f in FAULTS if not names or any(n in f.name for n in names)]
-    counts = dict.fromkeys(("killed", "SURVIVED", "stale"), 0)
+    counts: dict[str, int] = {"killed": 0, "SURVIVED": 0, "stale": 0}
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder) / "tree"
         kinds = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")

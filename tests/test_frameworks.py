@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +47,7 @@ def held(
 # --- Flax linen -------------------------------------------------------------------------
 
 
-def linen():
+def linen() -> Any:
     from flax import linen
 
     return linen
@@ -233,7 +234,7 @@ def test_haiku_missing_is_said_clearly() -> None:
 def test_equinox() -> None:
     import equinox as eqx
 
-    net = eqx.nn.Sequential([
+    net: Any = eqx.nn.Sequential([
         eqx.nn.Conv2d(16, 64, 3, dtype=np.float32, key=KEY),
         eqx.nn.Lambda(jnp.ravel),
         eqx.nn.Linear(256, 300, dtype=np.float32, key=KEY),

@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,7 @@ def test_correlated_box(bound):
     """E f'(u) f'(v) of a clip is the probability that both lie inside."""
     from scipy import stats
 
-    spread = 0.81 * np.array([[1.0, 0.83], [0.83, 1.0]])
+    spread: Any = 0.81 * np.array([[1.0, 0.83], [0.83, 1.0]])
     distribution = stats.multivariate_normal([0, 0], spread, abseps=1e-12, releps=1e-12)
     inside = distribution.cdf([bound] * 2, lower_limit=[-bound] * 2)
     got = correlated(resolve(lambda x: jnp.clip(x, -bound, bound)), 0.81, 0.83)[1]
