@@ -12,6 +12,7 @@ from jaxinit._layout import Fans as Fans
 from jaxinit._layout import Layout as Layout
 from jaxinit._layout import compute_fans as compute_fans
 from jaxinit._types import Initializer as Initializer
+from jaxinit._types import ShardedInitializer as ShardedInitializer
 from jaxinit._version import __version__ as __version__
 from jaxinit.initializers.biases import class_prior as class_prior
 from jaxinit.initializers.biases import log_uniform as log_uniform
@@ -71,6 +72,7 @@ __all__ = [
     "Layout",
     "ParamUse",
     "Plan",
+    "ShardedInitializer",
     "Uses",
     "__version__",
     "asserts",

@@ -22,8 +22,26 @@ OutSharding = NamedSharding | PartitionSpec | None
 
 
 class Initializer(Protocol):
-    """A pure function from a key, a shape and a dtype to an array."""
+    """A pure function from a key, a shape and a dtype to an array.
+
+    Whatever has this form can be used as an initializer, a function of your own too.
+    """
 
     def __call__(self, key: Key, shape: Shape, dtype: DTypeLike | None = None) -> jax.Array:
         """Return an array of exactly ``shape`` and ``dtype``."""
+        ...
+
+
+class ShardedInitializer(Initializer, Protocol):
+    """An initializer that also takes the placement of its result, as all of these do."""
+
+    def __call__(
+        self,
+        key: Key,
+        shape: Shape,
+        dtype: DTypeLike | None = None,
+        *,
+        out_sharding: OutSharding = None,
+    ) -> jax.Array:
+        """Return an array of exactly ``shape`` and ``dtype``, placed as asked for."""
         ...

@@ -15,6 +15,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, is_traced, shown, type_error, value_error
 from jaxinit._distribution import bound_options, descriptor_of, unwrapped
 from jaxinit._layout import Fans, Layout
+from jaxinit._types import ShardedInitializer
 from jaxinit.initializers import (
     biases,
     constant,
@@ -143,7 +144,7 @@ def _fixed(where: str, value: Any) -> Callable[..., jax.Array]:
 
 
 @boundary
-def from_config(config: Mapping[str, Any]) -> Callable[..., jax.Array]:
+def from_config(config: Mapping[str, Any]) -> ShardedInitializer:
     """Return the initializer that a mapping describes, with its options bound.
 
     Args:

@@ -121,7 +121,7 @@ def auto(
         if use.role == "unused":
             if use.path in valued:
                 return keep, "keep", "unused"
-            return cast("Initializer", zeros), "zeros", "unused"
+            return zeros, "zeros", "unused"
         choice = _by_use(scheme, use)
         if isinstance(choice, str) and unresolved == "keep":
             return keep, "keep", choice
@@ -155,11 +155,11 @@ def _check_paths(
 def _by_use(scheme: str | Callable[..., Any], use: ParamUse) -> Choice:
     if use.role == "weight":
         if use.reason == LOW_RANK:
-            return cast("Initializer", zeros), "zeros", use.reason
+            return zeros, "zeros", use.reason
         return _weight(scheme, use)
     if use.role in ("bias", "scale"):
         function = zeros if use.neutral == 0 else ones
-        return cast("Initializer", function), function.__name__, use.role
+        return function, function.__name__, use.role
     if use.role == "embedding":
         return _embedding(use)
     return f"{use.role}: {use.reason}"
@@ -168,8 +168,8 @@ def _by_use(scheme: str | Callable[..., Any], use: ParamUse) -> Choice:
 def _embedding(use: ParamUse) -> Choice:
     std = table_std(use)
     if std == 0:
-        return cast("Initializer", zeros), "zeros", use.reason
-    initializer = cast("Initializer", functools.partial(normal, std=std))
+        return zeros, "zeros", use.reason
+    initializer = functools.partial(normal, std=std)
     return initializer, f"normal(std={std:.4g})", use.reason or "embedding"
 
 
@@ -215,14 +215,14 @@ def _scaled(chosen: Callable[..., Any], name: str, use: ParamUse, between: str) 
         return _by_parts(chosen, options, use), text, between
     if descriptor.layout == "axes":
         return _by_axes(functools.partial(chosen, **options), text, use, between)
-    return cast("Initializer", functools.partial(chosen, **options)), text, between
+    return functools.partial(chosen, **options), text, between
 
 
 def _by_parts(
     chosen: Callable[..., Any], options: dict[str, Any], use: ParamUse
 ) -> Initializer:
     """Return an initializer by fans; parts of unequal sizes have fans of their own."""
-    whole = cast("Initializer", functools.partial(chosen, **options))
+    whole = functools.partial(chosen, **options)
     fans, sizes = use.fans, use.splits or ()
     total = sum(sizes)
     if fans is None or use.layout is None or len(set(sizes)) < 2:
@@ -233,7 +233,7 @@ def _by_parts(
     stds = {distribution_of(one, use.shape).std for one in made}
     if not axes or len(stds) < 2:  # the scheme takes the inputs alone
         return whole
-    return cast("Initializer", parts(made, sizes=sizes, axis=axes[0]))
+    return parts(made, sizes=sizes, axis=axes[0])
 
 
 def _by_axes(chosen: Callable[..., Any], text: str, use: ParamUse, between: str) -> Choice:

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
@@ -242,7 +242,7 @@ def _bound(
         bound = with_layout(initializer, use.layout, use.fans)
         if bound is not initializer:
             told = distribution_of(bound, shape, dtype)
-            return cast("Initializer", bound), told._replace(text=distribution.text)
+            return bound, told._replace(text=distribution.text)
     return initializer, distribution
 
 

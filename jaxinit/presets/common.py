@@ -2,21 +2,21 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from jaxinit._checks import type_error, value_error
 from jaxinit._globs import compile_glob
 from jaxinit._layout import Fans
 from jaxinit._paths import matches
-from jaxinit._types import Initializer
+from jaxinit._types import Initializer, ShardedInitializer
 from jaxinit.initializers.constant import constant, ones, zeros
 from jaxinit.initializers.plain import normal, truncated_normal, uniform
 from jaxinit.initializers.xavier import xavier_uniform
 from jaxinit.models.rules import OptionalMatch, Rule, optional
 from jaxinit.trace.use import ParamUse, Uses
 
-ZEROS = cast("Initializer", zeros)
-ONES = cast("Initializer", ones)
+ZEROS = zeros
+ONES = ones
 # A model may lack biases or norms, and the rules of a preset may stand behind others.
 BIASES: Rule = (optional("**/{bias,b,offset,beta}"), ZEROS)
 SCALES: Rule = (optional("**/{scale,gamma}"), ONES)
@@ -27,25 +27,25 @@ def neutral_vectors() -> list[Rule]:
     return [BIASES, SCALES]
 
 
-def bounded(limit: float) -> Initializer:
+def bounded(limit: float) -> ShardedInitializer:
     """Return the initializer of U(-limit, limit)."""
-    return cast("Initializer", functools.partial(uniform, low=-limit, high=limit))
+    return functools.partial(uniform, low=-limit, high=limit)
 
 
-def gaussian(std: float) -> Initializer:
+def gaussian(std: float) -> ShardedInitializer:
     """Return the initializer of N(0, std^2)."""
-    return cast("Initializer", functools.partial(normal, std=std))
+    return functools.partial(normal, std=std)
 
 
-def cut_gaussian(std: float) -> Initializer:
+def cut_gaussian(std: float) -> ShardedInitializer:
     """Return N(0, std^2) cut at two std, whose own standard deviation is 0.88 std."""
     options = {"std": std, "low": -2 * std, "high": 2 * std}
-    return cast("Initializer", functools.partial(truncated_normal, **options))
+    return functools.partial(truncated_normal, **options)
 
 
-def fixed(value: float) -> Initializer:
+def fixed(value: float) -> ShardedInitializer:
     """Return the initializer of one value."""
-    return cast("Initializer", functools.partial(constant, value=value))
+    return functools.partial(constant, value=value)
 
 
 def check_uses(where: str, name: str, uses: object) -> Uses:
@@ -90,9 +90,9 @@ def matched(where: str, name: str, glob: str, uses: Uses) -> dict[str, ParamUse]
     return found
 
 
-def bound_xavier(fans: Fans) -> Initializer:
+def bound_xavier(fans: Fans) -> ShardedInitializer:
     """Return Xavier's uniform initializer for these fans."""
-    return cast("Initializer", functools.partial(xavier_uniform, layout=fans))
+    return functools.partial(xavier_uniform, layout=fans)
 
 
 def exactly(path: str, name: str) -> OptionalMatch:
@@ -153,7 +153,7 @@ def by_role(
         elif use.role == "bias" and bias is not None and beside is not None:
             initializer = bias(beside)
         elif use.role in ("bias", "scale"):
-            initializer = cast("Initializer", zeros if use.neutral == 0 else ones)
+            initializer = zeros if use.neutral == 0 else ones
         else:
             continue
         rules.append((exactly(path, name), initializer))

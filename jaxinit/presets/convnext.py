@@ -1,7 +1,6 @@
 """ConvNeXt."""
 
 import functools
-from typing import cast
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
@@ -59,7 +58,7 @@ def convnext(
     def cut(std: float) -> Initializer:
         options = {"std": 0.02 * std, "low": -2 * std, "high": 2 * std}
         bound = functools.partial(truncated_normal, **options)
-        return cast("Initializer", bound if std else fixed(0.0))
+        return bound if std else fixed(0.0)
 
     rules: list[Rule] = [] if layer_scale is None else [(layer_scale, fixed(small))]
     rules += neutral_vectors()

@@ -2,11 +2,10 @@
 
 import functools
 import math
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, check_number
-from jaxinit._types import Initializer
 from jaxinit.initializers.lecun import lecun_normal
 from jaxinit.initializers.xavier import xavier_normal
 from jaxinit.models.rules import Rule
@@ -93,11 +92,11 @@ def deepnorm(*, beta: float, scaled: str) -> list[Rule]:
     """
     beta = float(check_number("deepnorm", "beta", beta, least=0))
     check_globs("deepnorm", scaled=scaled)
-    low = cast("Initializer", functools.partial(xavier_normal, gain=beta))
+    low = functools.partial(xavier_normal, gain=beta)
     return [
         *neutral_vectors(),
         (scaled, low),
-        ("**", cast("Initializer", xavier_normal)),
+        ("**", xavier_normal),
     ]
 
 
@@ -141,8 +140,8 @@ def fixup(
         (classifier, ZEROS),
         (last, ZEROS),
         *neutral_vectors(),
-        (inner, cast("Initializer", functools.partial(lecun_normal, gain=he * factor))),
-        ("**", cast("Initializer", functools.partial(lecun_normal, gain=he))),
+        (inner, functools.partial(lecun_normal, gain=he * factor)),
+        ("**", functools.partial(lecun_normal, gain=he)),
     ]
 
 
@@ -190,5 +189,5 @@ def t_fixup(
     for glob, gain in ((encoder, low), (decoder, high)):
         if glob is not None:
             scaled = functools.partial(xavier_normal, gain=gain)
-            rules.append((glob, cast("Initializer", scaled)))
-    return [*rules, ("**", cast("Initializer", xavier_normal))]
+            rules.append((glob, scaled))
+    return [*rules, ("**", xavier_normal)]

@@ -1,7 +1,6 @@
 """Mixtures of experts."""
 
 import functools
-from typing import cast
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
@@ -70,8 +69,7 @@ def moe(
 
     def scaled(use: ParamUse) -> Initializer:
         options = {"mode": "fan_in", "distribution": "truncated_normal"}
-        bound = functools.partial(variance_scaling, scale=small, layout=use.fans, **options)  # pyright: ignore[reportArgumentType]
-        return cast("Initializer", bound)
+        return functools.partial(variance_scaling, scale=small, layout=use.fans, **options)  # pyright: ignore[reportArgumentType]
 
     rules: list[Rule] = []
     for name, glob in (("experts", experts), ("router", router)):

@@ -6,7 +6,6 @@ torch 2.13.0, keras 3.15.1, flax 0.12.8, dm-haiku 0.0.17 and equinox 0.13.8.
 """
 
 import functools
-from typing import cast
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int
@@ -131,7 +130,7 @@ def pytorch_attention(
     embed_dim = check_int(where, "embed_dim", embed_dim, least=1)
     bound = (6 / ((4 if packed else 2) * embed_dim)) ** 0.5
     return [
-        (biases, cast("Initializer", zeros)),
+        (biases, zeros),
         (in_kernels, bounded(bound)),
         (out_kernels, bounded(embed_dim**-0.5)),
     ]
@@ -189,7 +188,7 @@ def keras(uses: Uses) -> list[Rule]:
     """
 
     def weight(use: ParamUse) -> Initializer:
-        return cast("Initializer", functools.partial(xavier_uniform, layout=use.fans))
+        return functools.partial(xavier_uniform, layout=use.fans)
 
     return by_role("keras", uses, weight=weight, embedding=lambda _: bounded(0.05))
 
@@ -219,9 +218,7 @@ def flax(uses: Uses) -> list[Rule]:
     """
 
     def weight(use: ParamUse) -> Initializer:
-        return cast(
-            "Initializer", functools.partial(lecun_truncated_normal, layout=use.fans)
-        )
+        return functools.partial(lecun_truncated_normal, layout=use.fans)
 
     def table(use: ParamUse) -> Initializer:
         return gaussian(use.fans.fan_out**-0.5 if use.fans is not None else 1.0)
@@ -302,4 +299,4 @@ def norms(*, scales: str, biases: str) -> list[Rule]:
         >>> rules = norms(scales="**/norm/scale", biases="**/norm/bias")
     """
     check_globs("norms", scales=scales, biases=biases)
-    return [(scales, cast("Initializer", ones)), (biases, cast("Initializer", zeros))]
+    return [(scales, ones), (biases, zeros)]

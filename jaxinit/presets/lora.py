@@ -2,11 +2,10 @@
 
 import functools
 import math
-from typing import Literal, cast
+from typing import Literal
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_number, value_error
-from jaxinit._types import Initializer
 from jaxinit.initializers.kaiming import kaiming_uniform
 from jaxinit.models.rules import Rule
 from jaxinit.presets.common import ZEROS, check_flag, check_globs, gaussian
@@ -75,7 +74,7 @@ def lora(
             rule = "the variant gaussian needs the rank"
             value_error(where, rule, "rank=None", "Give rank=r of the updates.")
         first = gaussian(1 / rank)
-    rules: list[Rule] = [(a, cast("Initializer", first)), (b, ZEROS)]
+    rules: list[Rule] = [(a, first), (b, ZEROS)]
     if table_a is not None:
         rules.append((table_a, ZEROS))
     if table_b is not None:

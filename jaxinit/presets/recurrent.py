@@ -2,11 +2,10 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, value_error
-from jaxinit._types import Initializer
 from jaxinit.initializers.composed import parts
 from jaxinit.initializers.orthogonal import orthogonal
 from jaxinit.initializers.xavier import xavier_uniform
@@ -146,7 +145,7 @@ def _cell(
         if glob is not None:
             one: Any = functools.partial(function, layout=layout)
             fused = parts([one] * len(biases), axis=layout.index("O")) if biases else one
-            rules.append((glob, cast("Initializer", fused)))
+            rules.append((glob, fused))
     if bias is not None:
         rules.append((bias, parts(list(biases)) if biases else ZEROS))
     return rules

@@ -2,7 +2,6 @@
 
 import functools
 import math
-from typing import cast
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
@@ -55,7 +54,7 @@ def orthogonal_rl(
 
     def of(name: str, factor: float) -> Initializer:
         checked = float(check_number(where, name, factor, least=0))
-        return cast("Initializer", functools.partial(orthogonal, gain=checked))
+        return functools.partial(orthogonal, gain=checked)
 
     rules = [*neutral_vectors(), (policy, of("policy_gain", policy_gain))]
     if value is not None:

@@ -1,13 +1,13 @@
 """Schemes of transformer models: GPT-2, T5, ViT."""
 
 import math
-from typing import Literal, cast
+from typing import Literal
 
 import jax
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_number
-from jaxinit._types import DTypeLike, Initializer, Key, Shape
+from jaxinit._types import DTypeLike, Key, Shape
 from jaxinit.initializers.lecun import lecun_truncated_normal
 from jaxinit.initializers.xavier import xavier_uniform
 from jaxinit.models.rules import Rule, optional
@@ -187,12 +187,12 @@ def vit(
     common: list[Rule] = [(tables, gaussian(0.02)), SCALES]
     if variant == "timm":
         return [*common, BIASES, ("**", gaussian(0.02))]
-    xavier = cast("Initializer", xavier_uniform)
+    xavier = xavier_uniform
     if variant == "moco":
         fused: list[Rule] = [] if qkv is None else [(qkv, _one_of_three)]
         return [*common, *fused, BIASES, ("**", xavier)]
 
-    lecun = cast("Initializer", lecun_truncated_normal)
+    lecun = lecun_truncated_normal
     return [
         *common,
         (optional(f"{head.rpartition('/')[0]}/{{bias,b}}"), fixed(head_bias)),

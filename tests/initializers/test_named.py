@@ -115,7 +115,7 @@ def test_names_of_keras() -> None:
     for name in KERAS:
         assert get(name)(KEY, (4, 4)).shape == (4, 4)
     assert not set(KERAS) & set(BY_NAME)
-    assert from_config({"name": "RandomNormal", "std": 0.1}).keywords == {"std": 0.1}  # pyright: ignore[reportFunctionMemberAccess]
+    assert from_config({"name": "RandomNormal", "std": 0.1}).keywords == {"std": 0.1}  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize(
