@@ -346,15 +346,14 @@ def test_a_program_with_fused_keys() -> None:
     assert {kind.partition("[")[0] for kind in drawn} == {"key<fused_fry>"}
 
 
+_OF_KEYS = ("random_bits", "random_split", "random_fold_in")
+
+
 def drawing_keys(jaxpr: Any) -> list[str]:
-    """Return the types of all keys that bits are drawn from, in programs inside as well."""
+    """Return the types of all keys that bits or keys are drawn from, in programs inside as well."""
     inner = jax.tree.leaves([list(e.params.values()) for e in jaxpr.eqns])
     programs = [getattr(p, "jaxpr", p) for p in inner]
-    own = [
-        e.invars[0].aval.str_short()
-        for e in jaxpr.eqns
-        if e.primitive.name == "random_bits"
-    ]
+    own = [e.invars[0].aval.str_short() for e in jaxpr.eqns if e.primitive.name in _OF_KEYS]
     return own + [k for p in programs if hasattr(p, "eqns") for k in drawing_keys(p)]
 
 

@@ -15,6 +15,7 @@ import pytest
 from flax import linen as nn
 
 import jaxinit
+from jaxinit._jaxpr import flatten_program, needed
 
 KEY = jax.random.key(11)
 
@@ -91,6 +92,15 @@ def test_materialize_runs_only_what_leaves_need():
 
     made = jaxinit.materialize(init, KEY, spec(2, 3))
     np.testing.assert_allclose(made["w"], jax.random.normal(KEY, (3, 4)), rtol=1e-6)
+
+
+def test_steps_that_a_result_needs():
+    program = jax.make_jaxpr(lambda x: (jnp.sin(x), jnp.exp(jnp.cos(x))))(1.0)
+    steps, (one, other) = flatten_program(program)
+    names = [[steps[n].primitive.name for n in needed(steps, [r])] for r in (one, other)]
+    assert names == [["sin"], ["cos", "exp"]]
+    (before,) = steps[other[1][0]].inputs
+    assert needed(steps, [other], {before}) == [other[1][0]]
 
 
 @pytest.mark.parametrize("kind", ["plain", "fused", "legacy", "philox"])
