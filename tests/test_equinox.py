@@ -75,9 +75,10 @@ def test_layouts_are_those_of_the_layers(name):
         assert not has_std(weight, 1.3 * fan**-0.5), path
 
 
-def test_xavier_of_gates_has_the_fans_of_one_gate():
+@pytest.mark.parametrize("kind", [eqx.nn.GRUCell, eqx.nn.LSTMCell])
+def test_xavier_of_gates_has_the_fans_of_one_gate(kind):
     rules = [("weight_ih", jaxinit.xavier_normal), ("**", jaxinit.keep)]
-    cell = reinitialize(NEW, eqx.nn.GRUCell(32, 64, key=KEY), rules)
+    cell = reinitialize(NEW, kind(32, 64, key=KEY), rules)
     assert has_std(cell.weight_ih, (2 / (32 + 64)) ** 0.5)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,8 +47,10 @@ def held(
 # --- Flax linen -------------------------------------------------------------------------
 
 
-def linen():
-    return pytest.importorskip("flax.linen", reason="needs flax")
+def linen() -> Any:
+    from flax import linen
+
+    return linen
 
 
 def test_linen_dense() -> None:
@@ -122,7 +125,7 @@ def test_linen_scan() -> None:
 
 
 def test_nnx() -> None:
-    nnx = pytest.importorskip("flax.nnx", reason="needs flax")
+    from flax import nnx
 
     class Net(nnx.Module):
         def __init__(self, rngs):
@@ -152,7 +155,8 @@ def test_nnx() -> None:
 
 
 def test_haiku() -> None:
-    hk = pytest.importorskip("haiku", reason="needs dm-haiku")
+    import haiku as hk
+
     from jaxinit.haiku import initializer
 
     def forward(x):
@@ -176,7 +180,8 @@ def test_haiku() -> None:
 
 
 def test_haiku_with_a_legacy_key_and_another_dtype() -> None:
-    hk = pytest.importorskip("haiku", reason="needs dm-haiku")
+    import haiku as hk
+
     from jaxinit.haiku import initializer
 
     def forward():
@@ -192,7 +197,6 @@ def test_haiku_with_a_legacy_key_and_another_dtype() -> None:
 
 
 def test_haiku_refuses_what_is_no_function() -> None:
-    pytest.importorskip("haiku", reason="needs dm-haiku")
     from jaxinit.haiku import initializer
 
     with pytest.raises(TypeError) as caught:
@@ -228,8 +232,9 @@ def test_haiku_missing_is_said_clearly() -> None:
 
 
 def test_equinox() -> None:
-    eqx = pytest.importorskip("equinox", reason="needs equinox")
-    net = eqx.nn.Sequential([
+    import equinox as eqx
+
+    net: Any = eqx.nn.Sequential([
         eqx.nn.Conv2d(16, 64, 3, dtype=np.float32, key=KEY),
         eqx.nn.Lambda(jnp.ravel),
         eqx.nn.Linear(256, 300, dtype=np.float32, key=KEY),

@@ -341,7 +341,21 @@ def test_a_program_with_fused_keys() -> None:
     assert_alike(made, expected)
     text = str(jax.make_jaxpr(run)(KEY, seed))
     assert "threefry2x32" not in text
-    assert text.count("random_bits") > 5
+    drawn = drawing_keys(program.jaxpr)
+    assert len(drawn) > 5
+    assert {kind.partition("[")[0] for kind in drawn} == {"key<fused_fry>"}
+
+
+def drawing_keys(jaxpr: Any) -> list[str]:
+    """Return the types of all keys that bits are drawn from, in programs inside as well."""
+    inner = jax.tree.leaves([list(e.params.values()) for e in jaxpr.eqns])
+    programs = [getattr(p, "jaxpr", p) for p in inner]
+    own = [
+        e.invars[0].aval.str_short()
+        for e in jaxpr.eqns
+        if e.primitive.name == "random_bits"
+    ]
+    return own + [k for p in programs if hasattr(p, "eqns") for k in drawing_keys(p)]
 
 
 # Compilers ----------------------------------------------------------------------------------

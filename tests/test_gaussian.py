@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,8 +66,9 @@ def test_kinks_at_powers_of_two_are_found():
 @pytest.mark.parametrize("bound", [1.0, 0.7])
 def test_correlated_box(bound):
     """E f'(u) f'(v) of a clip is the probability that both lie inside."""
-    stats = pytest.importorskip("scipy.stats")
-    spread = 0.81 * np.array([[1.0, 0.83], [0.83, 1.0]])
+    from scipy import stats
+
+    spread: Any = 0.81 * np.array([[1.0, 0.83], [0.83, 1.0]])
     distribution = stats.multivariate_normal([0, 0], spread, abseps=1e-12, releps=1e-12)
     inside = distribution.cdf([bound] * 2, lower_limit=[-bound] * 2)
     got = correlated(resolve(lambda x: jnp.clip(x, -bound, bound)), 0.81, 0.83)[1]

@@ -20,6 +20,7 @@ ABOUT = (
 )
 PLATFORM = f"{platform.system().lower()} {platform.machine().replace('_', '-')} CPU"
 TORCH_SHAPES = [[2, 2], [3, 5], [4, 4], [17], [33, 7], [64, 32, 3, 3], [1000, 1001]]
+TORCH_NARROW_SHAPES = [[3, 5], [4, 4], [17], [33, 7]]  # tails of every kind
 NUMPY_SHAPES = [[2, 2], [5], [33, 7], [311], [313], [100, 101]]
 TF_SHAPES = [[2, 2], [5], [33, 7], [64, 32], [1000, 11]]
 BOUND = math.sqrt(6 / 8)
@@ -43,16 +44,21 @@ def case(stream, function, seed, args, array):
 
 
 def record_torch():
+    import ml_dtypes
     import torch
 
     init, nn = torch.nn.init, torch.nn
     cases = []
 
-    def add(function, seed, shape, args):
+    def add(function, seed, shape, args, dtype="float32"):
         torch.manual_seed(seed)
-        tensor = torch.empty(shape)
+        tensor = torch.empty(shape, dtype=getattr(torch, dtype))
         getattr(init, function)(tensor, **args)
-        cases.append(case("torch_cpu", function, seed, args, tensor.numpy()))
+        if dtype == "bfloat16":
+            array = tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        else:
+            array = tensor.numpy()
+        cases.append(case("torch_cpu", function, seed, args, array))
 
     for seed in (0, 42):
         for shape in TORCH_SHAPES:
@@ -68,6 +74,10 @@ def record_torch():
             add("trunc_normal_", seed, shape, {"std": 0.5})
             add("trunc_normal_", seed, shape, {"std": 2.0, "a": -1.0, "b": 3.0})
             add("orthogonal_", seed, shape, {"gain": 2.0})
+        for dtype in ("bfloat16", "float16"):
+            for shape in TORCH_NARROW_SHAPES:
+                add("uniform_", seed, shape, {"a": -0.5, "b": 2.0}, dtype)
+                add("normal_", seed, shape, {"mean": 0.25, "std": 2.0}, dtype)
         torch.manual_seed(seed)
         model = nn.Sequential(
             nn.Conv2d(3, 8, 3),

@@ -115,6 +115,14 @@ def test_uniform_bounds(low: float, high: float, dtype: str) -> None:
     )
 
 
+def test_uniform_bounds_hold_where_the_centre_is_rounded() -> None:
+    """Up by half a step, so that without limits a sixth of the values would go beyond."""
+    low, high = 1.0, 1.0 + 3 * float(np.finfo(np.float32).eps)
+    w = jaxinit.uniform(KEY, (4096,), "float32", low=low, high=high)
+    assert float(w.min()) >= low
+    assert float(w.max()) == high
+
+
 @pytest.mark.parametrize("distribution", ["uniform", "normal", "truncated_normal"])
 def test_complex_draws_of_variance_1_keep_their_rounding(distribution: Any) -> None:
     """With a scale of 1 the product that is left is the one inside."""

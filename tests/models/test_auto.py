@@ -37,6 +37,17 @@ def test_unused_leaves_do_not_block():
     np.testing.assert_array_equal(initialize(KEY, SHAPES, made)["token"], jnp.zeros(6))
 
 
+def test_scales_are_ones_and_offsets_zeros():
+    def norm(params: Any, x: Any) -> Any:
+        x = x @ params["w"]
+        x = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
+        return x * params["scale"] + params["offset"]
+
+    made = auto(norm, {"w": spec(6, 6), "scale": spec(6), "offset": spec(6)}, spec(2, 6))
+    means = [made[k].distribution.mean for k in ("w", "scale", "offset")]
+    assert means == [0, 1, 0]
+
+
 def test_unresolved_leaves_are_listed_or_kept():
     with pytest.raises(ValueError) as error:
         auto(apply, ARRAYS, spec(2, 6))

@@ -81,6 +81,18 @@ def test_materialize_compiles_one_program_a_distinct_draw():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6), made, expected)
 
 
+def test_materialize_runs_only_what_leaves_need():
+    """The signal would ask for the values of x."""
+
+    def init(key: jax.Array, x: jax.Array) -> Any:
+        w = jax.random.normal(key, (3, 4))
+        jnp.tanh(x @ w)
+        return {"w": w}
+
+    made = jaxinit.materialize(init, KEY, spec(2, 3))
+    np.testing.assert_allclose(made["w"], jax.random.normal(KEY, (3, 4)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["plain", "fused", "legacy", "philox"])
 def test_materialize_takes_every_kind_of_key(kind):
     def init(key: jax.Array) -> Any:

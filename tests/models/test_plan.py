@@ -1,6 +1,7 @@
 """Rules, plans and what they draw."""
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -318,6 +319,13 @@ def test_per_slice_scales_each_layer():
     low = per_slice(inner, [1.0, 0.5, 0.25, 3.0])(KEY, shape, jnp.bfloat16)
     wide = per_slice(inner, [1.0, 0.5, 0.25, 3.0])(KEY, shape, jnp.float32)
     np.testing.assert_array_equal(low, wide.astype(jnp.bfloat16))
+
+
+def test_per_slice_states_the_moments_of_all_slices_together():
+    """E s^2 = 5/2 and E s^4 = 17/2, of scales 1 and 2."""
+    stated = per_slice(functools.partial(normal, std=3.0), [1.0, 2.0]).describe((2, 50, 50))
+    assert stated.std == pytest.approx(3 * math.sqrt(5 / 2), rel=1e-12)
+    assert stated.kurtosis == pytest.approx(3 * (17 / 2) / (5 / 2) ** 2, rel=1e-12)
 
 
 def test_per_slice_errors():

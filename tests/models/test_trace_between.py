@@ -103,6 +103,15 @@ def test_what_stands_between_is_named(name):
     assert between(ORIGINS[name]).after == name
 
 
+def test_average_pooling_is_named_and_its_division_is_no_activation():
+    def pooled(y: Any) -> Any:
+        y = jnp.maximum(y, 0)
+        return lax.reduce_window(y, 0.0, lax.add, (1, 2), (1, 1), "SAME") / 2
+
+    use = between(pooled)
+    assert (use.after, use.nonlinearity) == ("average pooling", "linear")
+
+
 def test_residual_stream_is_said():
     def apply(params, x):
         h = x @ params["a"]

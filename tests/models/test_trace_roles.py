@@ -108,6 +108,15 @@ def test_unused():
     assert uses["old"].reason == "no output depends on it"
 
 
+def test_what_no_output_needs_is_no_use():
+    def apply(params, x):
+        jnp.sort(x @ params["old"])  # which would make it unknown
+        return x @ params["w"]
+
+    uses = trace_params(apply, {"w": spec(3, 4), "old": spec(3, 5)}, spec(2, 3))
+    assert [uses[k].role for k in ("w", "old")] == ["weight", "unused"]
+
+
 def test_experts_chosen_by_the_data_are_weights():
     def f(w, x, i):
         return jnp.einsum("bd,bdf->bf", jnp.tanh(x), w[i])

@@ -21,7 +21,8 @@ def cases(stream):
 def name(case):
     """Return a short name of a case for test reports."""
     shape = "x".join(str(n) for n in case["shape"])
-    return f"{case['fn']}-{shape}-{case['seed']}"
+    dtype = "" if case["dtype"] == "float32" else f"-{case['dtype']}"
+    return f"{case['fn']}-{shape}-{case['seed']}{dtype}"
 
 
 def assert_recorded(array, case):

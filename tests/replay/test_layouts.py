@@ -1,6 +1,7 @@
 """A ported model computes what PyTorch's does, from the seed alone."""
 
 import re
+from importlib import import_module
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def agree(ours, theirs):
 
 @pytest.mark.parity
 def test_linen_convolutions_and_dense(torch):
-    linen = pytest.importorskip("flax.linen")
+    linen = import_module("flax.linen")
     model = [nn.Conv2d(4, 6, (3, 2), groups=2), None, nn.ConvTranspose2d(6, 5, 3), None]
     model.append(nn.Linear(5, 7))
     tree = built(model, "linen")
@@ -59,7 +60,7 @@ def test_linen_convolutions_and_dense(torch):
 @pytest.mark.parity
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
 def test_linen_recurrent(torch, cell):
-    linen = pytest.importorskip("flax.linen")
+    linen = import_module("flax.linen")
     tree = built(getattr(nn, cell)(5, 6), "linen")[""]
     theirs, _ = getattr(torch.nn, cell)(5, 6, batch_first=True)(
         torch.tensor(inputs(2, 7, 5))
@@ -76,7 +77,7 @@ def test_linen_recurrent(torch, cell):
 
 @pytest.mark.parity
 def test_linen_attention_embedding_and_norms(torch):
-    linen = pytest.importorskip("flax.linen")
+    linen = import_module("flax.linen")
     model = [nn.Embedding(11, 8), nn.LayerNorm(8), nn.MultiheadAttention(8, 2)]
     model.append(nn.BatchNorm(8))
     tree = built(model, "linen")
@@ -100,7 +101,7 @@ def test_linen_attention_embedding_and_norms(torch):
 
 @pytest.mark.parity
 def test_nnx(torch):
-    nnx = pytest.importorskip("flax.nnx")
+    nnx = import_module("flax.nnx")
     model = [nn.Conv1d(3, 4, 3), nn.Linear(4, 8), nn.MultiheadAttention(8, 2)]
     model.append(nn.LSTM(8, 5))
     tree = built(model, "nnx")
@@ -139,7 +140,7 @@ def test_nnx(torch):
 
 @pytest.mark.parity
 def test_haiku(torch):
-    hk = pytest.importorskip("haiku")
+    hk = import_module("haiku")
     model = [nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 5, 2), nn.Linear(5, 8)]
     model += [nn.LayerNorm(8), nn.MultiheadAttention(8, 2), nn.LSTM(8, 6)]
     tree = built(model, "haiku")
@@ -175,7 +176,7 @@ def test_haiku(torch):
 
 @pytest.mark.parity
 def test_equinox(torch):
-    eqx = pytest.importorskip("equinox")
+    eqx = import_module("equinox")
     model = [nn.Conv2d(4, 6, 3, groups=2), nn.ConvTranspose2d(6, 4, 2, groups=2)]
     model += [nn.Linear(4, 8), nn.MultiheadAttention(8, 2), nn.LSTM(8, 5)]
     model.append(nn.GRU(5, 6))

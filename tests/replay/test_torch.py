@@ -23,7 +23,7 @@ from tests.replay.golden import (
 RENAMED = {"a": "low", "b": "high"}
 DRAWS = [c for c in cases("torch_cpu") if c["fn"].endswith("_")]
 LAYERS = [c for c in cases("torch_cpu") if c["fn"].startswith("Sequential")]
-SMALL = ([2, 2], [17], [33, 7], [3, 5])
+SMALL = ([2, 2], [4, 4], [17], [33, 7], [3, 5])
 EXACT = [c for c in DRAWS if c["fn"] != "orthogonal_" and c["shape"] in SMALL]
 LARGE = [c for c in DRAWS if c["shape"] == [1000, 1001] and c["seed"] == 42]
 DTYPES = ("float32", "bfloat16", "float16", *(("float64",) if X64 else ()))

@@ -273,7 +273,7 @@ def test_error_texts():
 
 
 def test_flax():
-    nn = pytest.importorskip("flax.linen")
+    from flax import linen as nn
 
     class Net(nn.Module):
         @nn.compact

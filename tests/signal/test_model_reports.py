@@ -35,7 +35,9 @@ BAD = result(
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
     """A function that draws results and returns the figure."""
-    figure = pytest.importorskip("matplotlib.figure").Figure
+    import matplotlib.figure
+
+    figure = matplotlib.figure.Figure
     kept, save = [], figure.savefig
     monkeypatch.setattr(
         figure, "savefig", lambda self, *a, **k: kept.append(self) or save(self, *a, **k)

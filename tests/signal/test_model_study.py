@@ -56,7 +56,8 @@ def test_against_numpy_and_grad():
 
 
 def test_flax():
-    nn = pytest.importorskip("flax.linen")
+    from flax import linen as nn
+
     net = nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(2)])
     params = jax.eval_shape(net.init, jax.random.key(0), X)
     paths = [f"params/layers_{n}/kernel" for n in (0, 2)]
@@ -100,7 +101,8 @@ def assert_linear_distribution(result):
     Given its input h, a product of n units is n draws from N(0, |h|^2 / n): logarithms
     of chi-squared add up. The standard deviation takes one degree of freedom.
     """
-    polygamma = pytest.importorskip("scipy.special").polygamma
+    from scipy.special import polygamma
+
     through = np.arange(LAYERS)
     gaps = np.log(WIDTH / 2)
     whole, last = polygamma(0, WIDTH / 2) - gaps, polygamma(0, (WIDTH - 1) / 2) - gaps

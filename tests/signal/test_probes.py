@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxinit.trace.probes.probes import ProbeWalk
+from jaxinit.trace.probes.products import fan_in
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((2, 3)).astype(np.float32)
@@ -308,3 +309,16 @@ def test_other_programs_inside_are_run_as_they_are():
     assert walked(placed)[1].uses == [(0, ())]
     assert lost_of(sharded) == {"v": "shard_map"}
     assert lost_of(chosen) == {"v": "cond"}
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape"), [("HWIO", (3, 2, 4, 7)), ("OIHW", (7, 4, 3, 2))]
+)
+def test_terms_of_a_convolution(layout, shape):
+    def convolved(x, w):
+        return jax.lax.conv_general_dilated(
+            x, w, (1, 1), "SAME", dimension_numbers=("NHWC", layout, "NHWC")
+        )
+
+    program = jax.make_jaxpr(convolved)(jnp.zeros((1, 5, 5, 4)), jnp.zeros(shape))
+    assert fan_in(program.eqns[-1], shape, 1) == 3 * 2 * 4

@@ -20,6 +20,7 @@ from jaxinit.signal import (
     study,
 )
 from jaxinit.signal.studies import batched_runs
+from jaxinit.signal.studies.measures import slopes_of
 from jaxinit.signal.studies.network import Network, draw_seeds, run_seeds
 from jaxinit.signal.studies.schemes import draw_weight
 
@@ -284,6 +285,14 @@ def test_dead_and_saturated(measured):
     wild = small("tanh", "normal:30")
     assert (wild.values["saturated"][:, 2:] > 0.6).all()
     assert (wild.values["dead"][:, 2:] < 0.95).all()
+
+
+def test_a_unit_is_saturated_where_its_slope_is_below_a_tenth():
+    """That of tanh is at 1.8184; a unit is dead whose slope is 0 for the whole batch."""
+    h = jnp.asarray([[[0.0, 1.0, 1.81, -1.82, 3.0], [1.82, 0.0, -1.81, 1.83, -1.0]]])
+    assert slopes_of(jnp.tanh, h)["saturated"][1] == pytest.approx(4 / 10)
+    signs = jnp.asarray([[[1.0, -1.0, -1.0, -1.0], [1.0, -2.0, -1.0, 1.0]]])
+    assert slopes_of(jax.nn.relu, signs)["dead"][1] == 2 / 4
 
 
 def test_an_initializer_of_ones_own():

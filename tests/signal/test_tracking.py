@@ -250,7 +250,7 @@ def test_parameters_as_shapes():
 
 
 def test_flax_linen():
-    nn = pytest.importorskip("flax.linen")
+    from flax import linen as nn
 
     class Net(nn.Module):
         @nn.compact
@@ -278,7 +278,7 @@ def test_flax_linen():
 
 
 def test_flax_nnx():
-    nnx = pytest.importorskip("flax.nnx")
+    from flax import nnx
 
     class Net(nnx.Module):
         def __init__(self, rngs):

@@ -42,7 +42,7 @@ def quantities(
     """
     measured = jax.vmap(moments_of)(outs)
     measured["log10_grad"] = jax.vmap(log10_rms)(gradients)
-    measured |= _slopes(activation, before)
+    measured |= slopes_of(activation, before)
     if outs.shape[1] > 1:
         cosines = jax.vmap(_cosine)(before)
         measured["correlation"] = jnp.concatenate([_cosine(outs[0])[None], cosines])
@@ -75,7 +75,7 @@ def moments_of(x: jax.Array) -> dict[str, jax.Array]:
     }
 
 
-def _slopes(activation: Callable[[Any], Any], before: jax.Array) -> dict[str, jax.Array]:
+def slopes_of(activation: Callable[[Any], Any], before: jax.Array) -> dict[str, jax.Array]:
     """Return the shares of dead and of saturated units for each layer."""
 
     def one_layer(h: jax.Array) -> tuple[jax.Array, jax.Array]:
