@@ -22,7 +22,12 @@ from jaxinit._layout import Fans, Layout
 _ATTRIBUTE = "__distribution__"
 _CALL = frozenset(("key", "shape", "dtype", "window", "out_sharding"))
 _F = TypeVar("_F", bound=Callable[..., Any])
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
+
+
+@functools.cache
+def gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
+    """Return 128 nodes and weights for (-1, 1), computed when first wanted."""
+    return np.polynomial.legendre.leggauss(128)
 
 
 class Moments(NamedTuple):
@@ -384,8 +389,9 @@ def truncated_normal_moments(mean: float, std: float, low: float, high: float) -
     start = max(start, -math.sqrt(peak * peak + 160))
     end = min(end, math.sqrt(160))
     half = (end - start) / 2
-    x = half * (_NODES + 1)  # counted from the start
-    density = _WEIGHTS * np.exp(-((start + x - peak) * (start + x + peak)) / 2)
+    nodes, weights = gauss_legendre()
+    x = half * (nodes + 1)  # counted from the start
+    density = weights * np.exp(-((start + x - peak) * (start + x + peak)) / 2)
     density /= density.sum()
     first = half if start == -end else float(density @ x)
     second = float(density @ (x - first) ** 2)

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxinit._checks import shown, type_error, value_error
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 Function = Callable[[Any], Any]
 """A function of one number, or one that acts on every element of an array."""
 
@@ -73,12 +74,51 @@ def host_float64() -> Iterator[None]:
         yield
 
 
-@functools.lru_cache(maxsize=64)
+class Once:
+    """A user's function for the length of one call, and what has been found out of it.
+
+    The function may be changed between two calls, and is not to be kept alive: so nothing
+    of it is in a cache, and JAX traces this object instead of one that it has seen.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.found: dict[Any, Any] = {}
+
+    def __call__(self, x: Any) -> Any:
+        """Return ``function(x)``."""
+        return self.function(x)
+
+    def __repr__(self) -> str:
+        return repr(self.function)
+
+
+def remembered(of: _F) -> _F:
+    """Decorate a function of an activation and numbers: it is computed once for the same.
+
+    Args:
+        of: The function.
+
+    Returns:
+        The same with a memory: a cache for the library's own activations; for a
+        :class:`Once` its own, which goes with it.
+    """
+    shared = functools.lru_cache(maxsize=64)(of)
+
+    @functools.wraps(of)
+    def recall(function: Any, *numbers: Any) -> Any:
+        if not isinstance(function, Once):
+            return shared(function, *numbers)
+        place = (of, *numbers)
+        if place not in function.found:
+            function.found[place] = of(function, *numbers)
+        return function.found[place]
+
+    return recall  # pyright: ignore[reportReturnType]
+
+
+@remembered
 def _compiled(function: Function) -> Function:
-    return _compile(function)
-
-
-def _compile(function: Function) -> Function:
     def value_and_slope(x: jax.Array) -> tuple[jax.Array, jax.Array]:
         return jax.jvp(
             lambda t: _as_array(function(t)).astype(jnp.float64),
@@ -89,22 +129,11 @@ def _compile(function: Function) -> Function:
     return jax.jit(jax.vmap(value_and_slope))
 
 
-def evaluate(
-    function: Function, x: np.ndarray, compiled: Function | None = None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return values and slopes at ``x``; no slopes for a function in NumPy.
-
-    Args:
-        function: The function.
-        x: Where, of any shape.
-        compiled: Its program, where that must not be kept; None for one from a cache.
-
-    Returns:
-        Both, of the shape of ``x``.
-    """
+def evaluate(function: Function, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return values and slopes at ``x``; no slopes for a function in NumPy."""
     flat = np.asarray(x, np.float64).reshape(-1)
     try:
-        values, slopes = _evaluate(function, flat, compiled or _compiled(function))
+        values, slopes = _evaluate(function, flat, _compiled(function))
     except (
         jax.errors.ConcretizationTypeError,
         jax.errors.TracerArrayConversionError,
@@ -249,20 +278,32 @@ def _kinks(pieces: _Pieces) -> np.ndarray:
     return pieces.right[:-1][differ]
 
 
-@functools.lru_cache(maxsize=64)
+@remembered
 def resolve(function: Function, reach: int = 5) -> Resolved:
     """Return the function resolved for ``|x| <= 2**reach``; for the same one, the same."""
-    return _resolve(function, reach, None)
+    octaves = 2.0 ** np.arange(_LEAST, reach + 1)
+    edges = np.concatenate([-octaves[::-1], [0.0], octaves])
+    evaluate_at = functools.partial(evaluate, function)
+    pieces = _refine(evaluate_at, edges)
+    if pieces.breaks.size:
+        pieces = _refine(evaluate_at, np.union1d(edges, pieces.breaks))
+    half = (pieces.right - pieces.left) / 2
+    return Resolved(
+        function,
+        reach,
+        float(evaluate(function, np.zeros(1))[0][0]),
+        _nodes(pieces.left, pieces.right).reshape(-1),
+        (half[:, None] * _WEIGHTS).reshape(-1),
+        pieces.values.reshape(-1),
+        None if pieces.slopes is None else pieces.slopes.reshape(-1),
+        np.union1d(_kinks(pieces), [0.0]),
+    )
 
 
-def resolve_once(function: Function, reach: int = 5) -> Resolved:
+def resolve_once(function: Function) -> Resolved:
     """Return the same, keeping neither the function nor anything that is known of it."""
     _check_elementwise(function)
-
-    def anew(x: Any) -> Any:  # JAX keeps what it has traced by identity
-        return function(x)
-
-    return _resolve(function, reach, _compile(anew))
+    return resolve(Once(function))
 
 
 def _check_elementwise(function: Function) -> None:
@@ -287,26 +328,6 @@ def _check_elementwise(function: Function) -> None:
         whole.shape != x.shape or not np.allclose(whole, single, equal_nan=True)
     ):
         type_error(_WHERE, rule, "one that gives other values for an array", advice)
-
-
-def _resolve(function: Function, reach: int, compiled: Function | None) -> Resolved:
-    octaves = 2.0 ** np.arange(_LEAST, reach + 1)
-    edges = np.concatenate([-octaves[::-1], [0.0], octaves])
-    evaluate_at = functools.partial(evaluate, function, compiled=compiled)
-    pieces = _refine(evaluate_at, edges)
-    if pieces.breaks.size:
-        pieces = _refine(evaluate_at, np.union1d(edges, pieces.breaks))
-    half = (pieces.right - pieces.left) / 2
-    return Resolved(
-        function,
-        reach,
-        float(evaluate(function, np.zeros(1), compiled)[0][0]),
-        _nodes(pieces.left, pieces.right).reshape(-1),
-        (half[:, None] * _WEIGHTS).reshape(-1),
-        pieces.values.reshape(-1),
-        None if pieces.slopes is None else pieces.slopes.reshape(-1),
-        np.union1d(_kinks(pieces), [0.0]),
-    )
 
 
 def resolve_for(function: Function, variance: float) -> Resolved:

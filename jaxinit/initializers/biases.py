@@ -18,7 +18,13 @@ from jaxinit._checks import (
     type_error,
     value_error,
 )
-from jaxinit._distribution import Descriptor, Moments, described, fixed_moments
+from jaxinit._distribution import (
+    Descriptor,
+    Moments,
+    described,
+    fixed_moments,
+    gauss_legendre,
+)
 from jaxinit._placement import (
     check_out_sharding,
     handed_over,
@@ -33,8 +39,6 @@ from jaxinit.initializers.plain import uniform
 
 Inverse = Literal["softplus", "sigmoid"]
 """What a model applies to a parameter."""
-
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
 
 
 def _before(activation: Inverse | None, value: Any, module: Any = jnp) -> Any:
@@ -51,8 +55,9 @@ def _moments(
 ) -> Moments:
     """Return the moments by Gauss-Legendre quadrature over the logarithm."""
     start, end = math.log(low), math.log(high)
-    x = np.exp((start + end) / 2 + (end - start) / 2 * _NODES)
-    values, weights = _before(activation, x, np), _WEIGHTS / 2
+    nodes, mass = gauss_legendre()
+    x = np.exp((start + end) / 2 + (end - start) / 2 * nodes)
+    values, weights = _before(activation, x, np), mass / 2
     least, most = (float(_before(activation, np.float64(v), np)) for v in (low, high))
     mean = float(weights @ values)
     square = float(weights @ (values - mean) ** 2)

@@ -17,7 +17,7 @@ from jaxinit.signal.theory.critical import (
     critical_points,
     doubly_critical_points,
 )
-from jaxinit.signal.theory.maps import Nonlinearity, as_function, homogeneity, moments
+from jaxinit.signal.theory.maps import Nonlinearity, for_one_call, homogeneity, moments
 from jaxinit.signal.theory.mean_field import mean_field
 
 _WORST_LENGTH = 20.0  # fixed points beyond it lie where units saturate
@@ -91,16 +91,17 @@ def recommend(
 
 def _recommend(activation: Nonlinearity, depth: int, width: int) -> Recommendation:
     where = "recommend"
-    function = as_function(where, activation)
+    function = for_one_call(where, activation)
+    asked = activation if isinstance(activation, str) else function
     depth = check_layers(where, depth)
     width = check_int(where, "width", width, least=2)
-    edge = _edge(activation, depth)
+    edge = _edge(asked, depth)
     specs: list[Scheme] = [edge] if edge is not None else []
     names = ["lecun_normal", "forward", "backward"]
     if isinstance(activation, str):
         names.insert(0, "kaiming_normal")
     for name in names:
-        found = scheme(name, activation)
+        found = scheme(name, asked)
         if not any(_alike(found, other) for other in specs):
             specs.append(found)
     choices = [_choice(function, spec, depth, width) for spec in specs]
@@ -110,7 +111,7 @@ def _recommend(activation: Nonlinearity, depth: int, width: int) -> Recommendati
         best = choices[0]
     others = tuple(choice for choice in ranked if choice is not best)
     name = name_of(activation)
-    why, calls = _why(activation, best, edge), _calls(name, best.scheme, width)
+    why, calls = _why(name, asked, best, edge), _calls(name, best.scheme, width)
     return Recommendation(name, depth, best, others, why, calls)
 
 
@@ -122,7 +123,7 @@ def _alike(one: Scheme, other: Scheme) -> bool:
 
 def _edge(activation: Nonlinearity, depth: int) -> Scheme | None:
     """Return the point of the edge of chaos to use, if there is one."""
-    function = as_function("recommend", activation)
+    function = for_one_call("recommend", activation)
     if homogeneity(function) is not None:
         if isinstance(activation, str):
             return scheme("kaiming_normal", activation)
@@ -155,8 +156,7 @@ def _choice(function: Nonlinearity, spec: Scheme, depth: int, width: int) -> Cho
     )
 
 
-def _why(activation: Nonlinearity, best: Choice, edge: Scheme | None) -> str:
-    name = name_of(activation)
+def _why(name: str, activation: Nonlinearity, best: Choice, edge: Scheme | None) -> str:
     if homogeneity(activation) is not None:
         return (
             f"{name} scales with its input, so that one gain, {best.scheme.sigma_w:.4g}, "
@@ -171,7 +171,7 @@ def _why(activation: Nonlinearity, best: Choice, edge: Scheme | None) -> str:
     if best.scheme is not edge:
         return f"Over this depth it loses less than the edge of chaos of {name} does."
     if doubly_critical_points(activation):
-        gain = calculate_gain(as_function("recommend", activation))
+        gain = calculate_gain(for_one_call("recommend", activation))
         slope = float(gain**2 * moments(activation, 1.0).growth)
         return (
             f"{name} has one doubly critical point, where the size of signals and of "

@@ -1,7 +1,6 @@
 """Activations tailored to a depth: deep kernel shaping (DKS) and its successor (TAT)."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -13,9 +12,9 @@ import numpy as np
 from jaxinit._activations import activation as named_activation
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_number, value_error
-from jaxinit._gaussian import evaluate, resolve
+from jaxinit._gaussian import Once, evaluate, remembered, resolve
 from jaxinit.signal.studies.study import name_of
-from jaxinit.signal.theory.maps import Nonlinearity, as_function, homogeneity
+from jaxinit.signal.theory.maps import Nonlinearity, as_function, for_one_call, homogeneity
 
 Method = Literal["tat", "dks"]
 METHODS = ("tat", "dks")
@@ -124,7 +123,8 @@ def tailor(
     function = as_function(where, activation)
     label = activation if isinstance(activation, str) else name_of(function)
     name = f"{method}({label}, {depth})"
-    if homogeneity(function) is not None:
+    once = for_one_call(where, activation)
+    if homogeneity(once) is not None:
         if method == "dks":
             rule = 'method="dks" needs an activation that is not piecewise linear'
             value_error(where, rule, f"activation={label}", 'Take method="tat".')
@@ -140,13 +140,13 @@ def tailor(
         option = "slope" if method == "dks" else "curvature"
         advice = f"Take {1.5 if method == 'dks' else 0.3}."
         value_error(where, f"{option} must be above {least:g}", f"{amount:g}", advice)
-    found = _solve(function, _dks if method == "dks" else _tat, target)
+    found = _solve(once, _dks if method == "dks" else _tat, target)
     if found is None:
         rule = "the activation must have a form that fits this depth"
         advice = "Take another method, another activation or more layers."
         value_error(where, rule, f"activation={label}, which has none", advice)
     scale, shift = found
-    at = _moments(function, np.array(scale), np.array(shift))
+    at = _moments(once, np.array(scale), np.array(shift))
     if method == "dks":
         out_shift, out_scale = -float(at.mean), float(at.variance) ** -0.5
     else:
@@ -192,9 +192,9 @@ def _moments(
     return _Moments(centre, mean(rest**2), *moved, mean(g**2), mean(h**2))
 
 
-@functools.lru_cache(maxsize=64)
+@remembered
 def _derivative(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda x: jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
+    return Once(lambda x: jax.jvp(function, (x,), (jnp.ones_like(x),))[1])
 
 
 def _dks(at: _Moments, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,8 +24,8 @@ from jaxinit.signal.studies.study import label_of
 from jaxinit.signal.theory.maps import (
     Moments,
     Nonlinearity,
-    as_function,
     correlation_series,
+    for_one_call,
     moments,
 )
 
@@ -111,7 +111,7 @@ def _predict(
     branch_scale: float,
 ) -> Prediction:
     check_layers("predict", depth)
-    function = as_function("predict", activation)
+    function = for_one_call("predict", activation)
     drawn = scheme(init, activation)
     if math.isnan(drawn.sigma_w):
         shape = (3, 3, width, width) if kind == "conv" else (width, width)
@@ -144,7 +144,7 @@ def dense_bands(
     activation: Nonlinearity, drawn: Scheme, depth: int, width: int
 ) -> dict[str, Band]:
     """Return the bands of a dense network alone, without correlations of inputs."""
-    function = as_function("predict", activation)
+    function = for_one_call("predict", activation)
     return _dense(function, drawn.gains(depth), drawn.sigma_b, width)
 
 

@@ -11,8 +11,8 @@ from jaxinit._checks import check_number
 from jaxinit._gaussian import resolve
 from jaxinit.signal.theory.maps import (
     Nonlinearity,
-    as_function,
     check_numbers,
+    for_one_call,
     homogeneity,
     moments,
 )
@@ -45,7 +45,7 @@ def critical_line(nonlinearity: Nonlinearity, q: Any) -> CriticalPoint:
         The curve.
     """
     q = check_numbers("critical_line", "q", q)
-    at = moments(as_function("critical_line", nonlinearity), q)
+    at = moments(for_one_call("critical_line", nonlinearity), q)
     with np.errstate(divide="ignore", invalid="ignore"):
         sw2 = 1 / at.slope_square
         sb2 = q - sw2 * at.square
@@ -77,7 +77,7 @@ def critical_points(
         >>> [round(p.sigma_w, 6) for p in critical_points("tanh", sigma_b=0.05**0.5)]
         [1.32701]
     """
-    function = as_function("critical_points", nonlinearity)
+    function = for_one_call("critical_points", nonlinearity)
     sigma_b = float(check_number("critical_points", "sigma_b", sigma_b, least=0.0))
     share = homogeneity(function)
     if share is not None:
@@ -120,7 +120,7 @@ def doubly_critical_points(nonlinearity: Nonlinearity) -> tuple[CriticalPoint, .
         >>> round(point.sigma_w**2, 8), round(point.sigma_b**2, 8)
         (1.98305826, 0.17292239)
     """
-    function = as_function("doubly_critical_points", nonlinearity)
+    function = for_one_call("doubly_critical_points", nonlinearity)
     if homogeneity(function) is not None:
         return critical_points(function)
 

@@ -22,10 +22,12 @@ from jaxinit._activations import ACTIVATION_NAMES, activation
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, shown, type_error, value_error
 from jaxinit._gaussian import (
+    Once,
     Resolved,
     correlated,
     density,
     evaluate,
+    remembered,
     resolve,
     resolve_for,
 )
@@ -79,6 +81,15 @@ def as_function(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
     return nonlinearity
 
 
+def for_one_call(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
+    """Return the function that is meant, of which nothing outlives the call.
+
+    A user's function is read anew at each call; names have their results in caches.
+    """
+    function = as_function(where, nonlinearity)
+    return function if isinstance(nonlinearity, str | Once) else Once(function)
+
+
 def differentiable(resolved: Resolved) -> np.ndarray:
     """Return the slopes, which a function in NumPy does not have."""
     if resolved.slopes is None:
@@ -88,7 +99,7 @@ def differentiable(resolved: Resolved) -> np.ndarray:
     return resolved.slopes
 
 
-@functools.lru_cache(maxsize=64)
+@remembered
 def _columns(function: Callable[[Any], Any], reach: int) -> np.ndarray:
     """Return the weighted integrands of all moments, shape (nodes, 8)."""
     resolved = resolve(function, reach)
@@ -144,7 +155,7 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
         >>> round(float(moments("relu", 1.0).square), 12)
         0.5
     """
-    function = as_function("moments", nonlinearity)
+    function = for_one_call("moments", nonlinearity)
     q = check_numbers("moments", "q", q)
     allowed = np.isfinite(q) & (q >= 0)
     if not allowed.all():
@@ -204,7 +215,7 @@ def correlation_map(
     q = float(check_number(where, "q", q, least=_LEAST_VARIANCE))
     sigma_w = float(check_number(where, "sigma_w", sigma_w))
     sigma_b = float(check_number(where, "sigma_b", sigma_b))
-    resolved = resolve_for(as_function(where, nonlinearity), q)
+    resolved = resolve_for(for_one_call(where, nonlinearity), q)
     differentiable(resolved)
     forward, slope = correlated(resolved, q, c)
     return (sigma_w**2 * forward + sigma_b**2) / q, sigma_w**2 * slope
@@ -212,7 +223,7 @@ def correlation_map(
 
 def homogeneity(nonlinearity: Nonlinearity) -> float | None:
     """Return k where E f^2 = k q for every q, as for the ReLU family; else None."""
-    resolved = resolve(as_function("homogeneity", nonlinearity))
+    resolved = resolve(for_one_call("homogeneity", nonlinearity))
     slopes = differentiable(resolved)
     for side in (resolved.x > 0, resolved.x < 0):
         ratio = resolved.values[side] / resolved.x[side]
@@ -229,7 +240,7 @@ def correlation_series(
     They are the squared Hermite coefficients of f(sqrt(q) z). The last one holds what is
     left of E f^2, so that c = 1 is exact; in between the error is below it times c^terms.
     """
-    resolved = resolve_for(as_function("correlation_series", nonlinearity), q)
+    resolved = resolve_for(for_one_call("correlation_series", nonlinearity), q)
     sigma = q**0.5
     cuts = np.union1d(np.arange(-12, 12.1, 0.25), resolved.breaks / sigma)
     cuts = cuts[np.abs(cuts) <= 12]

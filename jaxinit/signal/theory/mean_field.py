@@ -1,6 +1,5 @@
 """Where lengths and correlations settle, and how many layers that takes."""
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,11 +8,12 @@ import numpy as np
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
+from jaxinit._gaussian import remembered
 from jaxinit.signal.theory.maps import (
     Moments,
     Nonlinearity,
-    as_function,
     correlation_map,
+    for_one_call,
     homogeneity,
     moments,
 )
@@ -117,7 +117,7 @@ class Grid(NamedTuple):
     moments: Moments
 
 
-@functools.lru_cache(maxsize=64)
+@remembered
 def moment_grid(function: Callable[[Any], Any]) -> Grid:
     """Return moments for q from 1e-20 to 1e4, or as far as f stays finite."""
     for most in (4, 3, 2, 1, 0):
@@ -148,7 +148,7 @@ def fixed_points(
     Raises:
         ValueError: A standard deviation is negative or not finite.
     """
-    function = as_function("fixed_points", nonlinearity)
+    function = for_one_call("fixed_points", nonlinearity)
     sw2, sb2 = _squares("fixed_points", sigma_w, sigma_b)
     share = homogeneity(function)
     if share is not None:
@@ -214,7 +214,7 @@ def attractor(
 
     Where every q is kept, it is the q of the first layer.
     """
-    function = as_function("attractor", nonlinearity)
+    function = for_one_call("attractor", nonlinearity)
     q = sigma_w**2 * start + sigma_b**2
     points = fixed_points(function, sigma_w, sigma_b)
     if not points and homogeneity(function) is not None and sigma_b == 0:
@@ -269,7 +269,7 @@ def mean_field(
         >>> theory.phase, round(theory.chi_1, 4)
         ('chaotic', 1.2098)
     """
-    function = as_function("mean_field", nonlinearity)
+    function = for_one_call("mean_field", nonlinearity)
     _squares("mean_field", sigma_w, sigma_b)
     points = fixed_points(function, sigma_w, sigma_b)
     q = attractor(function, sigma_w, sigma_b)

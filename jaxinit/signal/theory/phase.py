@@ -10,9 +10,9 @@ from jaxinit._checks import value_error
 from jaxinit.signal.theory.critical import critical_line
 from jaxinit.signal.theory.maps import (
     Nonlinearity,
-    as_function,
     check_numbers,
     correlation_series,
+    for_one_call,
     homogeneity,
     moments,
 )
@@ -56,7 +56,7 @@ def phase_diagram(
     Raises:
         ValueError: A standard deviation is negative or not finite, or sigma_w is zero.
     """
-    function = as_function("phase_diagram", nonlinearity)
+    function = for_one_call("phase_diagram", nonlinearity)
     pairs = (("sigma_w", sigma_w), ("sigma_b", sigma_b))
     sw, sb = (check_numbers("phase_diagram", n, v).reshape(-1) for n, v in pairs)
     if not (np.isfinite(sw).all() and np.isfinite(sb).all()) or min(sw.min(), sb.min()) < 0:
