@@ -393,12 +393,12 @@ ERRORS: list[tuple[str, type[Exception], str]] = [
     (
         'get("kaiming")',
         ValueError,
-        "get: name must be one of constant, delta_orthogonal, dirac, glorot_normal, glorot_truncated_normal, glorot_uniform, he_normal, he_truncated_normal, he_uniform, identity, kaiming_normal, kaiming_truncated_normal, kaiming_uniform, lecun_normal, lecun_truncated_normal, lecun_uniform, normal, ones, orthogonal, sparse, truncated_normal, uniform, variance_scaling, xavier_normal, xavier_truncated_normal, xavier_uniform, zeros; got name='kaiming'. Did you mean 'kaiming_normal'?",
+        "get: name must be one of bilinear, class_prior, constant, delta_orthogonal, dirac, glorot_normal, glorot_truncated_normal, glorot_uniform, he_normal, he_truncated_normal, he_uniform, identity, kaiming_normal, kaiming_truncated_normal, kaiming_uniform, lecun_normal, lecun_truncated_normal, lecun_uniform, log_uniform, normal, ones, orthogonal, sparse, truncated_normal, uniform, variance_scaling, xavier_normal, xavier_truncated_normal, xavier_uniform, zeros; got name='kaiming'. Did you mean 'kaiming_normal'?",
     ),
     (
         "get({})",
         TypeError,
-        "get: name must be one of constant, delta_orthogonal, dirac, glorot_normal, glorot_truncated_normal, glorot_uniform, he_normal, he_truncated_normal, he_uniform, identity, kaiming_normal, kaiming_truncated_normal, kaiming_uniform, lecun_normal, lecun_truncated_normal, lecun_uniform, normal, ones, orthogonal, sparse, truncated_normal, uniform, variance_scaling, xavier_normal, xavier_truncated_normal, xavier_uniform, zeros; got name={}. Choose one of these.",
+        "get: name must be one of bilinear, class_prior, constant, delta_orthogonal, dirac, glorot_normal, glorot_truncated_normal, glorot_uniform, he_normal, he_truncated_normal, he_uniform, identity, kaiming_normal, kaiming_truncated_normal, kaiming_uniform, lecun_normal, lecun_truncated_normal, lecun_uniform, log_uniform, normal, ones, orthogonal, sparse, truncated_normal, uniform, variance_scaling, xavier_normal, xavier_truncated_normal, xavier_uniform, zeros; got name={}. Choose one of these.",
     ),
     (
         'from_config("normal")',

@@ -24,7 +24,7 @@ STREAMS = sorted(
 PARTS = ("", "asserts", "presets", "replay", "signal", *STREAMS, *ADAPTERS)
 PUBLIC = {n: getattr(jaxinit, n) for n in jaxinit.__all__ if not n.startswith("_")}
 UNLISTED = {  # shared between modules, and nothing to a user
-    "replay.keras_initializers": {"RandomInitializer", "current", "next_seed"},
+    "replay.keras_initializers": {"RandomInitializer"},
     "replay.torch_layers": {"as_module"},
 }
 FUNCTIONS = {n: f for n, f in PUBLIC.items() if inspect.isfunction(f)}

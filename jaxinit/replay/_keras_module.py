@@ -7,7 +7,8 @@ from typing import Any
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import type_error, value_error
-from jaxinit.replay.keras_initializers import Initializer, current, get, next_seed
+from jaxinit.replay._keras_session import current, next_seed
+from jaxinit.replay.keras_initializers import Initializer, get
 
 Shape = tuple[int | None, ...]
 

@@ -5,13 +5,8 @@ call. An initializer without a seed takes the next number of Python's generator;
 possible in `keras_models.build`, which says how the generator was seeded.
 """
 
-import collections
-import contextlib
-import contextvars
-import dataclasses
 import math
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -22,54 +17,7 @@ from jaxinit._checks import check_choice, check_number, check_rank, check_shape,
 from jaxinit._types import Shape
 from jaxinit.replay._arguments import Seed
 from jaxinit.replay._keras_backends import backend as backend_of
-
-
-@dataclasses.dataclass
-class Session:
-    """What is kept while a model is made.
-
-    Attributes:
-        python: Python's generator.
-        names: How often each automatic name is in use.
-        calls: For each call of a layer: the layer, its inputs and its output.
-    """
-
-    python: random.Random
-    names: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    calls: list[tuple[Any, list[Any], Any]] = dataclasses.field(default_factory=list)
-
-
-_session: contextvars.ContextVar[Session | None] = contextvars.ContextVar(
-    "session", default=None
-)
-
-
-@contextlib.contextmanager
-def session(seed: int) -> Iterator[Session]:
-    """Let what is made inside take seeds as after ``keras.utils.set_random_seed``."""
-    opened = Session(random.Random(seed))
-    token = _session.set(opened)
-    try:
-        yield opened
-    finally:
-        _session.reset(token)
-
-
-@boundary
-def current(where: str) -> Session:
-    """Return the session in which a model is being made."""
-    opened = _session.get()
-    if opened is None:
-        rule = "layers, and initializers without a seed, are made in keras_models.build"
-        advice = "Make them in the function that you give to keras_models.build."
-        value_error(where, rule, "none running", advice)
-    return opened
-
-
-@boundary
-def next_seed(where: str) -> int:
-    """Return Keras' seed for what has been given none."""
-    return current(where).python.randint(1, 10**9)
+from jaxinit.replay._keras_session import next_seed
 
 
 class Initializer:
@@ -416,10 +364,8 @@ __all__ = [
     "Orthogonal",
     "RandomNormal",
     "RandomUniform",
-    "Session",
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
     "get",
-    "session",
 ]

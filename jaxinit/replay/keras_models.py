@@ -15,6 +15,7 @@ from jaxinit._checks import check_int, type_error
 from jaxinit.replay import keras_initializers, keras_layers
 from jaxinit.replay._keras_backends import backend as backend_of
 from jaxinit.replay._keras_module import KerasTensor, Layer, is_tensor
+from jaxinit.replay._keras_session import current, session
 
 layers = keras_layers
 initializers = keras_initializers
@@ -97,7 +98,7 @@ def _in_order(inputs: list[Any], outputs: list[Any]) -> list[Layer]:
     That is by their longest way to an output, the longest first, and then in the order in
     which a walk back from the outputs meets them.
     """
-    calls = keras_initializers.current("Model").calls
+    calls = current("Model").calls
     start = {id(x) for x in inputs}
     makers = {id(made): (layer, taken) for layer, taken, made in calls}
     met: dict[int, int] = {}
@@ -164,7 +165,7 @@ def build(
     """
     backend_of("keras_models.build", backend)
     check_int("keras_models.build", "seed", seed, least=0)
-    with keras_initializers.session(seed):
+    with session(seed):
         model = make()
     if not isinstance(model, Layer):
         rule = "make must return a model or a layer"

@@ -11,6 +11,7 @@ import pytest
 
 from jaxinit.replay import keras_initializers, keras_tensorflow
 from jaxinit.replay import keras_models as keras
+from jaxinit.replay._keras_session import session
 from tests.replay.golden import assert_same_bits
 from tests.replay.keras_sources import MODELS
 
@@ -97,12 +98,12 @@ def test_array_seeds_agree_with_ints(dtype):
 
 def test_names_are_keras_own():
     for name in ("glorot_uniform", "HeNormal", "normal", "zeros", "OrthogonalInitializer"):
-        with keras_initializers.session(0):
+        with session(0):
             assert keras_initializers.get(name)((2, 2)).shape == (2, 2)
 
 
 def test_a_clone_without_a_seed_takes_a_new_one():
-    with keras_initializers.session(0):
+    with session(0):
         first, given = keras_initializers.HeNormal(), keras_initializers.HeNormal(seed=3)
         shape = 2, 3
         assert not np.array_equal(first.clone()(shape), first(shape))

@@ -230,8 +230,8 @@ REFUSALS = [
     (
         lambda: mean_field("tanh", -1.0),
         ValueError,
-        "mean_field: sigma_w must be a finite number, at least 0; got sigma_w=-1. Give a "
-        "value in that range.",
+        "mean_field: sigma_w must be a finite number, at least 0 and at most 1e+09; got "
+        "sigma_w=-1. Give a value in that range.",
     ),
     (
         lambda: mean_field(np.tanh, 1.0),
