@@ -181,7 +181,9 @@ def test_seeds_may_be_traced():
         yield numpy_generator.choice(new, 40, (5,), replace=False)[1]
         yield numpy_legacy.choice(legacy, 3, (5,), p=[0.5, 0.25, 0.25])[1]
 
-    together = jax.jit(jax.vmap(lambda seed: list(draw(seed))))(jnp.arange(3))
+    together = jax.jit(jax.vmap(lambda seed: list(draw(seed))))(
+        jnp.arange(3, dtype="int32")
+    )
     for seed in range(3):
         for ours, alone in zip(together, draw(seed), strict=True):
             assert_same_bits(ours[seed], alone)
