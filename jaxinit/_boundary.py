@@ -110,7 +110,7 @@ def _refuse(
         return
     try:
         if inside is None:
-            _refuse_call(name, function, args, options)
+            refuse_call(name, function, args, options)
         if _is_foreign(inside):
             return
         _refuse_kind(name, function, args, options)
@@ -150,13 +150,13 @@ def _is_foreign(traceback: types.TracebackType | None) -> bool:
     return False
 
 
-def _refuse_call(
+def refuse_call(
     name: str,
     function: Callable[..., Any],
     args: tuple[Any, ...],
     options: Mapping[str, Any],
 ) -> None:
-    """Raise the error of a call whose arguments do not fit the signature."""
+    """Raise the error of a call whose arguments do not fit the signature, if they do not."""
     parameters = inspect.signature(function).parameters
     names = [p for p in parameters if p != "self"]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -7,19 +7,10 @@ from jaxinit.replay._keras_module import Layer, Shape, initializer
 from jaxinit.replay._keras_shapeless import Sizes, last_channels, sizes, strided
 
 __all__ = [
-    "Conv1D",
-    "Conv1DTranspose",
-    "Conv2D",
-    "Conv2DTranspose",
-    "Conv3D",
-    "Conv3DTranspose",
-    "Dense",
-    "DepthwiseConv1D",
-    "DepthwiseConv2D",
-    "Embedding",
-    "SeparableConv1D",
+    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose",
+    "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Embedding", "SeparableConv1D",
     "SeparableConv2D",
-]
+]  # fmt: skip
 
 
 class Dense(Layer):

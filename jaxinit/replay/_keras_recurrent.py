@@ -7,13 +7,7 @@ import jax.numpy as jnp
 from jaxinit._checks import check_choice, check_int, value_error
 from jaxinit.replay._keras_module import KerasTensor, Layer, Shape, initializer, take_seed
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "Bidirectional",
-    "SimpleRNN",
-    "TimeDistributed",
-]
+__all__ = ["GRU", "LSTM", "Bidirectional", "SimpleRNN", "TimeDistributed"]
 
 
 class _Cell(Layer):

@@ -233,21 +233,10 @@ class Concatenate(Layer):
 
 
 __all__ = [
-    "Add",
-    "Average",
-    "BatchNormalization",
-    "Concatenate",
-    "GroupNormalization",
-    "Layer",
-    "LayerNormalization",
-    "Maximum",
-    "Minimum",
-    "MultiHeadAttention",
-    "Multiply",
-    "PReLU",
-    "RMSNormalization",
-    "Subtract",
-]
+    "Add", "Average", "BatchNormalization", "Concatenate", "GroupNormalization", "Layer",
+    "LayerNormalization", "Maximum", "Minimum", "MultiHeadAttention", "Multiply", "PReLU",
+    "RMSNormalization", "Subtract",
+]  # fmt: skip
 __all__ += _keras_kernels.__all__
 __all__ += _keras_recurrent.__all__
 __all__ += _keras_shapeless.__all__

@@ -178,12 +178,4 @@ def build(
     }
 
 
-__all__ = [
-    "Input",
-    "Layer",
-    "Model",
-    "Sequential",
-    "build",
-    "initializers",
-    "layers",
-]
+__all__ = ["Input", "Layer", "Model", "Sequential", "build", "initializers", "layers"]

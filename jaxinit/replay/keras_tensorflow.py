@@ -198,15 +198,7 @@ def orthogonal(seed: Seed, shape: Shape, gain: float = 1.0) -> jax.Array:
 
 
 __all__ = [
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "lecun_normal",
-    "lecun_uniform",
-    "orthogonal",
-    "random_normal",
-    "random_uniform",
-    "truncated_normal",
+    "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal",
+    "lecun_uniform", "orthogonal", "random_normal", "random_uniform", "truncated_normal",
     "variance_scaling",
-]
+]  # fmt: skip
