@@ -156,7 +156,7 @@ def refuse_call(
     args: tuple[Any, ...],
     options: Mapping[str, Any],
 ) -> None:
-    """Raise the error of a call whose arguments do not fit the signature, if they do not."""
+    """Raise the error of a call whose arguments do not fit the signature."""
     parameters = inspect.signature(function).parameters
     names = [p for p in parameters if p != "self"]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
