@@ -200,19 +200,16 @@ def names_in(jaxpr, found):
     return found
 
 
-@pytest.mark.parametrize(
-    ("function", "gain"),
-    [
-        (lambda h: (h - h.mean()) / h.std(), 1.0),  # with a NaN among its constants
-        (lambda h: jnp.tanh(h - jnp.median(h, 0)), None),  # a table that goes row by row
-    ],
-)
-def test_what_numpy_writes_out_in_full(function, gain):
-    apply, params = program(function)
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        use = trace_params(apply, params, spec(N, N))["v"]
-    assert use.role == "weight"
-    assert use.notes or use.gain == pytest.approx(gain)
+def test_what_numpy_writes_out_in_full():
+    for function in (
+        lambda h: (h - h.mean()) / h.std(),  # with a NaN among its constants
+        lambda h: jnp.tanh(h - jnp.median(h, 0)),  # with a table that goes row by row
+    ):
+        apply, params = program(function)
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            use = trace_params(apply, params, spec(N, N))["v"]
+        assert use.role == "weight"
+        assert use.gain == 1 or use.notes == ("a sorted entry counts as any entry",)
 
 
 @pytest.mark.parametrize("name", ROWS)

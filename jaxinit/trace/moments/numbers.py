@@ -286,8 +286,8 @@ def _as_wanted(x: Value, dtype: Any) -> Value:
 
 def _checked(x: Spread, operands: Sequence[Spread], name: str) -> Value:
     """Return a result, or that it is unknown where it is not a number."""
-    if x.values.dtype.kind != "f" or not np.isnan(x.values).any():
-        return x
+    if x.values.dtype.kind != "f" or not x.places or not np.isnan(x.values).any():
+        return x  # a constant may be no number where it is a filler
     nan = any(o.values.dtype.kind == "f" and np.isnan(o.values).any() for o in operands)
     if nan and name == "select_n":
         return x
