@@ -160,7 +160,9 @@ def embedded(params: Any, ids: Any) -> Any:
 
 
 EMBEDDED = {"table": spec(50, 16), "w": spec(16, 64), "b": spec(64), "v": spec(64, 3)}
-KEPT = {k: np.resize(np.float32([0.125, -0.125]), s.shape) for k, s in EMBEDDED.items()}
+KEPT = {
+    k: np.resize(np.array([0.125, -0.125], "float32"), s.shape) for k, s in EMBEDDED.items()
+}
 
 
 @pytest.mark.parametrize("traced_before", [False, True])
