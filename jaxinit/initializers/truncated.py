@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxinit._checks import check_entries, check_key, value_error
+from jaxinit._checks import check_entries, check_key, is_traced, value_error
 from jaxinit._distribution import Descriptor, described
 from jaxinit._draw import Draw, execute, plan_draw
 from jaxinit._moments import Moments, disc_normal_moments, truncated_normal_moments
@@ -212,8 +212,9 @@ def _checked_disc(
         lambda std, *parts: (-std, *_misplaced(*parts)), std, *parts
     ):
         _check_disc(where, *numbers, place=place)
-    size, reach = size_of(mean), (high.real - low.real) / 2
-    check_scale(where, draw.dtype, size, std, draw.limit, (size - reach, size + reach))
+    if not any(map(is_traced, (std, *parts))):
+        size, reach = size_of(mean), (high.real - low.real) / 2
+        check_scale(where, draw.dtype, size, std, draw.limit, (size - reach, size + reach))
     known = [np.asarray(n) if isinstance(n, float) else n for n in (std, *parts)]
     return exactly(draw.wide, _disc, *known)
 

@@ -250,9 +250,7 @@ def test_complex_truncated_normal(radius: float) -> None:
     assert_same(traced, sample)
     check_cut(np.asarray(sample), mean, std, radius)
     with pytest.raises(AssertionError):
-        check_cut(
-            np.asarray(sample), mean, std * 0.9, radius if radius < 1 else radius * 0.9
-        )
+        check_cut(np.asarray(sample), mean, 0.9 * std, 1.1 * radius)
     found = distribution_of(functools.partial(init.func, **options), (3,), "complex64")
     cut = (radius / std) ** 2
     assert found.std == pytest.approx(std * math.sqrt(1 - cut / math.expm1(cut)), rel=1e-6)
