@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxinit._bits import is_threefry_implementation
 from jaxinit._jaxpr import Piece
+from jaxinit._primitives import NATIVE
 from jaxinit.models.keys import threefry_block
 
 MOST_FILLED = 1 << 20
@@ -132,14 +133,7 @@ def _broadcast(
 
 # Operations that IEEE 754 rounds correctly, so that every processor agrees on them.
 _EXACT = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "neg": np.negative,
-    "sqrt": np.sqrt,
-    "max": np.maximum,
-    "min": np.minimum,
+    name: NATIVE[name] for name in ("add", "sub", "mul", "div", "neg", "sqrt", "max", "min")
 }
 _IEEE = (np.dtype(np.float32), np.dtype(np.float64))
 _MOVES = {

@@ -133,7 +133,7 @@ class _Run:
         self.paths = paths
         self.steps, self.wanted = flatten_program(program)
         self.small = _small_steps(self.steps)
-        self.done: dict[int, list[Any]] = {}
+        self.done: dict[Ref, Any] = {}
         self.leaves: dict[Ref, Any] = {}
 
     def results(self, shardings: Sequence[Placement]) -> list[Any]:
@@ -206,11 +206,12 @@ class _Run:
                 got = f"{', '.join(paths[:8])}, which need input {place}, given as a shape"
                 value_error(self.where, rule, got, "Give the array itself.")
             return to_host(value)
-        for number in needed_small(self.steps, place[0], self.done):
+        for number in needed(self.steps, [ref], self.done) if ref not in self.done else ():
             step = self.steps[number]
             given = [self._value(own, paths) for own in step.inputs]
-            self.done[number] = _run_small(step, given)
-        return self.done[place[0]][place[1]]
+            for i, made in enumerate(_run_small(step, given)):
+                self.done["step", (number, i)] = made
+        return self.done[ref]
 
 
 def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:
@@ -220,18 +221,6 @@ def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:
         if result is not None:
             return [result]
     return [to_host(result) for result in run_step(step, [to_device(v) for v in values])]
-
-
-def needed_small(steps: Sequence[Step], last: int, done: dict[int, list[Any]]) -> list[int]:
-    """Return the steps up to ``last`` that are still to be done, in order."""
-    missing: set[int] = set()
-    stack = [last]
-    while stack:
-        number = stack.pop()
-        if number not in missing and number not in done:
-            missing.add(number)
-            stack.extend(ref[1][0] for ref in steps[number].inputs if ref[0] == "step")
-    return sorted(missing)
 
 
 def _small_steps(steps: Sequence[Step]) -> frozenset[int]:

@@ -7,12 +7,45 @@ layout, the last two axes being inputs and outputs. `keras_initializers` has the
 initializers for all of Keras' backends.
 """
 
+import re
+from collections.abc import Callable
+
 import jax
 
 from jaxinit._boundary import boundary
 from jaxinit._types import Shape
 from jaxinit.replay import keras_initializers as named
 from jaxinit.replay._arguments import Seed
+
+
+def _seeded(
+    kind: Callable[[Seed], named.Initializer],
+) -> Callable[[Seed, Shape], jax.Array]:
+    """Return the draw of an initializer whose one option is its seed."""
+
+    def draw(seed: Seed, shape: Shape) -> jax.Array:
+        return kind(seed)(shape)
+
+    name = kind.__name__
+    draw.__doc__ = f"Draw what ``keras.initializers.{name}(seed)(shape)`` draws."
+    draw.__name__ = draw.__qualname__ = re.sub("(?<!^)([A-Z])", r"_\1", name).lower()
+    return boundary(draw)
+
+
+glorot_normal = _seeded(named.GlorotNormal)
+"""Draw what ``keras.initializers.GlorotNormal(seed)(shape)`` draws, truncated."""
+
+he_uniform = _seeded(named.HeUniform)
+"""Draw what ``keras.initializers.HeUniform(seed)(shape)`` draws."""
+
+he_normal = _seeded(named.HeNormal)
+"""Draw what ``keras.initializers.HeNormal(seed)(shape)`` draws, truncated."""
+
+lecun_uniform = _seeded(named.LecunUniform)
+"""Draw what ``keras.initializers.LecunUniform(seed)(shape)`` draws."""
+
+lecun_normal = _seeded(named.LecunNormal)
+"""Draw what ``keras.initializers.LecunNormal(seed)(shape)`` draws, truncated."""
 
 
 @boundary
@@ -33,76 +66,6 @@ def glorot_uniform(seed: Seed, shape: Shape) -> jax.Array:
         [-0.7079, 0.5046, 0.735, 0.6633]
     """
     return named.GlorotUniform(seed)(shape)
-
-
-@boundary
-def glorot_normal(seed: Seed, shape: Shape) -> jax.Array:
-    """Draw what ``keras.initializers.GlorotNormal(seed)(shape)`` draws, truncated.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: As in `glorot_uniform`.
-
-    Returns:
-        The float32 array.
-    """
-    return named.GlorotNormal(seed)(shape)
-
-
-@boundary
-def he_uniform(seed: Seed, shape: Shape) -> jax.Array:
-    """Draw what ``keras.initializers.HeUniform(seed)(shape)`` draws.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: As in `glorot_uniform`.
-
-    Returns:
-        The float32 array.
-    """
-    return named.HeUniform(seed)(shape)
-
-
-@boundary
-def he_normal(seed: Seed, shape: Shape) -> jax.Array:
-    """Draw what ``keras.initializers.HeNormal(seed)(shape)`` draws, truncated.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: As in `glorot_uniform`.
-
-    Returns:
-        The float32 array.
-    """
-    return named.HeNormal(seed)(shape)
-
-
-@boundary
-def lecun_uniform(seed: Seed, shape: Shape) -> jax.Array:
-    """Draw what ``keras.initializers.LecunUniform(seed)(shape)`` draws.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: As in `glorot_uniform`.
-
-    Returns:
-        The float32 array.
-    """
-    return named.LecunUniform(seed)(shape)
-
-
-@boundary
-def lecun_normal(seed: Seed, shape: Shape) -> jax.Array:
-    """Draw what ``keras.initializers.LecunNormal(seed)(shape)`` draws, truncated.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: As in `glorot_uniform`.
-
-    Returns:
-        The float32 array.
-    """
-    return named.LecunNormal(seed)(shape)
 
 
 @boundary
@@ -198,15 +161,7 @@ def orthogonal(seed: Seed, shape: Shape, gain: float = 1.0) -> jax.Array:
 
 
 __all__ = [
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "lecun_normal",
-    "lecun_uniform",
-    "orthogonal",
-    "random_normal",
-    "random_uniform",
-    "truncated_normal",
+    "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal",
+    "lecun_uniform", "orthogonal", "random_normal", "random_uniform", "truncated_normal",
     "variance_scaling",
-]
+]  # fmt: skip

@@ -321,8 +321,4 @@ _CELLS: dict[type[Module], _Convert] = {
     RNNCell: _rnn,
 }
 
-__all__ = [
-    "Tensors",
-    "Tree",
-    "port",
-]
+__all__ = ["Tensors", "Tree", "port"]

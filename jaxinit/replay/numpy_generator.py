@@ -401,14 +401,6 @@ def _distinct(stream: Stream, a: int, size: int) -> tuple[Stream, jax.Array]:
 
 
 __all__ = [
-    "SeedSequence",
-    "Stream",
-    "choice",
-    "default_rng",
-    "integers",
-    "normal",
-    "permutation",
-    "random",
-    "standard_normal",
-    "uniform",
-]
+    "SeedSequence", "Stream", "choice", "default_rng", "integers", "normal",
+    "permutation", "random", "standard_normal", "uniform",
+]  # fmt: skip

@@ -348,13 +348,6 @@ def _normals(
 
 
 __all__ = [
-    "Stream",
-    "choice",
-    "normal",
-    "permutation",
-    "rand",
-    "randint",
-    "randn",
-    "seed",
+    "Stream", "choice", "normal", "permutation", "rand", "randint", "randn", "seed",
     "uniform",
-]
+]  # fmt: skip

@@ -255,12 +255,4 @@ def _shuffle(window: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
     return shuffled(mersenne, window, n, 1, leading)
 
 
-__all__ = [
-    "Stream",
-    "gauss",
-    "randint",
-    "random",
-    "seed",
-    "shuffle",
-    "uniform",
-]
+__all__ = ["Stream", "gauss", "randint", "random", "seed", "shuffle", "uniform"]

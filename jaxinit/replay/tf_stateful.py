@@ -186,10 +186,4 @@ def _draw(
     return stream, values(place, scale[0], lengths, scale[1], np.uint64(passed))
 
 
-__all__ = [
-    "Stream",
-    "normal",
-    "set_seed",
-    "truncated_normal",
-    "uniform",
-]
+__all__ = ["Stream", "normal", "set_seed", "truncated_normal", "uniform"]

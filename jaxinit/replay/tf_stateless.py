@@ -170,8 +170,5 @@ def _seed_words(where: str, seed: SeedPair) -> jax.Array:
 
 
 __all__ = [
-    "SeedPair",
-    "stateless_normal",
-    "stateless_truncated_normal",
-    "stateless_uniform",
-]
+    "SeedPair", "stateless_normal", "stateless_truncated_normal", "stateless_uniform",
+]  # fmt: skip

@@ -326,22 +326,8 @@ def sparse(
 
 
 __all__ = [
-    "Stream",
-    "bernoulli",
-    "build",
-    "calculate_gain",
-    "dropout",
-    "kaiming_normal",
-    "kaiming_uniform",
-    "manual_seed",
-    "normal",
-    "orthogonal",
-    "randint",
-    "randperm",
-    "sparse",
-    "trunc_normal",
-    "trunc_normal_inverse",
-    "uniform",
-    "xavier_normal",
+    "Stream", "bernoulli", "build", "calculate_gain", "dropout", "kaiming_normal",
+    "kaiming_uniform", "manual_seed", "normal", "orthogonal", "randint", "randperm",
+    "sparse", "trunc_normal", "trunc_normal_inverse", "uniform", "xavier_normal",
     "xavier_uniform",
-]
+]  # fmt: skip
