@@ -20,10 +20,16 @@ from jaxinit import _samples
 from jaxinit._bits import random_bits
 from jaxinit._checks import check_dtype, check_shape, is_traced
 from jaxinit._placement import check_out_sharding, handed_over, mesh_context, placed
-from jaxinit._samples import Interval, bounded_normal, rounded_product
-from jaxinit._scale import Number, wide_dtype, word_bits
+from jaxinit._samples import (
+    Disc,
+    Interval,
+    bounded_complex_normal,
+    bounded_normal,
+    rounded_product,
+)
+from jaxinit._scale import Number, are_floats, wide_dtype, word_bits
 from jaxinit._types import DTypeLike, Key, OutSharding, Shape
-from jaxinit._window import Window, check_window
+from jaxinit._window import Window, block_of, check_window
 
 Distribution = Literal["uniform", "normal", "truncated_normal"]
 DISTRIBUTIONS: tuple[Distribution, ...] = ("uniform", "normal", "truncated_normal")
@@ -94,33 +100,40 @@ class Draw:
 def execute(
     draw: Draw,
     key: Key,
-    shift: Number,
+    shift: Number | tuple[Number, Number],
     scale: Number,
     *,
     start: Any = None,
     limits: tuple[Number, Number] | None = None,
-    interval: Interval | None = None,
+    interval: Interval | Disc | None = None,
 ) -> jax.Array:
     """Return ``shift + scale * sample``, rounded once to the dtype of the draw.
+
+    Each number may be an array that broadcasts to the shape of the draw.
 
     Args:
         draw: The plan.
         key: One typed key.
-        shift: Location.
+        shift: Location; of a complex draw a number, or its real and imaginary part.
         scale: Factor on the sample.
         start: Where the window of the plan begins, as two words an axis, or None.
         limits: Values that no result is to pass by a rounding error, or None.
-        interval: The piece of the normal distribution that is drawn from; None for the
-            plan's distribution.
+        interval: The piece of the normal distribution that is drawn from, of a complex
+            draw a disc; None for the plan's distribution.
 
     Returns:
         The array.
     """
     numbers, structure = jax.tree.flatten((shift, scale, limits, interval))
-    if any(map(is_traced, numbers)):
-        packed = jnp.stack([jnp.asarray(n, draw.wide) for n in numbers])
-    else:
+    plain = are_floats(numbers)
+    single = plain or not any(getattr(n, "ndim", 0) for n in numbers)
+    if not plain and any(map(is_traced, numbers)):
+        each = [jnp.asarray(n, draw.wide) for n in numbers]
+        packed = jnp.stack(each) if single else each
+    elif single:
         packed = np.array(numbers, draw.wide)
+    else:
+        packed = [np.asarray(n, draw.wide) for n in numbers]
     # Under a transformation nothing is transferred, and NumPy arrays stay constants.
     given = (packed, start) if is_traced(key) else handed_over((packed, start))
     with mesh_context(draw.sharding):
@@ -168,9 +181,10 @@ def _cores() -> int:
 
 @functools.partial(jax.jit, static_argnames=("draw", "structure", "centred"))
 def _program(
-    draw: Draw, structure: Any, centred: bool, key: Key, numbers: jax.Array, start: Any
+    draw: Draw, structure: Any, centred: bool, key: Key, numbers: Any, start: Any
 ) -> jax.Array:
-    loops = loop_shape(draw)
+    # Arrays of numbers are for the axes asked for.
+    loops = draw.shape if isinstance(numbers, list) else loop_shape(draw)
     if loops != draw.shape:
         inner = dataclasses.replace(draw, shape=loops)
         made = _program(inner, structure, centred, key, numbers, start)
@@ -178,17 +192,24 @@ def _program(
         alone: Any = set_xla_metadata(made, inlineable="false")
         return alone.reshape(draw.shape)
 
-    def values(key: Key, numbers: jax.Array, start: Any) -> jax.Array:
-        packed = jnp.asarray(numbers)
-        single = [packed[i] for i in range(len(packed))]
-        shift, scale, limits, interval = jax.tree.unflatten(structure, single)
+    def values(key: Key, numbers: Any, start: Any) -> jax.Array:
+        packed = numbers if isinstance(numbers, list) else jnp.asarray(numbers)
+        each = [
+            block_of(jnp.asarray(packed[i]), len(draw.shape), draw.window, start)
+            for i in range(len(packed))
+        ]
+        restored: Any = jax.tree.unflatten(structure, each)
+        shift, scale, limits, interval = restored
         streams = 2 if draw.is_complex else 1
         block = (draw.window, start) if draw.window is not None else None
         words = random_bits(key, draw.shape, draw.bits, streams, block)
         if draw.is_complex:
-            real, imag = (
-                rounded_product(scale, s) for s in _COMPLEX[draw.distribution](*words)
-            )
+            standard = _COMPLEX[draw.distribution]
+            if isinstance(interval, Disc):
+                standard = functools.partial(bounded_complex_normal, disc=interval)
+            real, imag = (rounded_product(scale, s) for s in standard(*words))
+            if isinstance(shift, tuple):
+                return lax.complex(shift[0] + real, shift[1] + imag)
             return lax.complex(real if centred else shift + real, imag)
         if interval is None:
             sample = _REAL[draw.distribution](words[0])
