@@ -110,7 +110,7 @@ def _refuse(
         return
     try:
         if inside is None:
-            _refuse_call(name, function, args, options)
+            refuse_call(name, function, args, options)
         if _is_foreign(inside):
             return
         _refuse_kind(name, function, args, options)
@@ -150,7 +150,7 @@ def _is_foreign(traceback: types.TracebackType | None) -> bool:
     return False
 
 
-def _refuse_call(
+def refuse_call(
     name: str,
     function: Callable[..., Any],
     args: tuple[Any, ...],

@@ -4,23 +4,14 @@ What calls ``jax.random`` inside, be it in loops and branches, gets the same bit
 own expression; what goes in and comes out keeps its types.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from jaxinit._fused import FUSED_IMPLEMENTATION, fused, is_fused, unfused
-
-_INLINED = {
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-}
-"""Calls whose program is run as part of the one around it."""
+from jaxinit._jaxpr import INLINE, Interpreter, bind, called, programs_in
 
 
 def with_fused_keys(program: ClosedJaxpr) -> ClosedJaxpr:
@@ -38,7 +29,7 @@ def with_fused_keys(program: ClosedJaxpr) -> ClosedJaxpr:
     was_fused = [_is_fused_type(v.aval) for v in program.jaxpr.outvars]
 
     def run(*values: Any) -> list[Any]:
-        made = _evaluate(program.jaxpr, program.consts, [_swapped(v) for v in values])
+        made = _Fused().run(program, [_swapped(v) for v in values])
         return [
             v if keep else _restored(v) for v, keep in zip(made, was_fused, strict=True)
         ]
@@ -71,37 +62,22 @@ def _struct(aval: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
 
 
-def _evaluate(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
-    """Return the outputs of a program, keys among them fused."""
-    known: dict[Any, Any] = {}
+class _Fused(Interpreter[Any]):
+    """A run in which all keys are fused, those of constants and of new seeds included."""
 
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else known[atom]
+    def constant(self, value: Any, aval: Any) -> Any:
+        del aval
+        return _swapped(value)
 
-    known |= zip(jaxpr.constvars, map(_swapped, consts), strict=True)
-    known |= zip(jaxpr.invars, args, strict=True)
-    for eqn in jaxpr.eqns:
-        made = _step(eqn, [read(atom) for atom in eqn.invars])
-        known |= zip(eqn.outvars, made, strict=True)
-    return [read(atom) for atom in jaxpr.outvars]
-
-
-def _step(eqn: Any, values: Sequence[Any]) -> Sequence[Any]:
-    name, params = eqn.primitive.name, eqn.params
-    if name in {"random_wrap", "random_seed"}:
-        return [fused(eqn.primitive.bind(*values, **params))]
-    if name in _INLINED:
-        inner = params[_INLINED[name]]
-        jaxpr, consts = (
-            (inner.jaxpr, inner.consts) if isinstance(inner, ClosedJaxpr) else (inner, ())
-        )
-        return _evaluate(jaxpr, consts, values)
-    changed = {key: _mapped(value) for key, value in params.items()}
-    found = eqn.primitive.get_bind_params(changed)  # JAX < 0.10: a pair
-    functions, bound = found if isinstance(found, tuple) else ((), found)
-    with eqn.ctx.manager:
-        out = eqn.primitive.bind(*functions, *values, **bound)
-    return out if eqn.primitive.multiple_results else [out]
+    def operation(self, equation: Any, values: list[Any]) -> list[Any]:
+        name = equation.primitive.name
+        if name in {"random_wrap", "random_seed"}:
+            return [fused(key) for key in bind(equation, values)]
+        inner = called(equation) if name in INLINE else None
+        if inner is not None:
+            return self.run(inner, values)
+        changed = {key: _mapped(value) for key, value in equation.params.items()}
+        return bind(equation, values, changed)
 
 
 def _mapped(param: Any) -> Any:
@@ -110,19 +86,9 @@ def _mapped(param: Any) -> Any:
         return _inner(param)
     if isinstance(param, Jaxpr):
         return _inner(ClosedJaxpr(param, ())).jaxpr
-    if _is_list(param) and any(isinstance(p, (ClosedJaxpr, Jaxpr)) for p in param):
-        return type(param)(_mapped(p) for p in param)
+    if isinstance(param, (tuple, list)) and type(param) in (tuple, list):
+        return type(param)(map(_mapped, param))
     return param
-
-
-def _programs(params: dict[str, Any]) -> list[Jaxpr]:
-    flat = jax.tree.leaves(list(params.values()), is_leaf=lambda p: not _is_list(p))
-    inner = [p.jaxpr if isinstance(p, ClosedJaxpr) else p for p in flat]
-    return [p for p in inner if isinstance(p, Jaxpr)]
-
-
-def _is_list(param: object) -> bool:
-    return isinstance(param, (tuple, list))
 
 
 def _draws(jaxpr: Jaxpr) -> bool:
@@ -130,7 +96,8 @@ def _draws(jaxpr: Jaxpr) -> bool:
     own = [*jaxpr.invars, *jaxpr.constvars, *(v for e in jaxpr.eqns for v in e.outvars)]
     if any(_is_key(v.aval) for v in own):
         return True
-    return any(_draws(inner) for eqn in jaxpr.eqns for inner in _programs(eqn.params))
+    inner = (p for equation in jaxpr.eqns for p in programs_in(equation))
+    return any(_draws(getattr(program, "jaxpr", program)) for program in inner)
 
 
 def _inner(program: ClosedJaxpr) -> ClosedJaxpr:
@@ -139,7 +106,7 @@ def _inner(program: ClosedJaxpr) -> ClosedJaxpr:
         return program
 
     def run(*values: Any) -> list[Any]:
-        return _evaluate(program.jaxpr, program.consts, values)
+        return _Fused().run(program, values)
 
     shown = [jax.eval_shape(_swapped, _struct(v.aval)) for v in program.jaxpr.invars]
     return jax.make_jaxpr(run)(*shown)

@@ -7,7 +7,7 @@ inputs.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
@@ -15,49 +15,57 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
-CALLS = frozenset({
-    "closed_call",
-    "core_call",
-    "custom_jvp_call",
-    "custom_vjp_call",
-    "custom_vjp_call_jaxpr",
-    "jit",
-    "pjit",
-    "remat",
-    "remat2",
-    "checkpoint",
-})
-"""Primitives that only run a program inside of them, once."""
+DERIVATIVES = frozenset({"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"})
+"""Calls that state a derivative by hand, beside the one program that they run."""
 
-_ONLY_PROGRAM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
+INLINE = DERIVATIVES | {"closed_call", "core_call"}
+"""Calls whose program is as well run as part of the one around it."""
+
+CALLS = INLINE | {"jit", "pjit", "remat", "remat2", "checkpoint"}
+"""Primitives that only run a program inside of them, once."""
 
 V = TypeVar("V")
 
 
 def called(equation: Any) -> Any:
     """Return the one program that a call runs on its own arguments, or None."""
-    names = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-    found = [equation.params[name] for name in names if equation.params.get(name)]
-    if len(found) != 1:
-        return None
-    inner = getattr(found[0], "jaxpr", found[0])
+    found = _program_of(equation.params)
+    inner = getattr(found, "jaxpr", found)
     # A kernel's program has references to its results among its arguments.
-    return found[0] if len(inner.invars) == len(equation.invars) else None
+    return found if inner and len(inner.invars) == len(equation.invars) else None
 
 
-def bind(equation: Any, values: Sequence[Any]) -> list[Any]:
-    """Return the results of one operation on other values, computed or traced."""
-    return _bound(equation.primitive, equation.params, equation.ctx, values)
+def _program_of(params: dict[str, Any]) -> Any:
+    """Return the one program that a call's parameters name as its own, or None."""
+    names = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+    found = [params[name] for name in names if params.get(name)]
+    return found[0] if len(found) == 1 else None
 
 
-def _bound(
-    primitive: Any, options: dict[str, Any], context: Any, values: Sequence[Any]
+def programs_in(equation: Any) -> Iterator[Any]:
+    """Yield all programs among the parameters of an operation."""
+    for value in equation.params.values():
+        for part in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(part, (ClosedJaxpr, Jaxpr)):
+                yield part
+
+
+def bind(
+    equation: Any, values: Sequence[Any], params: dict[str, Any] | None = None
 ) -> list[Any]:
-    bound = primitive.get_bind_params(options)
+    """Return the results of one operation on other values, computed or traced.
+
+    Args:
+        equation: The operation, of a program or as a :class:`Step`.
+        values: What it is done to.
+        params: Its static parameters, where they are to be others.
+    """
+    primitive = equation.primitive
+    bound = primitive.get_bind_params(equation.params if params is None else params)
     # A pair until JAX 0.9, then the options alone.
-    functions, params = bound if isinstance(bound, tuple) else ((), bound)
-    with context.manager:
-        results = primitive.bind(*functions, *values, **params)
+    functions, options = bound if isinstance(bound, tuple) else ((), bound)
+    with equation.ctx.manager:
+        results = primitive.bind(*functions, *values, **options)
     return list(results) if primitive.multiple_results else [results]
 
 
@@ -169,67 +177,52 @@ class Step:
         params: Its static parameters.
         inputs: Where its arguments come from.
         avals: The shapes and dtypes of its results.
-        context: The settings of JAX that it was traced under.
+        ctx: The settings of JAX that it was traced under.
     """
 
     primitive: Any
     params: dict[str, Any]
     inputs: tuple[Ref, ...]
     avals: tuple[Any, ...]
-    context: Any
+    ctx: Any
+
+
+class _Flattening(Interpreter[Ref]):
+    """A run on references, which notes the steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+
+    def constant(self, value: Any, aval: Any) -> Ref:
+        del aval
+        return ("value", value)
+
+    def operation(self, equation: Any, values: list[Ref]) -> list[Ref]:
+        name, results = equation.primitive.name, equation.outvars
+        # One result depends on all of a call: it stays a program, compiled once.
+        whole = name in ("jit", "pjit") and len(results) == 1
+        inner = called(equation) if name in CALLS and not whole else None
+        if inner is not None:
+            return self.run(inner, values)
+        avals = tuple(var.aval for var in results)
+        step = Step(equation.primitive, equation.params, tuple(values), avals, equation.ctx)
+        self.steps.append(step)
+        return [("step", (len(self.steps) - 1, i)) for i in range(len(avals))]
 
 
 def flatten_program(program: ClosedJaxpr) -> tuple[list[Step], list[Ref]]:
-    """Return the steps of a program in order, and where its results come from."""
-    steps: list[Step] = []
-    inputs: list[Ref] = [("input", i) for i in range(len(program.jaxpr.invars))]
-    results = _open(program.jaxpr, program.consts, inputs, steps)
-    return steps, results
-
-
-def _open(
-    jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Ref], steps: list[Step]
-) -> list[Ref]:
-    known: dict[Any, Ref] = {
-        var: ("value", value) for var, value in zip(jaxpr.constvars, consts, strict=True)
-    }
-    known.update(zip(jaxpr.invars, inputs, strict=True))
-
-    def read(atom: Any) -> Ref:
-        return ("value", atom.val) if isinstance(atom, Literal) else known[atom]
-
-    for equation in jaxpr.eqns:
-        given = tuple(read(atom) for atom in equation.invars)
-        inner = _inner(equation)
-        if inner is not None:
-            results = _open(
-                getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), given, steps
-            )
-        else:
-            avals = tuple(var.aval for var in equation.outvars)
-            results = [("step", (len(steps), i)) for i in range(len(avals))]
-            step = Step(equation.primitive, equation.params, given, avals, equation.ctx)
-            steps.append(step)
-        known.update(zip(equation.outvars, results, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
-
-
-def _inner(equation: Any) -> Any:
-    """Return the program of a call that is to be opened, or None."""
-    if equation.primitive.name not in CALLS:
-        return None
-    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-    if inner is None or len(getattr(inner, "jaxpr", inner).invars) != len(equation.invars):
-        return None
-    single = len(equation.outvars) == 1 and equation.primitive.name in ("jit", "pjit")
-    return None if single else inner
+    """Return the needed steps of a program in order, and where its results come from."""
+    walk = _Flattening()
+    results = walk.run(program, [("input", i) for i in range(len(program.jaxpr.invars))])
+    return walk.steps, results
 
 
 def run_step(step: Step, values: Sequence[Any]) -> list[Any]:
     """Return the results of one step, computed or traced."""
     if step.primitive.name in ("jit", "pjit"):
         return list(as_function(step.params["jaxpr"])(*values))
-    return _bound(step.primitive, step.params, step.context, values)
+    return bind(step, values)
 
 
 class _Identified:
@@ -383,8 +376,8 @@ def _step_key(step: Step) -> Any:
 
 def params_key(name: str, params: dict[str, Any]) -> Any:
     """Return static parameters as something that can be compared and hashed."""
-    if name in _ONLY_PROGRAM:
-        return _value_key(params.get("call_jaxpr", params.get("jaxpr")))
+    if name in DERIVATIVES:
+        return _value_key(_program_of(params))
     return tuple((key, _value_key(value)) for key, value in sorted(params.items()))
 
 

@@ -4,8 +4,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
+import jax.numpy as jnp
+
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_choice, listed, type_error, value_error
+from jaxinit._checks import check_choice, is_traced, listed, type_error, value_error
 from jaxinit._distribution import descriptor_of, distribution_of, unwrapped
 from jaxinit._layout import Fans
 from jaxinit._paths import PyTree, flatten, has_values, is_array
@@ -14,10 +16,10 @@ from jaxinit.initializers.composed import parts
 from jaxinit.initializers.constant import ones, zeros
 from jaxinit.initializers.named import BY_NAME
 from jaxinit.initializers.plain import normal
-from jaxinit.models.plan import Plan, make_plan
-from jaxinit.models.rules import Keep, Rule, check_rules, keep
-from jaxinit.trace.entry import trace_params
-from jaxinit.trace.use import LOW_RANK, ParamUse, Uses, table_std
+from jaxinit.models.plan import Plan, distribution_if_known, make_plan
+from jaxinit.models.rules import CheckedRule, Keep, Rule, assign, check_rules, keep
+from jaxinit.trace.entry import as_stated, read_forward, uses_of
+from jaxinit.trace.use import LOW_RANK, ParamUse, Stated, Uses, table_std
 
 SCHEMES = tuple(
     name
@@ -70,7 +72,8 @@ def auto(
             name: ``"he_normal"``, ``"orthogonal"``, ... It gets the layout, and the gain
             unless that is bound. Or a function from a :class:`jaxinit.ParamUse` to an
             initializer.
-        rules: Rules as :func:`jaxinit.plan` takes them, which come first.
+        rules: Rules as :func:`jaxinit.plan` takes them, which come first. What they give
+            to tables, biases and scales counts in the gains of the weights behind.
         uses: What :func:`jaxinit.trace_params` found for this model before. Nothing is
             traced then, and no inputs are needed.
         unresolved: What is done with a leaf that no rule matches and whose use gives no
@@ -108,13 +111,15 @@ def auto(
     check_choice(where, "unresolved", unresolved, ("error", "keep"))
     checked = check_rules(where, rules)
     paths, leaves, _ = flatten(where, params)
+    stated = _stated(where, checked, paths, leaves)
     if uses is None:
-        uses = _traced(apply_fn, params, inputs)
+        uses = _traced(apply_fn, params, inputs, stated)
     elif not isinstance(uses, Uses):
         advice = "Give what jaxinit.trace_params returned, or None."
         type_error(where, "uses must be traced uses", f"uses={uses!r}", advice)
     else:
         _check_paths(where, uses, paths, leaves)
+        uses = as_stated(uses, stated)
     valued = {path for path, leaf in zip(paths, leaves, strict=True) if has_values(leaf)}
 
     def fallback(use: ParamUse) -> Choice:
@@ -130,11 +135,42 @@ def auto(
     return make_plan(where, params, checked, uses, fallback)
 
 
-def _traced(apply_fn: Any, params: PyTree, inputs: tuple[PyTree, ...]) -> Uses:
+def _traced(
+    apply_fn: Any, params: PyTree, inputs: tuple[PyTree, ...], stated: Stated
+) -> Uses:
     if apply_fn is None:
         advice = "Give the function apply_fn(params, *inputs), or uses=..."
         type_error("auto", "apply_fn must be a function", "None without uses", advice)
-    return trace_params(apply_fn, params, *inputs)
+    return uses_of(read_forward("trace_params", apply_fn, params, inputs), stated)
+
+
+def _stated(
+    where: str,
+    rules: Sequence[CheckedRule[Initializer | Keep]],
+    paths: Sequence[str],
+    leaves: Sequence[Any],
+) -> Stated:
+    """Return what gives the mean and the standard deviation of leaves that rules draw."""
+    arrays = {p: x for p, x in zip(paths, leaves, strict=True) if is_array(x)}
+    assigned = assign(where, rules, list(arrays), list(arrays.values()))
+    by_path = dict(zip(arrays, assigned, strict=True))
+
+    def stated(use: ParamUse) -> tuple[float, float] | None:
+        rule, leaf = by_path[use.path], arrays[use.path]
+        if rule is None:
+            return None
+        if not isinstance(rule.value, Keep):
+            found = distribution_if_known(rule.value, use.shape, use.dtype)
+            if found.mean is None or found.std is None or isinstance(found.mean, complex):
+                return None
+            return found.mean, found.std
+        is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
+        if not has_values(leaf) or is_traced(leaf) or not leaf.size or not is_float:
+            return None
+        values = jnp.asarray(leaf, jnp.float32)
+        return float(values.mean()), float(values.std())
+
+    return stated
 
 
 def _check_paths(

@@ -22,8 +22,10 @@ from jaxinit._jaxpr import (
     run_step,
 )
 from jaxinit._paths import PyTree, flatten
+from jaxinit._placement import handed_over
 from jaxinit.models.compiling import Call, compiled_piece, run_calls
 from jaxinit.models.host import constant_of, run_on_host, to_device, to_host
+from jaxinit.models.keys import HostKeys
 from jaxinit.models.placement import OutShardings, Placement, concrete, resolve_shardings
 
 _MOST_KEYS = 1 << 16
@@ -133,7 +135,7 @@ class _Run:
         self.paths = paths
         self.steps, self.wanted = flatten_program(program)
         self.small = _small_steps(self.steps)
-        self.done: dict[int, list[Any]] = {}
+        self.done: dict[Ref, Any] = {}
         self.leaves: dict[Ref, Any] = {}
 
     def results(self, shardings: Sequence[Placement]) -> list[Any]:
@@ -151,10 +153,12 @@ class _Run:
                 continue
             names = [self.paths[i] for i in group]
             given = [
-                None if ref[0] == "step" and ref in known else self._argument(ref, names)
+                None if ref[0] == "step" and ref in known else self._value(ref, names)
                 for ref in taken
             ]
-            program = compiled_piece(piece, places)
+            kinds = tuple(v.impl if isinstance(v, HostKeys) else None for v in given)
+            given = [handed_over(v.data) if isinstance(v, HostKeys) else v for v in given]
+            program = compiled_piece(piece, places, kinds)
             make = functools.partial(self._make, values, group, program, taken, given)
             shown = [
                 self._shape(ref) if value is None else value
@@ -191,9 +195,6 @@ class _Run:
         aval = self.steps[number].avals[result]
         return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
 
-    def _argument(self, ref: Ref, paths: Sequence[str]) -> Any:
-        return to_device(self._value(ref, paths))
-
     def _value(self, ref: Ref, paths: Sequence[str]) -> Any:
         """Return a small value, an input or a constant."""
         kind, place = ref
@@ -206,11 +207,12 @@ class _Run:
                 got = f"{', '.join(paths[:8])}, which need input {place}, given as a shape"
                 value_error(self.where, rule, got, "Give the array itself.")
             return to_host(value)
-        for number in needed_small(self.steps, place[0], self.done):
+        for number in needed(self.steps, [ref], self.done) if ref not in self.done else ():
             step = self.steps[number]
             given = [self._value(own, paths) for own in step.inputs]
-            self.done[number] = _run_small(step, given)
-        return self.done[place[0]][place[1]]
+            for i, made in enumerate(_run_small(step, given)):
+                self.done["step", (number, i)] = made
+        return self.done[ref]
 
 
 def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:
@@ -220,18 +222,6 @@ def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:
         if result is not None:
             return [result]
     return [to_host(result) for result in run_step(step, [to_device(v) for v in values])]
-
-
-def needed_small(steps: Sequence[Step], last: int, done: dict[int, list[Any]]) -> list[int]:
-    """Return the steps up to ``last`` that are still to be done, in order."""
-    missing: set[int] = set()
-    stack = [last]
-    while stack:
-        number = stack.pop()
-        if number not in missing and number not in done:
-            missing.add(number)
-            stack.extend(ref[1][0] for ref in steps[number].inputs if ref[0] == "step")
-    return sorted(missing)
 
 
 def _small_steps(steps: Sequence[Step]) -> frozenset[int]:

@@ -237,7 +237,7 @@ def _bound(
     """Return the initializer with the traced layout, and its distribution."""
     if isinstance(initializer, Keep):
         return initializer, Distribution("keep")
-    distribution = _distribution_if_known(initializer, shape, dtype)
+    distribution = distribution_if_known(initializer, shape, dtype)
     if use is not None and use.role == "weight":
         bound = with_layout(initializer, use.layout, use.fans)
         if bound is not initializer:
@@ -246,9 +246,10 @@ def _bound(
     return initializer, distribution
 
 
-def _distribution_if_known(
+def distribution_if_known(
     initializer: Initializer, shape: tuple[int, ...], dtype: Any
 ) -> Distribution:
+    """Return the distribution, but for its name nothing where the shape does not suit."""
     try:
         return distribution_of(initializer, shape, dtype)
     except ValueError:  # the shape does not suit it: drawing says so, with the path

@@ -28,17 +28,7 @@ from jaxinit.replay import torch_init as torch_init
 from jaxinit.replay import torch_layers as torch_layers
 
 __all__ = [
-    "keras_initializers",
-    "keras_layers",
-    "keras_models",
-    "keras_tensorflow",
-    "layouts",
-    "numpy_generator",
-    "numpy_legacy",
-    "python_random",
-    "tf_stateful",
-    "tf_stateless",
-    "torch_cpu",
-    "torch_init",
-    "torch_layers",
-]
+    "keras_initializers", "keras_layers", "keras_models", "keras_tensorflow", "layouts",
+    "numpy_generator", "numpy_legacy", "python_random", "tf_stateful", "tf_stateless",
+    "torch_cpu", "torch_init", "torch_layers",
+]  # fmt: skip

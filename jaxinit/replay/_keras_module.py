@@ -2,26 +2,34 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import type_error, value_error
+from jaxinit._checks import check_int, shown, type_error, value_error
 from jaxinit.replay._keras_session import current, next_seed
+from jaxinit.replay._signatures import constructor
 from jaxinit.replay.keras_initializers import Initializer, get
 
 Shape = tuple[int | None, ...]
 
-_WORDS = """
-    name dtype trainable activation recurrent_activation input_shape batch_input_shape
-    input_dim input_length mask_zero weights unroll stateful go_backwards use_cudnn
-    implementation dropout recurrent_dropout zero_output_for_mask autocast epsilon momentum
-    synchronized virtual_batch_size attention_axes flash_attention interpolation lora_rank
-    lora_alpha alpha negative_slope max_value threshold keepdims fill_mode fill_value
-    value_range mask_value sliding_window sparse batch_size
-"""
-_FREE = frozenset(_WORDS.split())
-"""Options that change no weight, besides regularizers and constraints."""
+Sizes = int | Sequence[int]
+LayerT = TypeVar("LayerT", bound="Layer")
+
+_FREE = frozenset({
+    "activity_regularizer", "autocast", "batch_input_shape", "batch_size", "dtype",
+    "implementation", "input_dim", "input_length", "input_shape", "name", "sparse",
+    "trainable", "virtual_batch_size", "zero_output_for_mask",
+})  # fmt: skip
+"""Options of all layers that change no weight, besides regularizers and constraints."""
+_NOT_REPLAYED = frozenset({
+    "lora_rank", "quantization_config", "renorm", "return_state", "use_gate", "weights",
+})  # fmt: skip
+"""Options that change which weights there are."""
+_COUNTS = frozenset({
+    "depth_multiplier", "filters", "groups", "input_dim", "key_dim", "num_heads",
+    "output_dim", "units",
+})  # fmt: skip
 
 
 class KerasTensor:
@@ -75,13 +83,18 @@ class Layer:
         TypeError: An option is not one of Keras', or needs weights of another dtype.
     """
 
+    axes: ClassVar[int] = 0
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "signature" in vars(cls):
+            taken = vars(cls)["signature"]
+            cls.__init__ = constructor(f"{taken}{', ' if taken else ''}**options")
         if cls.__module__.startswith("jaxinit.replay."):
             part = "models" if cls.__module__.endswith("models") else "layers"
             boundary(cls, f"keras_{part}.{cls.__name__}")
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *_args: Any, **options: Any) -> None:
         where = type(self).__name__
         for option in options:
             if option not in _FREE and not option.endswith(("_regularizer", "_constraint")):
@@ -98,6 +111,44 @@ class Layer:
         self.inside: list[Layer] = []
         self.built = False
 
+    def __getattr__(self, name: str) -> Any:
+        text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(text)
+
+    def _make(self, given: dict[str, Any]) -> None:
+        """Take all arguments as attributes: checked, and initializers made in order."""
+        options = given.pop("options")
+        self.given = given | options
+        Layer.__init__(self, **options)
+        for name, value in given.items():
+            if name not in _NOT_REPLAYED:
+                vars(self)[name] = self._checked(name, value)
+            elif value is not None and value is not False:
+                rule, got = f"{name} cannot be replayed", f"{name}={shown(value)}"
+                value_error(type(self).__name__, rule, got, "Leave it out.")
+        self._start()
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """Return an argument as its name says that it is to be."""
+        where = type(self).__name__
+        if name in _COUNTS:
+            return check_int(where, name, value, least=1)
+        if name.endswith("_initializer"):
+            return initializer(value)
+        if name in ("kernel_size", "pool_size", "strides", "dilation_rate"):
+            given = self.pool_size if value is None else value
+            return sizes(where, name, given, self.axes)
+        if name == "output_padding" and value is not None:
+            return sizes(where, name, value, self.axes, 0)
+        if name == "data_format" and value not in (None, "channels_last"):
+            rule = "data_format must be channels_last"
+            advice = "The weights are the same: describe the model with channels last."
+            value_error(where, rule, f"data_format={value!r}", advice)
+        return value
+
+    def _start(self) -> None:
+        """Do what is to be done last in the constructor."""
+
     def add_weight(self, name: str, shape: Any, initializer: Any) -> None:
         """Give the layer a weight, in Keras' order."""
         if None in shape:
@@ -106,11 +157,23 @@ class Layer:
             value_error(type(self).__name__, rule, f"{name} of shape {shape}", advice)
         self.weights.append(Weight(name, tuple(shape), initializer))
 
+    def add_bias(self, *shape: int | None) -> None:
+        """Give the layer a bias, if it has one."""
+        if self.use_bias:
+            self.add_weight("bias", shape, self.bias_initializer)
+
     def build(self, *shapes: Shape) -> None:
         """Make the weights for inputs of these shapes."""
+        self._weigh(*shapes)
+
+    def _weigh(self, *shapes: Shape) -> None:
+        pass
 
     def compute_output_shape(self, *shapes: Shape) -> Shape:
         """Return the shape of the output."""
+        return self._output(*shapes)
+
+    def _output(self, *shapes: Shape) -> Shape:
         return shapes[0]
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
@@ -134,6 +197,46 @@ class Layer:
         yield from ((path + weight.name, weight) for weight in self.weights)
         for layer in self.inside:
             yield from layer.walk(path)
+
+
+def kind(
+    base: type[LayerT], name: str, signature: str | None = None, axes: int = 0
+) -> type[LayerT]:
+    """Return the layer of Keras of this name."""
+    about = f"``keras.layers.{name}``."
+    members: Any = {"__doc__": about, "__module__": base.__module__, "axes": axes}
+    members |= {} if signature is None else {"signature": signature}
+    made: Any = type(name, (base,), members)
+    return made
+
+
+def sizes(
+    where: str, name: str, value: Sizes, axes: int, least: int = 1
+) -> tuple[int, ...]:
+    """Return one length an axis."""
+    lengths = (value,) * axes if isinstance(value, int) else tuple(value)
+    if len(lengths) != axes:
+        rule = f"{name} must be an int or {axes} ints"
+        value_error(where, rule, f"{name}={value}", "Give one length for each axis.")
+    return tuple(check_int(where, name, n, least=least) for n in lengths)
+
+
+def strided(
+    name: str, lengths: Shape, window: Sequence[int], strides: Sequence[int], padding: str
+) -> Shape:
+    """Return the lengths after a convolution or a pooling."""
+    result: list[int | None] = []
+    for n, k, stride in zip(lengths, window, strides, strict=True):
+        if n is None:
+            result.append(None)
+            continue
+        out = (n - k) // stride + 1 if padding == "valid" else -(-n // stride)
+        if out < 1:
+            rule = "the output must have a length of at least 1 on each axis"
+            got = f"{out} from a length of {n} with a window of {k}"
+            value_error(f"build: {name}", rule, got, "Make the input larger.")
+        result.append(out)
+    return tuple(result)
 
 
 def unique_name(where: str, name: str) -> str:

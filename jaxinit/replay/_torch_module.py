@@ -1,25 +1,23 @@
 """``torch.nn.Module`` and its containers, for models that are made but never run."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import jax
 import numpy as np
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error
+from jaxinit.replay._signatures import constructor
 from jaxinit.replay._torch_record import Parameter, Tensor
 
+_LayerT = TypeVar("_LayerT", bound="Layer")
+
 __all__ = [
-    "Layer",
-    "Module",
-    "ModuleDict",
-    "ModuleList",
-    "ParameterDict",
-    "ParameterList",
-    "Plain",
-    "Sequential",
-]
+    "Layer", "Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList",
+    "Plain", "Sequential",
+]  # fmt: skip
 
 
 class Module:
@@ -29,6 +27,7 @@ class Module:
     used and may stay.
     """
 
+    __signature__: ClassVar[inspect.Signature]
     training = True
     _parameters: dict[str, Any]
     _buffers: dict[str, Any]
@@ -36,8 +35,13 @@ class Module:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "signature" in vars(cls):
+            cls.__init__ = constructor(vars(cls)["signature"])
         if cls.__module__.startswith("jaxinit.replay."):
             boundary(cls, f"torch_layers.{cls.__name__}")
+        # For help, which would show the arguments of __new__.
+        taken = [*inspect.signature(cls.__init__).parameters.values()]
+        cls.__signature__ = inspect.Signature(taken[1:])
 
     def __new__(cls, *_args: Any, **_options: Any) -> Self:
         """Prepare the tables, as ``super().__init__()`` does in PyTorch."""
@@ -187,167 +191,175 @@ class Plain(Module):
 
 
 class _Group(Module):
-    """What the containers of modules share."""
+    """What the containers share: modules, or parameters, by their names."""
 
-    def _add(self, items: Iterable[tuple[str, Any]]) -> None:
-        for name, module in items:
-            if module is not None and not isinstance(module, Module):
+    table: ClassVar[str] = "_modules"
+
+    @property
+    def _held(self) -> dict[str, Any]:
+        return vars(self)[self.table]
+
+    def _add(self, items: Iterable[tuple[Any, Any]]) -> None:
+        for name, value in items:
+            made = value
+            if self.table == "_parameters":
+                made = value if isinstance(value, Parameter) else Parameter(value)
+            elif value is not None and not isinstance(value, Module):
                 rule = "it must hold modules"
-                type_error(type(self).__name__, rule, f"{module!r}", "Use None for a ReLU.")
-            self._modules[name] = module
+                type_error(type(self).__name__, rule, f"{value!r}", "Use None for a ReLU.")
+            self._held[str(name)] = made
 
     def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._modules.values())
-
-    def _key(self, index: Any) -> str:
-        return list(self._modules)[index]
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return type(self)(*self._slice(list(self._modules.values())[index]))
-        return self._modules[self._key(index)]
-
-    def _slice(self, modules: list[Any]) -> tuple[Any, ...]:
-        return tuple(modules)
-
-    def __setitem__(self, index: Any, module: Any) -> None:
-        self._add([(self._key(index), module)])
-
-    def append(self, module: Any) -> Self:
-        """Add a module at the end."""
-        self._add([(str(len(self)), module)])
-        return self
-
-    def extend(self, modules: Iterable[Any]) -> Self:
-        """Add modules at the end."""
-        for module in modules:
-            self.append(module)
-        return self
+        return len(self._held)
 
 
-class Sequential(_Group):
-    """``torch.nn.Sequential``: of modules, or of a dict of them."""
-
-    def __init__(self, *modules: Any) -> None:
-        super().__init__()
-        if len(modules) == 1 and isinstance(modules[0], Mapping):
-            self._add((str(k), v) for k, v in modules[0].items())
-        else:
-            self._add((str(i), m) for i, m in enumerate(modules))
-
-
-class ModuleList(_Group):
-    """``torch.nn.ModuleList``."""
+class _List(_Group):
+    """What the containers by number share."""
 
     def __init__(self, modules: Iterable[Any] = ()) -> None:
         super().__init__()
-        self._add((str(i), m) for i, m in enumerate(modules))
+        self._add(enumerate(modules))
 
-    def _slice(self, modules: list[Any]) -> tuple[Any, ...]:
-        return (modules,)
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._held.values())
 
-    def insert(self, index: int, module: Any) -> None:
-        """Put a module before a place."""
-        modules = list(self)
-        modules.insert(index, module)
-        self._add((str(i), m) for i, m in enumerate(modules))
+    def __getitem__(self, index: Any) -> Any:
+        found = list(self._held.values())[index]
+        return self._like(found) if isinstance(index, slice) else found
+
+    def _like(self, values: list[Any]) -> Self:
+        return type(self)(values)
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        self._add([(list(self._held)[index], value)])
+
+    def append(self, value: Any) -> Self:
+        """Add one at the end."""
+        self._add([(len(self), value)])
+        return self
+
+    def extend(self, values: Iterable[Any]) -> Self:
+        """Add several at the end."""
+        for value in values:
+            self.append(value)
+        return self
+
+    def insert(self, index: int, value: Any) -> None:
+        """Put one before a place."""
+        values = list(self)
+        values.insert(index, value)
+        self._add(enumerate(values))
 
 
-class ModuleDict(_Group):
-    """``torch.nn.ModuleDict``."""
+class Sequential(_List):
+    """``torch.nn.Sequential``: of modules, or of a dict of them."""
+
+    def __init__(self, *modules: Any) -> None:
+        named = len(modules) == 1 and isinstance(modules[0], Mapping)
+        super().__init__(() if named else modules)
+        self._add(modules[0].items() if named else ())
+
+    def _like(self, values: list[Any]) -> Self:
+        return type(self)(*values)
+
+
+class ModuleList(_List):
+    """``torch.nn.ModuleList``."""
+
+
+class ParameterList(_List):
+    """``torch.nn.ParameterList``."""
+
+    table = "_parameters"
+
+
+class _Dict(_Group):
+    """What the containers by name share."""
 
     def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.update(modules or {})
 
-    def _key(self, index: Any) -> str:
-        return index
-
     def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
+        return iter(self._held)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._modules
+        return name in self._held
+
+    def __getitem__(self, name: str) -> Any:
+        return self._held[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._add([(name, value)])
 
     def update(self, modules: Mapping[str, Any]) -> None:
-        """Add modules by name."""
-        self._add((str(k), v) for k, v in modules.items())
+        """Add some by name."""
+        self._add(modules.items())
 
     def keys(self) -> Any:
         """Return the names."""
-        return self._modules.keys()
+        return self._held.keys()
 
     def values(self) -> Any:
-        """Return the modules."""
-        return self._modules.values()
+        """Return what the container holds."""
+        return self._held.values()
 
     def items(self) -> Any:
-        """Return the modules with their names."""
-        return self._modules.items()
+        """Return what the container holds, with the names."""
+        return self._held.items()
 
 
-class ParameterList(Module):
-    """``torch.nn.ParameterList``."""
-
-    def __init__(self, values: Iterable[Any] = ()) -> None:
-        super().__init__()
-        self.extend(values)
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __iter__(self) -> Iterator[Parameter]:
-        return iter(self._parameters.values())
-
-    def __getitem__(self, index: int) -> Parameter:
-        return list(self._parameters.values())[index]
-
-    def append(self, value: Any) -> Self:
-        """Add a parameter at the end."""
-        made = value if isinstance(value, Parameter) else Parameter(value)
-        self._parameters[str(len(self))] = made
-        return self
-
-    def extend(self, values: Iterable[Any]) -> Self:
-        """Add parameters at the end."""
-        for value in values:
-            self.append(value)
-        return self
+class ModuleDict(_Dict):
+    """``torch.nn.ModuleDict``."""
 
 
-class ParameterDict(Module):
+class ParameterDict(_Dict):
     """``torch.nn.ParameterDict``."""
 
-    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
-        super().__init__()
-        for name, value in (parameters or {}).items():
-            self[name] = value
+    table = "_parameters"
 
-    def __len__(self) -> int:
-        return len(self._parameters)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
-
-    def __getitem__(self, name: str) -> Parameter:
-        return self._parameters[name]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        made = value if isinstance(value, Parameter) else Parameter(value)
-        self._parameters[name] = made
+_SIZES = frozenset({
+    "in_features", "out_features", "in1_features", "in2_features", "nf", "nx",
+    "in_channels", "out_channels", "groups", "num_embeddings", "embedding_dim",
+    "num_groups", "num_channels", "num_features", "num_parameters", "input_size",
+    "hidden_size", "embed_dim", "num_heads", "d_model", "nhead", "dim_feedforward",
+})  # fmt: skip
+"""Arguments that are ints from 1 on."""
 
 
 class Layer(Module):
-    """A module of PyTorch with parameters of its own."""
+    """A module of PyTorch with parameters of its own; see `_signatures`."""
 
-    def _check(self, dtype: Any, **sizes: Any) -> None:
-        """Check that sizes are at least 1 and that no dtype is asked for."""
-        where = type(self).__name__
-        for name, size in sizes.items():
-            check_int(where, name, size, least=1)
+    def __init__(self, *_args: Any, **_options: Any) -> None:
+        super().__init__()
+
+    def _make(self, given: dict[str, Any]) -> None:
+        """Take all arguments as attributes, and place the parameters."""
+        self._check(**{name: given[name] for name in given if name in _SIZES})
+        given.pop("device", None)
+        dtype = given.pop("dtype", None)
         if dtype is not None:
             rule = "all tensors of a model have one dtype, which build takes"
-            type_error(where, rule, f"dtype={dtype!r}", "Give dtype to build instead.")
+            advice = "Give dtype to build instead."
+            type_error(type(self).__name__, rule, f"dtype={dtype!r}", advice)
+        vars(self).update(given)
+        self._build()
+
+    def _build(self) -> None:
+        raise NotImplementedError
+
+    def _check(self, **sizes: Any) -> None:
+        """Check that sizes are at least 1."""
+        for name, size in sizes.items():
+            check_int(type(self).__name__, name, size, least=1)
+
+
+def kind(
+    base: type[_LayerT], name: str, signature: str | None = None, **members: Any
+) -> type[_LayerT]:
+    """Return the layer of PyTorch of this name: a base, and what is its own."""
+    own = {"__doc__": f"``torch.nn.{name}``.", "__module__": base.__module__, **members}
+    own |= {} if signature is None else {"signature": signature}
+    made: Any = type(name, (base,), own)
+    return made

@@ -7,32 +7,31 @@ from typing import Any, ClassVar
 from jaxinit._checks import check_choice, check_int, value_error
 from jaxinit.replay import torch_init as init
 from jaxinit.replay._torch_basic import LayerNorm, Linear
-from jaxinit.replay._torch_module import Layer, Module, ModuleList
+from jaxinit.replay._torch_module import Layer, ModuleList, kind
 from jaxinit.replay._torch_plain import Dropout
 from jaxinit.replay._torch_record import Parameter
 
 __all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "Cell",
-    "GRUCell",
-    "LSTMCell",
-    "MultiheadAttention",
-    "RNNCell",
-    "Recurrent",
-    "Transformer",
-    "TransformerDecoder",
-    "TransformerDecoderLayer",
-    "TransformerEncoder",
-    "TransformerEncoderLayer",
-]
+    "GRU", "LSTM", "RNN", "Cell", "GRUCell", "LSTMCell", "MultiheadAttention", "RNNCell",
+    "Recurrent", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
+    "TransformerEncoder", "TransformerEncoderLayer",
+]  # fmt: skip
 
 
 class _Uniform(Layer):
     """What recurrent layers and cells share."""
 
-    hidden_size: int
+    gates: ClassVar[int]
+
+    def _build(self) -> None:
+        if "nonlinearity" in vars(self):
+            where, choices = type(self).__name__, ("tanh", "relu")
+            check_choice(where, "nonlinearity", self.nonlinearity, choices)
+        self._place()
+        self.reset_parameters()
+
+    def _place(self) -> None:
+        raise NotImplementedError
 
     def reset_parameters(self) -> None:
         """Draw all tensors again, as PyTorch's method does."""
@@ -44,202 +43,102 @@ class _Uniform(Layer):
 class Recurrent(_Uniform):
     """What the recurrent layers share."""
 
-    gates: ClassVar[int]
+    proj_size = 0
+    signature = (
+        "input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, "
+        "bidirectional=False, device=None, dtype=None"
+    )
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,  # noqa: ARG002
-        bidirectional: bool = False,
-        device: Any = None,  # noqa: ARG002
-        dtype: Any = None,
-    ) -> None:
-        self._check(dtype)
-        self.batch_first = batch_first
-        self._build(input_size, hidden_size, num_layers, bias, bidirectional, 0)
-
-    def _build(
-        self,
-        inputs: int,
-        hidden: int,
-        layers: int,
-        bias: bool,
-        bidirectional: bool,
-        projected: int,
-    ) -> None:
-        self._check(None, input_size=inputs, hidden_size=hidden, num_layers=layers)
+    def _place(self) -> None:
+        hidden, projected = self.hidden_size, self.proj_size
+        self._check(num_layers=self.num_layers)
         check_int(type(self).__name__, "proj_size", projected, least=0)
         if projected >= hidden:
             rule = "proj_size must be smaller than hidden_size"
             got = f"proj_size={projected}, hidden_size={hidden}"
             value_error(type(self).__name__, rule, got, "Give 0 for no projection.")
-        self.input_size, self.hidden_size, self.num_layers = inputs, hidden, layers
-        self.bias, self.bidirectional, self.proj_size = bias, bidirectional, projected
         rows, carried = self.gates * hidden, projected or hidden
-        directions = ("", "_reverse") if bidirectional else ("",)
-        for layer in range(layers):
-            width = carried * len(directions) if layer else inputs
+        directions = ("", "_reverse") if self.bidirectional else ("",)
+        for layer in range(self.num_layers):
+            width = carried * len(directions) if layer else self.input_size
             for direction in directions:
                 shapes: dict[str, Any] = {"weight_ih": (rows, width)}
                 shapes["weight_hh"] = (rows, carried)
-                if bias:
+                if self.bias:
                     shapes |= {"bias_ih": rows, "bias_hh": rows}
                 if projected:
                     shapes["weight_hr"] = (projected, hidden)
                 for name, shape in shapes.items():
                     setattr(self, f"{name}_l{layer}{direction}", Parameter(shape))
-        self.reset_parameters()
 
 
-class RNN(Recurrent):
-    """``torch.nn.RNN``."""
-
-    gates = 1
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,  # noqa: ARG002
-        bidirectional: bool = False,
-        device: Any = None,  # noqa: ARG002
-        dtype: Any = None,
-    ) -> None:
-        self._check(dtype)
-        check_choice("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
-        self.nonlinearity, self.batch_first = nonlinearity, batch_first
-        self._build(input_size, hidden_size, num_layers, bias, bidirectional, 0)
-
-
-class LSTM(Recurrent):
-    """``torch.nn.LSTM``."""
-
-    gates = 4
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,  # noqa: ARG002
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        device: Any = None,  # noqa: ARG002
-        dtype: Any = None,
-    ) -> None:
-        self._check(dtype)
-        self.batch_first = batch_first
-        sizes = input_size, hidden_size, num_layers
-        self._build(*sizes, bias, bidirectional, proj_size)
-
-
-class GRU(Recurrent):
-    """``torch.nn.GRU``."""
-
-    gates = 3
+RNN = kind(
+    Recurrent,
+    "RNN",
+    "input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True, "
+    "batch_first=False, dropout=0.0, bidirectional=False, device=None, dtype=None",
+    gates=1,
+)
+LSTM = kind(
+    Recurrent,
+    "LSTM",
+    "input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, "
+    "bidirectional=False, proj_size=0, device=None, dtype=None",
+    gates=4,
+)
+GRU = kind(Recurrent, "GRU", gates=3)
 
 
 class Cell(_Uniform):
     """What the recurrent cells share."""
 
-    gates: ClassVar[int]
+    signature = "input_size, hidden_size, bias=True, device=None, dtype=None"
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: Any = None,  # noqa: ARG002
-        dtype: Any = None,
-    ) -> None:
-        self._check(dtype, input_size=input_size, hidden_size=hidden_size)
-        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        rows = self.gates * hidden_size
-        self.weight_ih = Parameter((rows, input_size))
-        self.weight_hh = Parameter((rows, hidden_size))
-        self.bias_ih = Parameter(rows) if bias else None
-        self.bias_hh = Parameter(rows) if bias else None
-        self.reset_parameters()
+    def _place(self) -> None:
+        rows = self.gates * self.hidden_size
+        self.weight_ih = Parameter((rows, self.input_size))
+        self.weight_hh = Parameter((rows, self.hidden_size))
+        self.bias_ih = Parameter(rows) if self.bias else None
+        self.bias_hh = Parameter(rows) if self.bias else None
 
 
-class RNNCell(Cell):
-    """``torch.nn.RNNCell``."""
-
-    gates = 1
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        check_choice("RNNCell", "nonlinearity", nonlinearity, ("tanh", "relu"))
-        self.nonlinearity = nonlinearity
-        super().__init__(input_size, hidden_size, bias, device, dtype)
-
-
-class LSTMCell(Cell):
-    """``torch.nn.LSTMCell``."""
-
-    gates = 4
-
-
-class GRUCell(Cell):
-    """``torch.nn.GRUCell``."""
-
-    gates = 3
+RNNCell = kind(
+    Cell,
+    "RNNCell",
+    "input_size, hidden_size, bias=True, nonlinearity='tanh', device=None, dtype=None",
+    gates=1,
+)
+LSTMCell, GRUCell = kind(Cell, "LSTMCell", gates=4), kind(Cell, "GRUCell", gates=3)
 
 
 class MultiheadAttention(Layer):
     """``torch.nn.MultiheadAttention``."""
 
-    def __init__(
-        self,
-        embed_dim: int,
-        num_heads: int,
-        dropout: float = 0.0,  # noqa: ARG002
-        bias: bool = True,
-        add_bias_kv: bool = False,
-        add_zero_attn: bool = False,
-        kdim: int | None = None,
-        vdim: int | None = None,
-        batch_first: bool = False,
-        device: Any = None,  # noqa: ARG002
-        dtype: Any = None,
-    ) -> None:
-        self._check(dtype, embed_dim=embed_dim, num_heads=num_heads)
-        if embed_dim % num_heads:
+    signature = (
+        "embed_dim, num_heads, dropout=0.0, bias=True, add_bias_kv=False, "
+        "add_zero_attn=False, kdim=None, vdim=None, batch_first=False, device=None, "
+        "dtype=None"
+    )
+
+    def _build(self) -> None:
+        n, heads = self.embed_dim, self.num_heads
+        if n % heads:
             rule = "num_heads must divide embed_dim"
-            got = f"embed_dim={embed_dim}, num_heads={num_heads}"
+            got = f"embed_dim={n}, num_heads={heads}"
             value_error("MultiheadAttention", rule, got, "Choose a divisor.")
-        n = embed_dim
-        kdim, vdim = n if kdim is None else kdim, n if vdim is None else vdim
-        self._check(None, kdim=kdim, vdim=vdim)
-        self.embed_dim, self.num_heads, self.batch_first = n, num_heads, batch_first
-        self.add_bias_kv, self.add_zero_attn = add_bias_kv, add_zero_attn
-        if kdim == n == vdim:
+        self.kdim = n if self.kdim is None else self.kdim
+        self.vdim = n if self.vdim is None else self.vdim
+        self._check(kdim=self.kdim, vdim=self.vdim)
+        if self.kdim == n == self.vdim:
             self.in_proj_weight = Parameter((3 * n, n))
         else:
             self.q_proj_weight = Parameter((n, n))
-            self.k_proj_weight = Parameter((n, kdim))
-            self.v_proj_weight = Parameter((n, vdim))
-        self.in_proj_bias = Parameter(3 * n) if bias else None
-        self.out_proj = Linear(n, n, bias)
-        self.bias_k = Parameter((1, 1, n)) if add_bias_kv else None
-        self.bias_v = Parameter((1, 1, n)) if add_bias_kv else None
+            self.k_proj_weight = Parameter((n, self.kdim))
+            self.v_proj_weight = Parameter((n, self.vdim))
+        self.in_proj_bias = Parameter(3 * n) if self.bias else None
+        self.out_proj = Linear(n, n, self.bias)
+        self.bias_k = Parameter((1, 1, n)) if self.add_bias_kv else None
+        self.bias_v = Parameter((1, 1, n)) if self.add_bias_kv else None
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
@@ -258,113 +157,94 @@ class _TransformerLayer(Layer):
     """What a layer of the encoder and one of the decoder share."""
 
     attentions: ClassVar[tuple[str, ...]]
+    signature = (
+        "d_model, nhead, dim_feedforward=2048, dropout=0.1, activation='relu', "
+        "layer_norm_eps=1e-5, batch_first=False, norm_first=False, bias=True, device=None, "
+        "dtype=None"
+    )
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Any = "relu",  # noqa: ARG002
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,  # noqa: ARG002
-        dtype: Any = None,
-    ) -> None:
-        self._check(dtype, d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
-        self.norm_first = norm_first
+    def _build(self) -> None:
+        size, wide, bias, share = (
+            self.d_model,
+            self.dim_feedforward,
+            self.bias,
+            self.dropout,
+        )
         for name in self.attentions:
-            options = {"bias": bias, "batch_first": batch_first}
-            setattr(self, name, MultiheadAttention(d_model, nhead, dropout, **options))
-        self.linear1 = Linear(d_model, dim_feedforward, bias)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias)
+            options = {"bias": bias, "batch_first": self.batch_first}
+            setattr(self, name, MultiheadAttention(size, self.nhead, share, **options))
+        self.linear1, self.dropout = Linear(size, wide, bias), Dropout(share)
+        self.linear2 = Linear(wide, size, bias)
         places = range(1, len(self.attentions) + 2)
         for i in places:
-            setattr(self, f"norm{i}", LayerNorm(d_model, layer_norm_eps, bias=bias))
+            setattr(self, f"norm{i}", LayerNorm(size, self.layer_norm_eps, bias=bias))
         for i in places:
-            setattr(self, f"dropout{i}", Dropout(dropout))
+            setattr(self, f"dropout{i}", Dropout(share))
 
 
-class TransformerEncoderLayer(_TransformerLayer):
-    """``torch.nn.TransformerEncoderLayer``."""
-
-    attentions = ("self_attn",)
-
-
-class TransformerDecoderLayer(_TransformerLayer):
-    """``torch.nn.TransformerDecoderLayer``."""
-
-    attentions = "self_attn", "multihead_attn"
+TransformerEncoderLayer = kind(
+    _TransformerLayer, "TransformerEncoderLayer", attentions=("self_attn",)
+)
+TransformerDecoderLayer = kind(
+    _TransformerLayer,
+    "TransformerDecoderLayer",
+    attentions=("self_attn", "multihead_attn"),
+)
 
 
-class _Stack(Module):
+class _Stack(Layer):
     """Deep copies of a layer: all have the numbers that it was made with."""
 
-    def __init__(self, layer: Module, num_layers: int, norm: Module | None = None) -> None:
-        check_int(type(self).__name__, "num_layers", num_layers, least=0)
-        self.layers = ModuleList(copy.deepcopy(layer) for _ in range(num_layers))
-        self.num_layers, self.norm = num_layers, norm
+    copied: ClassVar[str]
+
+    def _build(self) -> None:
+        layer, norm = vars(self).pop(self.copied), vars(self).pop("norm")
+        check_int(type(self).__name__, "num_layers", self.num_layers, least=0)
+        self.layers = ModuleList(copy.deepcopy(layer) for _ in range(self.num_layers))
+        self.norm = norm
 
 
-class TransformerEncoder(_Stack):
-    """``torch.nn.TransformerEncoder``."""
-
-    def __init__(
-        self,
-        encoder_layer: Module,
-        num_layers: int,
-        norm: Module | None = None,
-        enable_nested_tensor: bool = True,  # noqa: ARG002
-        mask_check: bool = True,  # noqa: ARG002
-    ) -> None:
-        super().__init__(encoder_layer, num_layers, norm)
-
-
-class TransformerDecoder(_Stack):
-    """``torch.nn.TransformerDecoder``."""
-
-    def __init__(
-        self, decoder_layer: Module, num_layers: int, norm: Module | None = None
-    ) -> None:
-        super().__init__(decoder_layer, num_layers, norm)
+TransformerEncoder = kind(
+    _Stack,
+    "TransformerEncoder",
+    "encoder_layer, num_layers, norm=None, enable_nested_tensor=True, mask_check=True",
+    copied="encoder_layer",
+)
+TransformerDecoder = kind(
+    _Stack,
+    "TransformerDecoder",
+    "decoder_layer, num_layers, norm=None",
+    copied="decoder_layer",
+)
 
 
 class Transformer(Layer):
     """``torch.nn.Transformer``."""
 
-    def __init__(
-        self,
-        d_model: int = 512,
-        nhead: int = 8,
-        num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Any = "relu",
-        custom_encoder: Any = None,
-        custom_decoder: Any = None,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,  # noqa: ARG002
-        dtype: Any = None,
-    ) -> None:
-        self._check(dtype)
-        args = d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps
-        more = batch_first, norm_first, bias
-        self.encoder, self.decoder = custom_encoder, custom_decoder
-        if custom_encoder is None:
-            layer = TransformerEncoderLayer(*args, *more)
-            norm = LayerNorm(d_model, layer_norm_eps, bias=bias)
-            self.encoder = TransformerEncoder(layer, num_encoder_layers, norm)
-        if custom_decoder is None:
-            layer = TransformerDecoderLayer(*args, *more)
-            norm = LayerNorm(d_model, layer_norm_eps, bias=bias)
-            self.decoder = TransformerDecoder(layer, num_decoder_layers, norm)
+    signature = (
+        "d_model=512, nhead=8, num_encoder_layers=6, num_decoder_layers=6, "
+        "dim_feedforward=2048, dropout=0.1, activation='relu', custom_encoder=None, "
+        "custom_decoder=None, layer_norm_eps=1e-5, batch_first=False, norm_first=False, "
+        "bias=True, device=None, dtype=None"
+    )
+
+    def _build(self) -> None:
+        names = ("d_model", "nhead", "dim_feedforward", "dropout", "activation")
+        names += ("layer_norm_eps", "batch_first", "norm_first", "bias")
+        args = [getattr(self, name) for name in names]
+
+        def stack(kind: type[Layer], layer: type[Layer], count: int) -> Layer:
+            made = layer(*args)
+            norm = LayerNorm(self.d_model, self.layer_norm_eps, bias=self.bias)
+            return kind(made, count, norm)
+
+        self.encoder, self.decoder = self.custom_encoder, self.custom_decoder
+        if self.encoder is None:
+            counted = TransformerEncoderLayer, self.num_encoder_layers
+            self.encoder = stack(TransformerEncoder, *counted)
+        if self.decoder is None:
+            counted = TransformerDecoderLayer, self.num_decoder_layers
+            self.decoder = stack(TransformerDecoder, *counted)
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:

@@ -5,7 +5,9 @@ call. An initializer without a seed takes the next number of Python's generator;
 possible in `keras_models.build`, which says how the generator was seeded.
 """
 
+import copy
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, check_rank, check_shape, value_error
 from jaxinit._types import Shape
 from jaxinit.replay._arguments import Seed
+from jaxinit.replay._keras_backends import Backend
 from jaxinit.replay._keras_backends import backend as backend_of
 from jaxinit.replay._keras_session import next_seed
 
@@ -42,39 +45,14 @@ class Initializer:
         Returns:
             The array.
         """
-        where = f"keras_initializers.{type(self).__name__}"
-        return self._draw(where, check_shape(where, shape), backend)
+        return self._draw(check_shape("", shape), backend_of("", backend))
 
-    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
+    def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
         raise NotImplementedError
 
     def clone(self) -> "Initializer":
         """Return another with the same options; without a seed, it takes a new one."""
         return self
-
-
-class Zeros(Initializer):
-    """``keras.initializers.Zeros``."""
-
-    def _draw(
-        self,
-        where: str,  # noqa: ARG002
-        shape: tuple[int, ...],
-        backend: str,  # noqa: ARG002
-    ) -> jax.Array:
-        return jnp.zeros(shape, jnp.float32)
-
-
-class Ones(Initializer):
-    """``keras.initializers.Ones``."""
-
-    def _draw(
-        self,
-        where: str,  # noqa: ARG002
-        shape: tuple[int, ...],
-        backend: str,  # noqa: ARG002
-    ) -> jax.Array:
-        return jnp.ones(shape, jnp.float32)
 
 
 class Constant(Initializer):
@@ -83,13 +61,23 @@ class Constant(Initializer):
     def __init__(self, value: float = 0.0) -> None:
         self.value = value
 
-    def _draw(
-        self,
-        where: str,  # noqa: ARG002
-        shape: tuple[int, ...],
-        backend: str,  # noqa: ARG002
-    ) -> jax.Array:
+    def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
+        del draws
         return jnp.full(shape, self.value, jnp.float32)
+
+
+class Zeros(Constant):
+    """``keras.initializers.Zeros``."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+
+class Ones(Constant):
+    """``keras.initializers.Ones``."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
 
 
 class Identity(Initializer):
@@ -98,15 +86,10 @@ class Identity(Initializer):
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = gain
 
-    def _draw(
-        self,
-        where: str,
-        shape: tuple[int, ...],
-        backend: str,  # noqa: ARG002
-    ) -> jax.Array:
+    def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
+        del draws
         if len(shape) != 2:
-            rule = "shape must have two axes"
-            value_error(where, rule, f"shape={shape}", "Give a matrix.")
+            value_error("", "shape must have two axes", f"shape={shape}", "Give a matrix.")
         return jnp.float32(self.gain) * jnp.eye(*shape, dtype=jnp.float32)
 
 
@@ -115,15 +98,13 @@ class RandomInitializer(Initializer):
 
     def __init__(self, seed: Seed | None = None) -> None:
         self._given = seed
-        name = f"keras_initializers.{type(self).__name__}"
-        self.seed = next_seed(name) if seed is None else seed
-
-    def _options(self) -> dict[str, Any]:
-        return {}
+        self.seed = next_seed("") if seed is None else seed
 
     def clone(self) -> "Initializer":
         """Return another with the same options; without a seed, it takes a new one."""
-        return type(self)(**self._options(), seed=self._given)
+        other = copy.copy(self)
+        RandomInitializer.__init__(other, self._given)
+        return other
 
 
 class RandomUniform(RandomInitializer):
@@ -135,12 +116,8 @@ class RandomUniform(RandomInitializer):
         self.minval, self.maxval = minval, maxval
         super().__init__(seed)
 
-    def _options(self) -> dict[str, Any]:
-        return {"minval": self.minval, "maxval": self.maxval}
-
-    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
-        draw = backend_of(where, backend).uniform
-        return draw(shape, self.seed, self.minval, self.maxval)
+    def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
+        return draws.uniform(shape, self.seed, self.minval, self.maxval)
 
 
 class RandomNormal(RandomInitializer):
@@ -153,20 +130,15 @@ class RandomNormal(RandomInitializer):
         self.mean, self.stddev = mean, stddev
         super().__init__(seed)
 
-    def _options(self) -> dict[str, Any]:
-        return {"mean": self.mean, "stddev": self.stddev}
-
-    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
-        draw = backend_of(where, backend).normal
-        return draw(shape, self.seed, self.mean, self.stddev)
+    def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
+        return draws.normal(shape, self.seed, self.mean, self.stddev)
 
 
 class TruncatedNormal(RandomNormal):
     """``keras.initializers.TruncatedNormal``, cut at two standard deviations."""
 
-    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
-        draw = backend_of(where, backend).truncated_normal
-        return draw(shape, self.seed, self.mean, self.stddev)
+    def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
+        return draws.truncated_normal(shape, self.seed, self.mean, self.stddev)
 
 
 # keras/src/initializers/random_initializers.py: the standard deviation of a standard
@@ -186,25 +158,20 @@ class VarianceScaling(RandomInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        where = "keras_initializers.VarianceScaling"
-        if not check_number(where, "scale", scale) > 0:
-            value_error(where, "scale must be above 0", f"scale={scale}", "Give 1 or 2.")
-        check_choice(where, "mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        if not check_number("", "scale", scale) > 0:
+            value_error("", "scale must be above 0", f"scale={scale}", "Give 1 or 2.")
+        check_choice("", "mode", mode, ("fan_in", "fan_out", "fan_avg"))
         kinds = "uniform", "truncated_normal", "untruncated_normal", "normal"
-        check_choice(where, "distribution", distribution, kinds)
+        check_choice("", "distribution", distribution, kinds)
         self.scale, self.mode, self.distribution = scale, mode, distribution
         self.input_axes, self.output_axes = input_axes, output_axes
         super().__init__(seed)
 
-    def _options(self) -> dict[str, Any]:
-        names = ("scale", "mode", "distribution", "input_axes", "output_axes")
-        return {name: getattr(self, name) for name in names}
-
     def with_axes(self, inputs: Sequence[int], outputs: Sequence[int]) -> "VarianceScaling":
         """Return this initializer, of the same seed, for kernels with these axes."""
-        options = VarianceScaling._options(self)
-        options |= {"input_axes": inputs, "output_axes": outputs}
-        return VarianceScaling(**options, seed=self.seed)
+        other = copy.copy(self)
+        other.input_axes, other.output_axes = inputs, outputs
+        return other
 
     def _fan(self, shape: tuple[int, ...]) -> float:
         if self.input_axes is not None and self.output_axes is not None:
@@ -218,8 +185,8 @@ class VarianceScaling(RandomInitializer):
         fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2.0}
         return max(1.0, fans[self.mode])
 
-    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
-        draws, scale = backend_of(where, backend), self.scale / self._fan(shape)
+    def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
+        scale = self.scale / self._fan(shape)
         if self.distribution == "uniform":
             limit = math.sqrt(3.0 * scale)
             return draws.uniform(shape, self.seed, -limit, limit)
@@ -235,9 +202,6 @@ class _Named(VarianceScaling):
 
     def __init__(self, seed: Seed | None = None) -> None:
         super().__init__(*self.fixed, seed=seed)
-
-    def _options(self) -> dict[str, Any]:
-        return {}
 
 
 class GlorotUniform(_Named):
@@ -276,7 +240,6 @@ class HeNormal(_Named):
     fixed = 2.0, "fan_in", "truncated_normal"
 
 
-@boundary
 class Orthogonal(RandomInitializer):
     """``keras.initializers.Orthogonal``.
 
@@ -288,43 +251,27 @@ class Orthogonal(RandomInitializer):
         self.gain = gain
         super().__init__(seed)
 
-    def _options(self) -> dict[str, Any]:
-        return {"gain": self.gain}
-
-    def _draw(self, where: str, shape: tuple[int, ...], backend: str) -> jax.Array:
-        check_rank(where, shape, 2, "An orthogonal vector has no meaning.")
+    def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
+        check_rank("", shape, 2, "An orthogonal vector has no meaning.")
         rows, columns = math.prod(shape[:-1]), shape[-1]
         flat = max(rows, columns), min(rows, columns)
-        normal = backend_of(where, backend).normal(flat, self.seed, 0.0, 1.0)
-        q, r = jnp.linalg.qr(normal)
+        q, r = jnp.linalg.qr(draws.normal(flat, self.seed, 0.0, 1.0))
         q = q * jnp.sign(jnp.diagonal(r))
         q = q.T if rows < columns else q
         return jnp.float32(self.gain) * q.reshape(shape)
 
 
-_CLASSES: dict[str, type[Initializer]] = {
-    "zeros": Zeros,
-    "ones": Ones,
-    "constant": Constant,
-    "identity": Identity,
-    "random_uniform": RandomUniform,
-    "random_normal": RandomNormal,
-    "truncated_normal": TruncatedNormal,
-    "variance_scaling": VarianceScaling,
-    "glorot_uniform": GlorotUniform,
-    "glorot_normal": GlorotNormal,
-    "lecun_uniform": LecunUniform,
-    "lecun_normal": LecunNormal,
-    "he_uniform": HeUniform,
-    "he_normal": HeNormal,
-    "orthogonal": Orthogonal,
-    "uniform": RandomUniform,
-    "normal": RandomNormal,
-    "zero": Zeros,
-    "one": Ones,
-    "OrthogonalInitializer": Orthogonal,
-    "IdentityInitializer": Identity,
-}
+_CLASSES = {
+    re.sub("(?<!^)([A-Z])", r"_\1", kind.__name__).lower(): kind
+    for kind in (
+        Zeros, Ones, Constant, Identity, RandomUniform, RandomNormal, TruncatedNormal,
+        VarianceScaling, GlorotUniform, GlorotNormal, LecunUniform, LecunNormal, HeUniform,
+        HeNormal, Orthogonal,
+    )
+} | {
+    "uniform": RandomUniform, "normal": RandomNormal, "zero": Zeros, "one": Ones,
+    "OrthogonalInitializer": Orthogonal, "IdentityInitializer": Identity,
+}  # fmt: skip
 _BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}}
 
 
@@ -351,21 +298,7 @@ def get(identifier: Any) -> Initializer:
 
 
 __all__ = [
-    "Constant",
-    "GlorotNormal",
-    "GlorotUniform",
-    "HeNormal",
-    "HeUniform",
-    "Identity",
-    "Initializer",
-    "LecunNormal",
-    "LecunUniform",
-    "Ones",
-    "Orthogonal",
-    "RandomNormal",
-    "RandomUniform",
-    "TruncatedNormal",
-    "VarianceScaling",
-    "Zeros",
-    "get",
-]
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
+    "Initializer", "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomNormal",
+    "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "get",
+]  # fmt: skip

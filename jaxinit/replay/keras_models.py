@@ -46,8 +46,7 @@ class Model(Layer):
         self.built = True
         self.inside = _in_order(_listed(inputs), _listed(outputs))
 
-    def compute_output_shape(self, *_shapes: Any) -> Any:
-        """See `Layer.compute_output_shape`."""
+    def _output(self, *_shapes: Any) -> Any:
         return self.shapes[0]
 
 
@@ -75,17 +74,10 @@ class Sequential(Layer):
             tensor = layer(tensor)
         return tensor
 
-    def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """Run the layers one after another."""
-        return super().__call__(*inputs, **options)
+    def _weigh(self, *shapes: Any) -> None:
+        self._run(KerasTensor(tuple(shapes[0])))
 
-    def build(self, *shapes: Any) -> None:
-        """See `Layer.build`."""
-        shape = shapes[0]
-        self._run(KerasTensor(tuple(shape)))
-
-    def compute_output_shape(self, *shapes: Any) -> Any:
-        """See `Layer.compute_output_shape`."""
+    def _output(self, *shapes: Any) -> Any:
         shape = shapes[0]
         for layer in self.inside:
             shape = layer.compute_output_shape(shape)
@@ -178,12 +170,4 @@ def build(
     }
 
 
-__all__ = [
-    "Input",
-    "Layer",
-    "Model",
-    "Sequential",
-    "build",
-    "initializers",
-    "layers",
-]
+__all__ = ["Input", "Layer", "Model", "Sequential", "build", "initializers", "layers"]

@@ -202,20 +202,9 @@ def build(
 
 
 __all__ = [
-    "Model",
-    "Parameter",
-    "Tensor",
-    "build",
-    "empty",
-    "full",
-    "functional",
-    "init",
-    "no_grad",
-    "ones",
-    "rand",
-    "randn",
-    "zeros",
-]
+    "Model", "Parameter", "Tensor", "build", "empty", "full", "functional", "init",
+    "no_grad", "ones", "rand", "randn", "zeros",
+]  # fmt: skip
 __all__ += _torch_basic.__all__
 __all__ += _torch_module.__all__
 __all__ += _torch_plain.__all__

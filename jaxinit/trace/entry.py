@@ -24,7 +24,7 @@ from jaxinit.trace.roles.values import (
     leaves_of,
 )
 from jaxinit.trace.roles.walk import Walker, input_value
-from jaxinit.trace.use import ParamUse, Uses
+from jaxinit.trace.use import ParamUse, Stated, Uses, planned_moments
 
 
 def is_array(leaf: object) -> bool:
@@ -129,10 +129,26 @@ def read_forward(
     return Forward(program, [paths[i] for i in arrays], own, data, arrays, moving)
 
 
-def uses_of(forward: Forward) -> Uses:
-    """Ask a forward pass what its parameters do, and how large what enters weights is."""
+def uses_of(forward: Forward, stated: Stated = lambda _: None) -> Uses:
+    """Ask a forward pass what its parameters do, and how large what enters weights is.
+
+    Args:
+        forward: The forward pass.
+        stated: What rules say of tables, biases and scales.
+
+    Returns:
+        The uses, with gains.
+    """
     uses = roles_of(forward)
-    return Uses(tuple(with_gains(forward.program, uses, forward.own, forward.data)))
+    found = with_gains(forward.program, uses, forward.own, forward.data, stated)
+    return Uses(tuple(found), forward)
+
+
+def as_stated(uses: Uses, stated: Stated) -> Uses:
+    """Return uses of which the gains go by what rules say, where they can be read again."""
+    others = [use for use in uses.values() if use.role in ("bias", "embedding", "scale")]
+    usual = all(stated(use) in (None, planned_moments(use)) for use in others)
+    return uses if usual or uses.forward is None else uses_of(uses.forward, stated)
 
 
 def roles_of(forward: Forward) -> list[ParamUse]:

@@ -94,11 +94,23 @@ def table_std(use: ParamUse) -> float:
     return _POSITION_STD
 
 
+def planned_moments(use: ParamUse) -> tuple[float, float]:
+    """Return mean and standard deviation that a plan gives to what is no weight."""
+    if use.role in ("bias", "scale"):
+        return float(use.neutral or 0), 0.0
+    return 0.0, table_std(use)
+
+
+Stated = Callable[[ParamUse], tuple[float, float] | None]
+"""Mean and standard deviation that a rule gives to a parameter; None where none does."""
+
+
 class Uses(Mapping[str, ParamUse]):
     """The use of every parameter of a model, by path; ``print`` shows a table."""
 
-    def __init__(self, uses: tuple[ParamUse, ...]) -> None:
+    def __init__(self, uses: tuple[ParamUse, ...], forward: Any = None) -> None:
         self._by_path = {use.path: use for use in uses}
+        self.forward = forward  # the traced pass, from which gains can be read again
 
     def __getitem__(self, path: str) -> ParamUse:
         return self._by_path[path]

@@ -1,5 +1,6 @@
 """``auto`` on leaves that give no initializer, and with uses that were traced before."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -152,3 +153,36 @@ def test_fused_parts_of_unequal_sizes_have_fans_of_their_own():
         assert part.std() == pytest.approx(std, rel=4 / (2 * part.size) ** 0.5)
     made = auto(fused, params, spec(3, 256))
     assert made["w"].std == pytest.approx(256**-0.5)
+
+
+def embedded(params: Any, ids: Any) -> Any:
+    return jnp.maximum(params["table"][ids] @ params["w"] + params["b"], 0) @ params["v"]
+
+
+EMBEDDED = {"table": spec(50, 16), "w": spec(16, 64), "b": spec(64), "v": spec(64, 3)}
+KEPT = {
+    k: np.resize(np.array([0.125, -0.125], "float32"), s.shape) for k, s in EMBEDDED.items()
+}
+
+
+@pytest.mark.parametrize("traced_before", [False, True])
+@pytest.mark.parametrize(
+    ("rule", "of_w", "of_v"),
+    [
+        (("x", None), 4, 2**0.5),  # rows of std 1 / sqrt(16)
+        (("table", partial(jaxinit.normal, std=0.5)), 2, 2**0.5),
+        (("table", partial(jaxinit.constant, value=0.5)), 2, 2**0.5),
+        (("table", keep), 8, 2**0.5),
+        (("b", partial(jaxinit.normal, std=3**0.5)), 4, 0.5**0.5),
+    ],
+)
+def test_gains_go_by_what_rules_draw(
+    rule: Any, of_w: float, of_v: float, traced_before: bool
+):
+    params = KEPT if rule[1] is keep else EMBEDDED
+    rules = [rule] if rule[1] else []
+    ids = spec(7, dtype="int32")
+    uses = trace_params(embedded, params, ids) if traced_before else None
+    made = auto(embedded, params, ids, rules=rules, uses=uses)
+    gains = [made[k].use.gain for k in "wv"]
+    assert gains == pytest.approx([of_w, of_v], rel=1e-3)

@@ -1,5 +1,6 @@
 """Keras' initializers and whole models, against recorded ones, on three backends."""
 
+import inspect
 import json
 import zlib
 from pathlib import Path
@@ -77,6 +78,55 @@ def test_a_live_model_on_jax():
     weights = keras.build(3, lambda: MODELS["transformer"](keras), "jax")
     for ours, theirs in zip(weights.values(), known, strict=True):
         assert_same_bits(ours, theirs)
+
+
+def plain(value):
+    """Return a default: Keras writes one length for each axis, we write one for all."""
+    while isinstance(value, tuple) and len(set(value)) == 1:
+        value = value[0]
+    return value
+
+
+@pytest.mark.parametrize("name", sorted(set(keras.layers.__all__) - {"Layer"}))
+def test_signatures_are_keras_own(name):
+    live = pytest.importorskip("keras")
+    ours = inspect.signature(getattr(keras.layers, name)).parameters
+    theirs = inspect.signature(getattr(live.layers, name)).parameters
+    skipped = {"options", "kwargs", "name", "dtype"}
+    found = {k: plain(v.default) for k, v in ours.items() if k not in skipped}
+    known = {k: plain(v.default) for k, v in theirs.items() if k not in skipped}
+    newer = found.keys() - known.keys() & {"use_gate", "renorm", "quantization_config"}
+    found = {k: v for k, v in found.items() if k not in newer}
+    assert list(found.items()) == list(known.items())
+    assert getattr(keras.layers, name).__name__ == getattr(live.layers, name).__name__
+
+
+def unused_initializers(keras):
+    layers, random = keras.layers, "random_normal"
+    norm = {"beta_initializer": random, "gamma_initializer": random}
+    return keras.Sequential([
+        keras.Input((4,)),
+        layers.BatchNormalization(center=False, **norm),
+        layers.LayerNormalization(scale=False, **norm),
+        layers.Dense(3, use_bias=False, bias_initializer=random),
+        layers.Dense(3),
+    ])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_initializers_that_are_not_used_take_seeds_too():
+    live = pytest.importorskip("keras")
+    if live.backend.backend() != "jax":
+        pytest.skip("another backend")
+    live.utils.set_random_seed(3)
+    known = unused_initializers(live).get_weights()
+    weights = keras.build(3, lambda: unused_initializers(keras), "jax")
+    # Keras lists what is trained first.
+    moving = [w for k, w in weights.items() if "moving" in k]
+    ours = [w for k, w in weights.items() if "moving" not in k]
+    assert len(known) == len(ours) + len(moving)
+    for w in ours:
+        assert any(np.array_equal(w, x) for x in known)
 
 
 def test_seeds_are_reduced_as_keras_reduces_them():

@@ -1,6 +1,7 @@
 """Whole models: the constructors in the README, against recorded and living ones."""
 
 import copy
+import inspect
 import json
 import math
 import re
@@ -190,6 +191,37 @@ def test_layers_live(torch, dtype):
     for key, w in state.items():
         assert_same_bits(w, known[key])
     assert_same_bits(torch_cpu.uniform(stream, (3,), dtype=dtype)[1], after)
+
+
+KINDS = [k for k in vars(nn).values() if isinstance(k, type) and issubclass(k, nn.Layer)]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_signatures_live(torch, kind):
+    theirs = getattr(torch.nn, kind.__name__, None)
+    if theirs is None or kind is nn.Layer:
+        pytest.skip("a base class, or of another library")
+    known = inspect.signature(theirs).parameters
+    if kind.__name__ in ("LSTM", "GRU", "RNN"):  # written as ``*args`` in PyTorch
+        known = inspect.signature(torch.nn.RNNBase).parameters
+        extra = {"mode", "proj_size"} if kind is not nn.LSTM else {"mode"}
+        known = {k: v for k, v in known.items() if k not in extra}
+    ours = dict(inspect.signature(kind).parameters)
+    if kind is nn.RNN:
+        assert list(ours)[3] == "nonlinearity"
+        del ours["nonlinearity"]
+    wanted = {k: (v.kind, v.default) for k, v in known.items()}
+    optional = {"bias"} if "bias" not in known else set()  # of PyTorch 2.14
+    found = {k: (v.kind, v.default) for k, v in ours.items() if k not in optional}
+    if "activation" in found:  # PyTorch writes a function
+        found["activation"] = wanted["activation"]
+    assert list(found.items()) == list(wanted.items())
+
+
+@pytest.mark.parametrize("kind", vars(nn)["_torch_plain"].__all__)
+def test_modules_without_parameters_have_their_own_names(kind):
+    assert getattr(nn, kind).__name__ == kind
 
 
 def passes(nn):

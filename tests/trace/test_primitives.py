@@ -11,6 +11,7 @@ from jaxinit import Layout, trace_params
 from jaxinit._jaxpr import bind
 from jaxinit._primitives import CONTROL, ELEMENTWISE, IDENTITIES, PRODUCTS
 from jaxinit.signal import autoinit
+from jaxinit.trace.entry import read_forward, uses_of
 from jaxinit.trace.moments.control import RULES as MOMENT_CONTROL
 from jaxinit.trace.moments.moves import MOVES
 from jaxinit.trace.moments.sums import SUMS
@@ -199,6 +200,18 @@ def names_in(jaxpr, found):
     return found
 
 
+def test_what_numpy_writes_out_in_full():
+    for function in (
+        lambda h: (h - h.mean()) / h.std(),  # with a NaN among its constants
+        lambda h: jnp.tanh(h - jnp.median(h, 0)),  # with a table that goes row by row
+    ):
+        apply, params = program(function)
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            use = trace_params(apply, params, spec(N, N))["v"]
+        assert use.role == "weight"
+        assert use.gain == 1 or use.notes == ("a sorted entry counts as any entry",)
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_data_that_passes_through(name):
     apply, params = program(ROWS[name])
@@ -220,6 +233,19 @@ def test_data_that_passes_through(name):
             lambda *v: walk.run(closed, list(zip(v, marks, strict=True)))[0][0], *values
         )
     assert {use.leaf for use in walk.uses} == {1, 2}
+
+
+def test_a_rule_that_fails_is_no_note(monkeypatch):
+    """A fault of a rule, such as this one that is planted, does not become a remark."""
+
+    def broken(*_):
+        return {}["missing"]
+
+    monkeypatch.setitem(MOVES, "rev", broken)
+    apply, params = program(ROWS["rev"])
+    forward = read_forward("test", apply, params, (spec(N, N),))
+    with pytest.raises(KeyError, match="missing"):
+        uses_of(forward)
 
 
 WEIGHTS = {

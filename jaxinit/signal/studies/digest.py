@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.extend.core as jex
 import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._checks import type_error
+from jaxinit._jaxpr import programs_in
 from jaxinit.signal.studies.conditions import root_key
 
 _ADDRESS = re.compile(r"0x[0-9a-f]+")  # of a function; another in every process
@@ -27,7 +27,7 @@ def digest_of(closed: Any, data: Sequence[Any]) -> str:
         The first digits of a SHA-256. Another version of JAX may give others.
     """
     found = hashlib.sha256(_ADDRESS.sub("", str(closed)).encode())
-    for array in (*_constants(closed.consts, closed.jaxpr), *data):
+    for array in (*_constants(closed), *data):
         is_key = jnp.issubdtype(jnp.result_type(array), jax.dtypes.prng_key)
         plain = np.asarray(jax.random.key_data(array) if is_key else array)
         found.update(f"{plain.dtype}{plain.shape}".encode())
@@ -112,13 +112,9 @@ def _check_shape(
         type_error(where, rule, f"{found} for {shape}", advice)
 
 
-def _constants(consts: Sequence[Any], jaxpr: Any) -> Iterator[Any]:
+def _constants(program: Any) -> Iterator[Any]:
     """Give the constants of a program and of programs inside it, which no text shows."""
-    yield from consts
-    for eqn in jaxpr.eqns:
-        for value in eqn.params.values():
-            for part in value if isinstance(value, (tuple, list)) else (value,):
-                if isinstance(part, jex.ClosedJaxpr):
-                    yield from _constants(part.consts, part.jaxpr)
-                elif isinstance(part, jex.Jaxpr):
-                    yield from _constants((), part)
+    yield from getattr(program, "consts", ())
+    for equation in getattr(program, "jaxpr", program).eqns:
+        for inner in programs_in(equation):
+            yield from _constants(inner)

@@ -123,7 +123,9 @@ class Book:
 
     def _matched(self, x: Spread, entries: dict[Axis, tuple[Place, Place]]) -> Spread:
         """Return an array of which the constants go with the entries of rows one by one."""
-        for axis in [a for a in x.places if a.whole and not self.is_entries(a)]:
+        parents = {axis.parent for axis in x.places}
+        whole = [a for a in x.places if a.whole and not self.is_entries(a)]
+        for axis in (a for a in whole if a not in parents):
             above = () if axis.parent is None else x.places[axis.parent]
             along = _along(x.places[axis], above)
             for other, (place, rows) in entries.items():

@@ -290,12 +290,17 @@ def condensed(
     return centre, total
 
 
+def is_one_number(array: np.ndarray) -> bool:
+    """Whether all entries are the same number, or all are none."""
+    return bool((array == array.flat[0]).all() or (array != array).all())
+
+
 def constant(array: np.ndarray) -> Spread:
     """Return the distribution of the entries of a constant.
 
     Of many entries a part is taken, of the mean square of all.
     """
-    if array.size == 0 or (array == array.flat[0]).all():
+    if array.size == 0 or is_one_number(array):
         return scalar(array.flat[0] if array.size else 0.0, array.shape)
     varied = [d for d in range(array.ndim) if (array != array.take([0], d)).any()]
     place = tuple(Label() if d in varied else None for d in range(array.ndim))

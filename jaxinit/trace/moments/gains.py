@@ -12,7 +12,7 @@ from jaxinit.trace.moments.graph import Node, given, parameter
 from jaxinit.trace.moments.numbers import Conventions, positions
 from jaxinit.trace.moments.reading import Meet, Reading, level_of
 from jaxinit.trace.moments.values import Unknown, from_constant, input_value, kind
-from jaxinit.trace.use import ParamUse, table_std
+from jaxinit.trace.use import ParamUse, Stated, planned_moments
 
 _APART = 0.02  # by which mean squares of what enters a weight may differ, relatively
 _NEAR_ONE = 1e-3  # what quadrature may leave of a normalisation
@@ -21,7 +21,11 @@ _NOT_MET = "what enters it is not followed and counts as standard normal"
 
 
 def with_gains(
-    program: Any, uses: Sequence[ParamUse], own: Sequence[Any], data: Sequence[Any]
+    program: Any,
+    uses: Sequence[ParamUse],
+    own: Sequence[Any],
+    data: Sequence[Any],
+    stated: Stated,
 ) -> list[ParamUse]:
     """Return the uses with the gain of every weight, ``1 / sqrt(E x^2)`` of its input.
 
@@ -30,14 +34,16 @@ def with_gains(
         uses: The uses of the parameters.
         own: Shapes and dtypes of the parameters.
         data: Shapes and dtypes of the inputs.
+        stated: What rules say of tables, biases and scales.
     """
     if not any(use.role == "weight" for use in uses):
         return list(uses)
-    meets = _read(program, uses, own, data, {})
+    moments = [stated(use) or planned_moments(use) for use in uses]
+    meets = _read(program, uses, own, data, moments, {})
     levels = {i: level for i, found in meets.items() if (level := level_of(found))}
     if any(_is_uneven(found) for found in meets.values()):
         # What a weight gives where it is used again depends on all that enters it.
-        meets = _read(program, uses, own, data, levels)
+        meets = _read(program, uses, own, data, moments, levels)
     return [
         _with_gain(use, meets.get(i, [])) if use.role == "weight" else use
         for i, use in enumerate(uses)
@@ -49,6 +55,7 @@ def _read(
     uses: Sequence[ParamUse],
     own: Sequence[Any],
     data: Sequence[Any],
+    moments: Sequence[tuple[float, float]],
     levels: dict[int, float],
 ) -> dict[int, list[Meet]]:
     fans = {
@@ -61,27 +68,27 @@ def _read(
     rules = Conventions(levels=levels, fans=fans, unknown=unknown, after=after)
     reading = Reading(rules, [use.path for use in uses])
     with host_float64():
-        leaves = zip(uses, own, strict=True)
-        nodes = [_leaf(reading, i, *pair) for i, pair in enumerate(leaves)]
+        leaves = zip(uses, own, moments, strict=True)
+        nodes = [_leaf(reading, i, *leaf) for i, leaf in enumerate(leaves)]
         nodes += [reading.drawn(input_value(aval), aval) for aval in data]
         reading.run(program, nodes)
     return reading.meets
 
 
-def _leaf(reading: Reading, number: int, use: ParamUse, aval: Any) -> Node:
-    """Return what a parameter is taken for: what the plan of its use draws."""
+def _leaf(
+    reading: Reading, number: int, use: ParamUse, aval: Any, moments: tuple[float, float]
+) -> Node:
+    """Return what a parameter is taken for: what its plan draws."""
     shape = tuple(aval.shape)
     if use.role in ("weight", "unknown") and kind(aval.dtype) in "fc":
         return reading.parameter(frozenset({number}), aval)
-    if use.role in ("bias", "scale"):
-        return given(scalar(float(use.neutral or 0), shape), aval)
+    mean, std = moments
+    if std == 0:
+        return given(scalar(mean, shape), aval)
     if kind(aval.dtype) != "f":
         why = f"the parameter {use.path}"
         return reading.drawn(Unknown(why, integers=kind(aval.dtype) in "iu"), aval)
-    std = table_std(use)
-    if std == 0:
-        return given(scalar(0.0, shape), aval)
-    return reading.drawn(gaussian(shape, 0.0, std**2, positions(shape)), aval)
+    return reading.drawn(gaussian(shape, mean, std**2, positions(shape)), aval)
 
 
 def _is_uneven(meets: Sequence[Meet]) -> bool:

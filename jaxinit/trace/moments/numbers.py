@@ -32,7 +32,6 @@ from jaxinit.trace.moments.values import (
 
 _LARGEST = 2**20  # entries of a constant that is computed as it is
 _OVERFLOW = 50.0  # how far a logit may be above the maximum of the others
-_FAILURES = (ArithmeticError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +166,6 @@ class Numbers:
                 count = math.prod(x.shape[d] for d in dims)
                 found = [windowed_sum(x, tuple(avals[0].shape), count, 0.0)]
                 notes.add(Note(f"{why}: only its variance is known", scale=False))
-        except _FAILURES:
-            if self.strict:
-                raise
-            found = [Unknown(why) for _ in avals]
         notes.update(map(Note, self.book.remarks))
         found = [_checked(x, operands, name) if isinstance(x, Spread) else x for x in found]
         if self.strict:
@@ -233,10 +228,7 @@ def _constant(equation: Any, name: str, xs: Sequence[Value]) -> list[Value] | No
     if (ruled and all(isinstance(x, Spread) for x in xs)) or not _is_small(equation):
         return None
     pairs = zip(xs, equation.invars, strict=True)
-    try:
-        results = bind(equation, [array(x, atom.aval) for x, atom in pairs])
-    except (*_FAILURES, RuntimeError):  # such as an axis of a mesh outside of it
-        return [Unknown(f"the operation {name}") for _ in equation.outvars]
+    results = bind(equation, [array(x, atom.aval) for x, atom in pairs])
     return [from_array(np.asarray(result)) for result in results]
 
 
@@ -294,8 +286,8 @@ def _as_wanted(x: Value, dtype: Any) -> Value:
 
 def _checked(x: Spread, operands: Sequence[Spread], name: str) -> Value:
     """Return a result, or that it is unknown where it is not a number."""
-    if x.values.dtype.kind != "f" or not np.isnan(x.values).any():
-        return x
+    if x.values.dtype.kind != "f" or not x.places or not np.isnan(x.values).any():
+        return x  # a constant may be no number where it is a filler
     nan = any(o.values.dtype.kind == "f" and np.isnan(o.values).any() for o in operands)
     if nan and name == "select_n":
         return x

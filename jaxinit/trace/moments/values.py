@@ -13,6 +13,7 @@ from jaxinit.trace.moments.distribution import (
     condensed,
     constant,
     gaussian,
+    is_one_number,
     scalar,
     source,
 )
@@ -67,7 +68,7 @@ def from_array(array: np.ndarray) -> Value:
     """Return an array as a value; those of one number are plain numbers."""
     if array.dtype.kind == "c":
         return Unknown("a complex constant")
-    if array.size and (array == array.flat[0]).all():
+    if array.size and is_one_number(array):
         return scalar(array.flat[0], array.shape)
     return Known(array)
 
