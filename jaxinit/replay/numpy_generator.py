@@ -19,13 +19,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _pcg64, _ziggurat
-from jaxinit.replay._arguments import (
-    Seed,
-    check_range,
-    check_seed,
-    check_static,
-    words_of,
-)
+from jaxinit.replay._arguments import Seed, check_seed, check_static, words_of
 from jaxinit.replay._draws import Draws
 from jaxinit.replay._draws import permutation as permuted
 from jaxinit.replay._native import native
@@ -115,7 +109,7 @@ def random(
         ValueError: float64 was asked for with 64-bit mode off.
         TypeError: The dtype is another.
     """
-    lengths, kind = _DRAWS.check(stream, shape, dtype)
+    _, lengths, kind = _DRAWS.floats(stream, shape, dtype)
     if kind == np.float32:
         return _random32(stream, lengths)
     return _DRAWS.uniform(stream, shape, dtype, low=0.0, high=1.0)
@@ -195,10 +189,7 @@ def normal(
         ValueError: A number is not finite, or ``scale`` is negative.
         TypeError: The dtype is another, or a number is an array.
     """
-    lengths, kind = _DRAWS.check(stream, shape, dtype)
-    mean, std = check_static("", "loc", loc), check_static("", "scale", scale, least=0.0)
-    check_range("", np.dtype(np.float64), loc=mean, scale=std)
-    return _normal(stream, np.array([mean, std]), lengths, kind)
+    return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
 
 
 @boundary

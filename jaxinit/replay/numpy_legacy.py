@@ -19,7 +19,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
-from jaxinit.replay._arguments import Seed, check_range, check_seed, check_static
+from jaxinit.replay._arguments import Seed, check_seed
 from jaxinit.replay._draws import Draws
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import (
@@ -169,10 +169,7 @@ def normal(
         ValueError: A number is not finite, or ``scale`` is negative.
         TypeError: The dtype is another.
     """
-    lengths, kind = _DRAWS.check(stream, shape, dtype)
-    mean, std = check_static("", "loc", loc), check_static("", "scale", scale, least=0.0)
-    check_range("", np.dtype(np.float64), loc=mean, scale=std)
-    return _normal(stream, np.array([mean, std]), lengths, kind)
+    return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
 
 
 @boundary

@@ -19,7 +19,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import shown, type_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
-from jaxinit.replay._arguments import check_range, check_static, words_of
+from jaxinit.replay._arguments import words_of
 from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._draws import Draws
 from jaxinit.replay._native import native
@@ -144,10 +144,7 @@ def gauss(
     Raises:
         ValueError: A number is not finite.
     """
-    lengths, kind = _DRAWS.check(stream, shape, dtype)
-    mean, std = check_static("", "mu", mu), check_static("", "sigma", sigma)
-    check_range("", np.dtype(np.float64), mu=mean, sigma=std)
-    return _gauss(stream, np.array([mean, std]), lengths, kind)
+    return _gauss(stream, *_DRAWS.floats(stream, shape, dtype, mu=mu, sigma=sigma))
 
 
 @boundary

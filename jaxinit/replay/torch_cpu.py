@@ -27,7 +27,7 @@ from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _torch_discrete, _torch_stream, torch_init, torch_layers
 from jaxinit.replay import _torch_rules as rules
 from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_stream
-from jaxinit.replay._torch_special import draw
+from jaxinit.replay._torch_special import check_numbers, draw
 
 Stream = _torch_stream.Stream
 build, calculate_gain = torch_layers.build, torch_init.calculate_gain
@@ -48,7 +48,9 @@ def _drawn(
 ) -> tuple[Stream, jax.Array]:
     check_stream("", stream, Stream)
     lengths, kind = check_draw("", shape, dtype, allowed, 2)
-    return draw(stream, lengths, *rule(lengths, *args), kind, serial)
+    what, numbers = rule(lengths, *args)
+    check_numbers(what, numbers, kind)
+    return draw(stream, lengths, what, numbers, kind, serial)
 
 
 @boundary
