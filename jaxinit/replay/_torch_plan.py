@@ -274,11 +274,7 @@ def _put(
 
 
 def _value(
-    write: Write,
-    drawn: jax.Array | None,
-    old: Any,
-    values: dict[int, Any],
-    dtype: Dtype,
+    write: Write, drawn: jax.Array | None, old: Any, values: dict[int, Any], dtype: Dtype
 ) -> Any:
     number = write.numbers[0] if write.numbers else 0.0
     if write.kind == "fill":

@@ -150,18 +150,7 @@ def uniform(
 def standard_normal(
     stream: Stream, shape: Shape, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.standard_normal(shape)`` draws, by the ziggurat method.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
-        dtype: float32 or float64; None means JAX's default float. NumPy's values are
-            float64; float32 is their one rounding, and not NumPy's ``dtype=np.float32``,
-            which draws other values.
-
-    Returns:
-        The stream after the draw, and the array.
-    """
+    """Draw what ``Generator.standard_normal(shape)`` draws; see `normal`."""
     return normal(stream, shape, dtype=dtype)
 
 
@@ -173,14 +162,16 @@ def normal(
     scale: float = 1.0,
     dtype: DTypeLike | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.normal(loc, scale, shape)`` draws.
+    """Draw what ``Generator.normal(loc, scale, shape)`` draws, by the ziggurat method.
 
     Args:
         stream: The stream.
         shape: Axis lengths; the values fill the array in C order.
         loc: Mean, a Python number.
         scale: Standard deviation, at least 0.
-        dtype: As in `standard_normal`.
+        dtype: float32 or float64; None means JAX's default float. NumPy's values are
+            float64; float32 is their one rounding, and not NumPy's ``dtype=np.float32``,
+            which draws other values.
 
     Returns:
         The stream after the draw, and the array.
@@ -194,11 +185,7 @@ def normal(
 
 @boundary
 def integers(
-    stream: Stream,
-    shape: Shape,
-    low: int,
-    high: int | None = None,
-    endpoint: bool = False,
+    stream: Stream, shape: Shape, low: int, high: int | None = None, endpoint: bool = False
 ) -> tuple[Stream, jax.Array]:
     """Draw what ``Generator.integers(low, high, shape, endpoint=endpoint)`` draws.
 
