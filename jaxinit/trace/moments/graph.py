@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jaxinit._primitives import IDENTITIES, SCATTERS
+from jaxinit._primitives import IDENTITIES, REARRANGED, SCATTERS
+from jaxinit.trace.axes import axis_map
 from jaxinit.trace.moments.distribution import Spread, gaussian
-from jaxinit.trace.moments.moves import matching
 from jaxinit.trace.moments.values import Value
 
 NONE: frozenset[int] = frozenset()
@@ -52,7 +52,7 @@ _SAME_DEGREE = frozenset({
 })
 _DIGITAL = frozenset({"eq", "ge", "gt", "is_finite", "le", "lt", "ne", "not", "sign"})
 _THROUGH = IDENTITIES | {"convert_element_type"}
-_RESHAPES = frozenset({"broadcast_in_dim", "expand_dims", "reshape", "squeeze"})
+_RESHAPES = REARRANGED - {"rev", "transpose"}
 
 
 class Note(NamedTuple):
@@ -274,13 +274,8 @@ def _simplex(work: Work, shape: Sequence[int]) -> tuple[int, ...]:
         return node.simplex if len(node.shape) == len(shape) else ()
     if name == "select_n" and all(not n.moves for n in others[1:]):
         return node.simplex  # dropout
-    if name == "transpose":
-        return tuple(work.params["permutation"].index(d) for d in node.simplex)
-    if name == "broadcast_in_dim":
-        dims = work.params["broadcast_dimensions"]
-        return tuple(int(dims[d]) for d in node.simplex)
-    if name in _RESHAPES:
-        groups = matching(node.shape, shape)
+    if name in REARRANGED:
+        groups = axis_map(name, work.params, node.shape, shape)
         moved = {a[0]: b[0] for a, b in groups if len(a) == len(b) == 1}
         kept = tuple(moved[d] for d in node.simplex if d in moved)
         return kept if len(kept) == len(node.simplex) else ()
