@@ -70,6 +70,7 @@ def _split(label: Any, sizes: tuple[int, ...]) -> list[Any]:
 def part(book: Book, x: Spread, shape: Sequence[int], names: Sequence[Any]) -> Spread:
     """Return some entries: others, of the same distribution, where a name is given."""
     named = [d for d, name in enumerate(names) if name is not None]
+    _note_ranks(book, x, named)
     broken = [a for a, p in x.places.items() if a.whole and any(p[d] for d in named)]
     if broken:
         x = book.copied(x, broken, whole=False)
@@ -130,10 +131,11 @@ def fresh(
     return mixture([(1.0, x)], shape, positions)
 
 
-def _gather(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+def _gather(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     # The dimensions of the slices are those of the operand, in order; the rest counts them.
     numbers, x = params["dimension_numbers"], xs[0]
     gone = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
+    _note_ranks(book, x, numbers.start_index_map)
     kept = [p for d, p in enumerate(x.positions()) if d not in gone]
     found = [True] * len(outs[0].shape)
     for d, position in zip(numbers.offset_dims, kept, strict=True):
@@ -141,9 +143,27 @@ def _gather(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Sprea
     return [fresh(x, outs[0].shape, found)]
 
 
-def _sort(book: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
-    book.remarks.append("a sorted entry counts as any entry")
-    return [fresh(x, out.shape, x.positions()) for x, out in zip(xs, outs, strict=True)]
+def _sort(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    found = []
+    for x, out in zip(xs, outs, strict=True):
+        kinds = x.positions()
+        rank = Label(kinds[params["dimension"]], ranked=True)
+        y = fresh(x, out.shape, kinds)
+        found.append(_relabelled(y, params["dimension"], rank))
+    return found
+
+
+def _relabelled(x: Spread, dim: int, new: Label) -> Spread:
+    def move(place: Place) -> list[Any]:
+        return [new if d == dim and s is not None else s for d, s in enumerate(place)]
+
+    return x.moved(x.shape, move)
+
+
+def _note_ranks(book: Book, x: Spread, dims: Sequence[int]) -> None:
+    labels = [place[d] for place in x.places.values() for d in dims]
+    if any(isinstance(label, Label) and label.ranked for label in labels):
+        book.remarks.append("a sorted entry counts as any entry")
 
 
 def _top(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
