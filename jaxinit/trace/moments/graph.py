@@ -16,6 +16,7 @@ from jaxinit.trace.moments.distribution import Spread, gaussian
 from jaxinit.trace.moments.values import Value
 
 NONE: frozenset[int] = frozenset()
+STRETCH = 1.02  # of draws, to see what follows from it
 _SMALL = 1e-3  # numbers that are added to keep a root or a quotient finite
 _PLAIN = 1 << 12  # entries of a constant that is looked at
 
@@ -84,6 +85,8 @@ class Work:
         exact: Whether it meets what it is an average of.
         pooled: Whether anything in it was summed or compared.
         found: The results, by whether averages are exact.
+        varies: Of a draw, how much its mean square varies from network to network.
+        stretched: The results where all draws that vary are that factor larger.
     """
 
     rule: Callable[[list[Value]], Found] | None
@@ -94,10 +97,26 @@ class Work:
     exact: bool = False
     pooled: bool = False
     found: dict[bool, Found] = dataclasses.field(default_factory=dict)
+    varies: float = 0.0
+    stretched: dict[bool, Found] = dataclasses.field(default_factory=dict)
 
     def mode(self, exact: bool) -> bool:
         """Return whether averages in it are exact, where a consumer asks for that."""
         return not self.is_source and (exact or self.exact or not self.pooled)
+
+    def known(self, mode: bool, stretched: bool) -> dict[bool, Found]:
+        """Return the table of results to look into; those of draws stretched first."""
+        if stretched and self.is_source and mode not in self.stretched:
+            values, notes = self.found[mode]
+            factor = STRETCH if self.varies else 1.0
+            grown = [
+                x.mapped(lambda table: table * factor)
+                if isinstance(x, Spread) and factor != 1
+                else x
+                for x in values
+            ]
+            self.stretched[mode] = grown, notes
+        return self.stretched if stretched else self.found
 
 
 @dataclasses.dataclass(eq=False, slots=True)
