@@ -41,10 +41,10 @@ from jaxinit.initializers.named import get_config as get_config
 from jaxinit.initializers.orthogonal import delta_orthogonal as delta_orthogonal
 from jaxinit.initializers.orthogonal import orthogonal as orthogonal
 from jaxinit.initializers.plain import normal as normal
-from jaxinit.initializers.plain import truncated_normal as truncated_normal
 from jaxinit.initializers.plain import uniform as uniform
 from jaxinit.initializers.scaled import variance_scaling as variance_scaling
 from jaxinit.initializers.sparse import sparse as sparse
+from jaxinit.initializers.truncated import truncated_normal as truncated_normal
 from jaxinit.initializers.upsampling import bilinear as bilinear
 from jaxinit.initializers.wrappers import per_slice as per_slice
 from jaxinit.initializers.xavier import glorot_normal as glorot_normal

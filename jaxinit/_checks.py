@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxinit._types import DTypeLike, Key, Scalar, Shape
+from jaxinit._types import DTypeLike, Key, Scalar, Scalars, Shape
 
 PARTS = "jaxinit_parts"
 """The attribute of an error that holds its parts: where, rule, what was got, advice."""
@@ -238,11 +238,6 @@ def check_number(
     most: float = math.inf,
 ) -> float | jax.Array:
     """Return a finite real scalar: a float, or the traced array as it is."""
-    rule = f"{name} must be a finite number"
-    if math.isfinite(least):
-        rule += f", at least {least:g}"
-    if math.isfinite(most):
-        rule += f" and at most {most:g}" if math.isfinite(least) else f", at most {most:g}"
     if type(value) is float:
         number = value
     elif type(value) is int:
@@ -252,16 +247,105 @@ def check_number(
             value, (int, float, np.number, np.ndarray, jax.Array)
         ) and not isinstance(value, (bool, np.bool_))
         if not kind_ok or not _is_real(value):
+            rule = _number_rule(name, least, most)
             type_error(where, rule, f"{name}={shown(value)}", "Give a float.")
         if np.shape(value) != ():
+            rule = _number_rule(name, least, most)
             advice = "For many values use jax.vmap over this function."
             type_error(where, rule, f"{name} of shape {np.shape(value)}", advice)
         if is_traced(value):
             return jnp.asarray(value)
         number = float(value)  # pyright: ignore[reportArgumentType]
     if not math.isfinite(number) or not least <= number <= most:
-        value_error(where, rule, f"{name}={number:g}", "Give a value in that range.")
+        _refuse_number(where, name, number, least, most)
     return number
+
+
+def _number_rule(name: str, least: float, most: float) -> str:
+    rule = f"{name} must be a finite number"
+    if math.isfinite(least):
+        rule += f", at least {least:g}"
+    if math.isfinite(most):
+        rule += f" and at most {most:g}" if math.isfinite(least) else f", at most {most:g}"
+    return rule
+
+
+def _refuse_number(
+    where: str, name: str, number: Any, least: float, most: float, place: str = ""
+) -> NoReturn:
+    got = f"{name}={number:g}{place}"
+    value_error(where, _number_rule(name, least, most), got, "Give a value in that range.")
+
+
+def check_entries(
+    where: str,
+    name: str,
+    value: Scalars | complex,
+    shape: Shape,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    allow_complex: bool = False,
+) -> Any:
+    """Return finite numbers, one or an array of them that broadcasts to ``shape``.
+
+    Args:
+        where: Name of the function that errors are to name.
+        name: Name of the option.
+        value: What the user gave.
+        shape: Axis lengths of the whole array.
+        least: No number may be below it.
+        most: None may be above it.
+        allow_complex: Whether the result is complex, so that the option may be.
+
+    Returns:
+        A float (or complex number); a float64 (or complex128) array of rank 1 or more; or
+        the traced array as it is.
+    """
+    if type(value) in (float, int):
+        return check_number(where, name, value, least=least, most=most)  # pyright: ignore[reportArgumentType]
+    given: Any = value
+    if isinstance(value, (list, tuple)):
+        try:
+            given = np.asarray(value)
+        except (TypeError, ValueError):  # ragged, or of traced numbers
+            given = np.asarray(None)
+    is_array = isinstance(given, (np.ndarray, np.number, jax.Array))
+    is_complex = allow_complex and np.iscomplexobj(given)
+    if not is_complex and (not is_array or given.ndim == 0):
+        return check_number(where, name, value, least=least, most=most)  # pyright: ignore[reportArgumentType]
+    if not is_complex and is_array and not _is_real(given):
+        got = f"an array of dtype {given.dtype.name}"
+        type_error(where, _number_rule(name, least, most), got, "Give floats.")
+    _check_broadcast(where, name, np.shape(given), check_shape(where, shape))
+    if is_traced(given):
+        return given
+    wide = np.asarray(given).astype(np.complex128 if is_complex else np.float64)
+    bad = ~np.isfinite(wide)
+    if not is_complex:
+        bad |= (wide < least) | (wide > most)
+    if bad.any():
+        place = np.unravel_index(int(np.argmax(bad)), wide.shape)
+        _refuse_number(where, name, wide[place], least, most, at_index(place))
+    return wide if wide.ndim else complex(wide)
+
+
+def _check_broadcast(
+    where: str, name: str, given: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    pairs = zip(given[::-1], shape[::-1], strict=False)
+    if len(given) > len(shape) or any(n not in (1, whole) for n, whole in pairs):
+        rule = f"{name} must be a number, or an array that broadcasts to shape"
+        advice = "Give it no more axes than that."
+        if len(given) <= len(shape):
+            advice = "Give it length 1 on the axes along which it does not change."
+        value_error(where, rule, f"{name} of shape {given} for shape={shape}", advice)
+
+
+def at_index(place: Sequence[Any]) -> str:
+    """Return where an entry of an array is, for the end of what an error shows."""
+    numbers = tuple(map(int, place))
+    return f" at index {numbers[0] if len(numbers) == 1 else numbers}" if numbers else ""
 
 
 def _as_float(value: int) -> float:

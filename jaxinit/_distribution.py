@@ -18,32 +18,11 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, shown, type_error, value_error
 from jaxinit._layout import Fans, Layout
+from jaxinit._moments import Moments, mixed_moments
 
 _ATTRIBUTE = "__distribution__"
 _CALL = frozenset(("key", "shape", "dtype", "window", "out_sharding"))
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-@functools.cache
-def gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
-    """Return 128 nodes and weights for (-1, 1), computed when first wanted."""
-    return np.polynomial.legendre.leggauss(128)
-
-
-class Moments(NamedTuple):
-    """Moments and bounds of the entries of one array; None where they are not known.
-
-    Of complex entries ``std`` is the root of ``E |w - mean|^2``, ``kurtosis`` is
-    ``E |w - mean|^4 / std^4``, and the bounds are those of the real part. ``name`` is the
-    distribution's; initializers of one name differ by location and scale only.
-    """
-
-    std: float | None = None
-    mean: float | None = None
-    kurtosis: float | None = None
-    low: float = -math.inf
-    high: float = math.inf
-    name: str = ""
 
 
 @boundary
@@ -63,7 +42,7 @@ class Distribution(NamedTuple):
 
     text: str
     std: float | None = None
-    mean: float | None = None
+    mean: float | complex | None = None
     kurtosis: float | None = None
     is_fixed: bool = False
     low: float = -math.inf
@@ -246,79 +225,6 @@ def _value_text(value: Any) -> str:
     return str(axes if axes is not None else value)
 
 
-def standard_moments(distribution: str, *, is_complex: bool) -> Moments:
-    """Return the moments of a standard distribution: mean 0 and std 1.
-
-    Args:
-        distribution: ``"uniform"`` (complex: on a disc), ``"normal"``, or
-            ``"truncated_normal"``, cut at two standard deviations (complex: in modulus).
-        is_complex: Whether its samples are complex.
-
-    Returns:
-        The moments.
-    """
-    if distribution == "normal":
-        return Moments(1.0, 0.0, 2.0 if is_complex else 3.0, name=distribution)
-    if distribution == "uniform":
-        # On the unit disc E r^2 = 1/2 and E r^4 = 1/3.
-        limit = math.sqrt(2 if is_complex else 3)
-        return Moments(1.0, 0.0, 4 / 3 if is_complex else 1.8, -limit, limit, distribution)
-    if not is_complex:
-        cut = truncated_normal_moments(0.0, 1.0, -2.0, 2.0)
-        limit = 2 / (cut.std or 1.0)
-        return Moments(1.0, 0.0, cut.kurtosis, -limit, limit, distribution)
-    # Of a complex normal t = |z|^2 is exponential, here cut at 4.
-    tail = math.exp(-4)
-    square, fourth = (1 - 5 * tail) / (1 - tail), (2 - 26 * tail) / (1 - tail)
-    limit = 2 / math.sqrt(square)
-    return Moments(1.0, 0.0, fourth / square**2, -limit, limit, distribution)
-
-
-def scaled_moments(standard: Moments, std: float, mean: float = 0.0) -> Moments:
-    """Return the moments of ``mean + std * sample``; a std of 0 makes it one value."""
-    if std == 0:
-        return Moments(0.0, mean, None, mean, mean, standard.name)
-    low, high = mean + std * standard.low, mean + std * standard.high
-    return Moments(std, mean, standard.kurtosis, low, high, standard.name)
-
-
-def uniform_moments(low: Any, high: Any) -> Moments:
-    """Return the moments of U(low, high); of arrays those of all entries together."""
-    lower, upper = np.broadcast_arrays(np.asarray(low, float), np.asarray(high, float))
-    bounds = {"low": float(lower.min()), "high": float(upper.max())}
-    width, centre = upper - lower, lower / 2 + upper / 2
-    if lower.ndim == 0:
-        standard = standard_moments("uniform", is_complex=False)
-        return scaled_moments(
-            standard, float(width) / math.sqrt(12), float(centre)
-        )._replace(**bounds)
-    return mixed_moments(centre, width**2 / 12, width**4 / 80)._replace(**bounds)
-
-
-def mixed_moments(
-    means: np.ndarray, variances: Any, fourths: Any, weights: Any = None
-) -> Moments:
-    """Return the moments of entries of which each has its own symmetric distribution.
-
-    Args:
-        means: Mean of each entry.
-        variances: Variance of each.
-        fourths: Fourth central moment of each.
-        weights: How often each occurs; None for once.
-
-    Returns:
-        The moments of an entry that is chosen at random.
-    """
-    mean = float(np.average(means, weights=weights))
-    off = means - mean
-    square = float(np.average(variances + off**2, weights=weights))
-    if square == 0:
-        return Moments(0.0, mean)
-    fourths = fourths + 6 * variances * off**2 + off**4
-    fourth = float(np.average(fourths, weights=weights))
-    return Moments(math.sqrt(square), mean, fourth / square**2)
-
-
 def mixture(text: str, parts: Sequence[tuple[int, Distribution]]) -> Distribution:
     """Return the distribution of an array that is made of parts.
 
@@ -338,66 +244,12 @@ def mixture(text: str, parts: Sequence[tuple[int, Distribution]]) -> Distributio
         return unknown
     weights = [count for count, _ in held]
     means, stds = (
-        np.array([getattr(part, name) for _, part in held], float)
-        for name in ("mean", "std")
+        np.array([getattr(part, name) for _, part in held]) for name in ("mean", "std")
     )
     kurtosis = [1.0 if part.std == 0 else part.kurtosis for _, part in held]
     known = np.array([math.nan if k is None else k for k in kurtosis])
-    mixed = mixed_moments(means, stds**2, known * stds**4, weights)
+    mixed = mixed_moments(means, stds**2, known * stds**4, weights=weights)
     lacks = mixed.kurtosis is None or math.isnan(mixed.kurtosis) or fixed
     return unknown._replace(
         std=mixed.std, mean=mixed.mean, kurtosis=None if lacks else mixed.kurtosis
-    )
-
-
-def fixed_moments(values: Any, share: float = 1.0) -> Moments:
-    """Return the moments of values that are not random, and 0 elsewhere.
-
-    Args:
-        values: One value or an array of them.
-        share: The share of the entries that hold them; the others are 0.
-
-    Returns:
-        The moments. There is no kurtosis, since nothing is drawn.
-    """
-    array = np.asarray(values)
-    if array.dtype.kind not in "biufV":  # V: bfloat16 and narrower
-        return Moments()
-    exact = array.astype(float)
-    if exact.size == 0 or share == 0:
-        return Moments(0.0, 0.0, None, 0.0, 0.0)
-    mean = share * float(exact.mean())
-    spread = share * float(np.mean((exact - mean) ** 2)) + (1 - share) * mean**2
-    ends = [float(exact.min()), float(exact.max())] + [0.0] * (share < 1)
-    return Moments(math.sqrt(spread), mean, None, min(ends), max(ends))
-
-
-def truncated_normal_moments(mean: float, std: float, low: float, high: float) -> Moments:
-    """Return the moments of a normal distribution that is cut at two bounds.
-
-    By Gauss-Legendre quadrature over the part that has mass, which is exact to rounding and
-    cancels nowhere, where differences of densities do for narrow or distant intervals.
-    """
-    start, end = (low - mean) / std, (high - mean) / std
-    if not start < end:
-        return Moments()
-    turned = start + end > 0
-    if turned:
-        start, end = -end, -start
-    peak = min(end, 0.0)
-    # Beyond, the density is below exp(-80) of its peak.
-    start = max(start, -math.sqrt(peak * peak + 160))
-    end = min(end, math.sqrt(160))
-    half = (end - start) / 2
-    nodes, weights = gauss_legendre()
-    x = half * (nodes + 1)  # counted from the start
-    density = weights * np.exp(-((start + x - peak) * (start + x + peak)) / 2)
-    density /= density.sum()
-    first = half if start == -end else float(density @ x)
-    second = float(density @ (x - first) ** 2)
-    fourth = float(density @ (x - first) ** 4)
-    centre = (start + first) * (-1 if turned else 1)
-    name = "truncated_normal" if (start, end) == (-2, 2) else ""
-    return Moments(
-        std * math.sqrt(second), mean + std * centre, fourth / second**2, low, high, name
     )

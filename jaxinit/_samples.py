@@ -11,6 +11,7 @@ logarithm's), so that evaluation loses nothing to cancellation.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -149,6 +150,18 @@ class Interval(NamedTuple):
     special: Special | None = None
 
 
+class Disc(NamedTuple):
+    """A disc about the centre of the complex standard normal distribution.
+
+    Attributes:
+        mass: Probability of the disc.
+        rest: Probability of what is outside.
+    """
+
+    mass: float | jax.Array
+    rest: float | jax.Array
+
+
 def uniform(words: jax.Array) -> jax.Array:
     """Return samples spread evenly over (-1, 1), of variance 1/3."""
     return _with_sign_of(_magnitude(_folded(words)), words)
@@ -231,9 +244,24 @@ def complex_normal(real: jax.Array, imag: jax.Array) -> Parts:
 def complex_truncated_normal(radius: jax.Array, angle: jax.Array) -> Parts:
     """Return circular normal samples whose modulus is cut at 2, scaled to variance 1."""
     cut = math.exp(-4)
-    lower, rest = _unit(radius) * (1 - cut), _unit(~radius) + cut * _unit(radius)
-    square = jnp.where(lower < 0.25, _minus_log_1m(lower), _minus_log(rest))
-    return _polar(jnp.sqrt(square) * (1 / DISC_TRUNCATED_STD), angle)
+    modulus = _modulus(radius, Disc(1 - cut, cut), _minus_log)
+    return _polar(modulus * (1 / DISC_TRUNCATED_STD), angle)
+
+
+def bounded_complex_normal(radius: jax.Array, angle: jax.Array, *, disc: Disc) -> Parts:
+    """Return circular normal samples, of variance 1 before the cut, that lie in a disc."""
+    # The logarithm that has a derivative, by the radius of the disc.
+    return _polar(_modulus(radius, disc, lambda y: -jnp.log(y)), angle)
+
+
+def _modulus(
+    words: jax.Array, disc: Disc, minus_log: Callable[[jax.Array], jax.Array]
+) -> jax.Array:
+    """Return the root of the quantile of the exponential distribution, cut at the disc."""
+    lower = _unit(words) * disc.mass
+    beyond = _unit(~words) + disc.rest * _unit(words)
+    square = jnp.where(lower < 0.25, _minus_log_1m(lower), minus_log(beyond))
+    return jnp.sqrt(square)
 
 
 @jax.custom_jvp

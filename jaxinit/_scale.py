@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxinit._checks import value_error
+from jaxinit._checks import at_index, is_traced, value_error
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
-Number = float | jax.Array
-"""An option: a float, or a scalar array whose value only a running program knows."""
+Number = float | np.ndarray | jax.Array
+"""An option: a float, a float64 array of known numbers, or an array, of rank 0 too, whose
+values only a running program knows."""
 
 
 def word_bits(dtype: np.dtype[Any]) -> Literal[32, 64]:
@@ -55,12 +56,15 @@ def range_of(dtype: np.dtype[Any]) -> Range:
 def check_scale(
     where: str,
     dtype: np.dtype[Any],
-    shift: Number,
-    std: Number,
-    reach: float,
-    bounds: tuple[Number, Number] | None = None,
+    shift: Any,
+    std: Any,
+    reach: Any,
+    bounds: tuple[Any, Any] | None = None,
 ) -> None:
     """Refuse a location and scale that the dtype cannot hold, where they are known.
+
+    Of arrays the entries with the smallest scale, the largest value and the least spread
+    stand for all.
 
     Args:
         where: Name of the function that the error is to name.
@@ -70,23 +74,49 @@ def check_scale(
         reach: The largest distance from ``shift``, in units of ``std``.
         bounds: Values that nothing goes beyond, or None.
     """
-    if not isinstance(shift, float) or not isinstance(std, float):
+    if any(map(is_traced, (shift, std, *(bounds or ())))):
         return
-    if bounds and not (isinstance(bounds[0], float) and isinstance(bounds[1], float)):
+    low, high = bounds or (shift - reach * std, shift + reach * std)
+    if are_floats((shift, std, low, high)):
+        _check_scale(where, dtype, shift, std, low, high, place="")
         return
+    ends = range_of(dtype)
+
+    def worst(shift: Any, std: Any, low: Any, high: Any) -> Sequence[np.ndarray]:
+        with np.errstate(all="ignore"):
+            centre = np.abs(np.minimum(np.maximum(shift, low), high))
+            spacing = np.maximum(2.0 ** np.floor(np.log2(centre)) * ends.step, ends.finest)
+            spread = np.minimum(std * math.sqrt(12), high - low)
+            shares = np.where((std > 0) & (centre > 0), -spread / spacing, -np.inf)
+            sizes = np.where(std > 0, -std, -np.inf)
+            return sizes, np.maximum(np.abs(low), np.abs(high)), shares
+
+    for numbers, place in worst_of(worst, shift, std, low, high):
+        _check_scale(where, dtype, *numbers, place=place)
+
+
+def _check_scale(
+    where: str,
+    dtype: np.dtype[Any],
+    shift: float,
+    std: float,
+    low: float,
+    high: float,
+    *,
+    place: str,
+) -> None:
     least, most, step, finest = range_of(dtype)
     if 0 < std <= least:
         rule = f"std must be above {least:.3g}, which {dtype.name} rounds to 0"
         advice = "Use a wider dtype, or scale the weight up here and down in the layer."
-        value_error(where, rule, f"std={std:.6g}", advice)
-    low, high = bounds or (shift - reach * std, shift + reach * std)
+        value_error(where, rule, f"std={std:.6g}{place}", advice)
     furthest = max(abs(low), abs(high))
     if furthest > most:
         rule = f"values must stay below {most:g}, the largest {dtype.name}"
         got = f"std={std:.6g}, which draws values up to {furthest:.6g}"
         if std == 0:
             got = f"the value {furthest:.6g}"
-        value_error(where, rule, got, "Use a smaller scale or a wider dtype.")
+        value_error(where, rule, got + place, "Use a smaller scale or a wider dtype.")
     centre = abs(min(max(shift, low), high))
     spread = min(std * math.sqrt(12), high - low)
     if std > 0 and centre > 0:
@@ -94,7 +124,36 @@ def check_scale(
         if spread < spacing:
             rule = f"values must spread over more than one {dtype.name}"
             got = f"a spread of {spread:.3g} at {centre:g}, in steps of {spacing:.3g}"
-            value_error(where, rule, got, "Use a wider dtype, or constant for one value.")
+            advice = "Use a wider dtype, or constant for one value."
+            value_error(where, rule, got + place, advice)
+
+
+def worst_of(
+    severities: Callable[..., Sequence[np.ndarray]], *numbers: Number
+) -> list[tuple[Any, str]]:
+    """Return what a check of options that are floats is to look at.
+
+    Args:
+        severities: Called with float64 arrays, it returns arrays that are largest where an
+            entry is at fault, if any is: one for each fault that is looked for.
+        *numbers: The options. If one of them is traced, there is nothing to look at.
+
+    Returns:
+        The options if all are floats; of arrays the worst entries, and where they are.
+    """
+    if are_floats(numbers):
+        return [(numbers, "")]
+    if any(map(is_traced, numbers)):
+        return []
+    arrays = np.broadcast_arrays(*(np.asarray(n, np.float64) for n in numbers))
+    measures = severities(*arrays) if arrays[0].size else ()
+    places = [np.unravel_index(int(np.argmax(m)), arrays[0].shape) for m in measures]
+    return [(tuple(float(a[p]) for a in arrays), at_index(p)) for p in places]
+
+
+def are_floats(numbers: Iterable[object]) -> bool:
+    """Whether all options are plain floats: the case that is to cost nothing."""
+    return set(map(type, numbers)) == {float}
 
 
 def exactly(dtype: np.dtype[Any] | None, f: Callable[..., Any], *numbers: Number) -> Any:
@@ -105,14 +164,17 @@ def exactly(dtype: np.dtype[Any] | None, f: Callable[..., Any], *numbers: Number
     Args:
         dtype: Dtype of the results if a value is not known; None leaves them in float64,
             for more of this.
-        f: Called with a module of functions, ``math`` or one like it, and the options.
+        f: Called with a module of functions, ``math`` or one like it, and the options:
+            floats, or arrays if one of them is.
         *numbers: The options.
 
     Returns:
         One result or a tuple of them: floats, or arrays.
     """
-    if all(isinstance(n, float) for n in numbers):
+    if are_floats(numbers):
         return f(math, *numbers)
+    if not any(map(is_traced, numbers)):
+        return f(_Known, *(np.asarray(n, np.float64) for n in numbers))
     size = dtype or _FLOAT64
 
     def whole(*wide: jax.Array) -> Any:
@@ -128,13 +190,29 @@ def exactly(dtype: np.dtype[Any] | None, f: Callable[..., Any], *numbers: Number
         return run(*(jnp.asarray(n, jnp.float64) for n in numbers))
 
 
+class _Known:
+    """Functions of the module ``math``, entry by entry: of an array those of its floats."""
+
+    erf = staticmethod(np.vectorize(math.erf, [float]))
+    erfc = staticmethod(np.vectorize(math.erfc, [float]))
+    exp = staticmethod(np.vectorize(math.exp, [float]))
+    expm1 = staticmethod(np.vectorize(math.expm1, [float]))
+    log = staticmethod(np.vectorize(math.log, [float]))
+    sqrt = staticmethod(np.sqrt)
+    where = staticmethod(np.where)
+    clip = staticmethod(np.clip)
+
+
 class _Traced:
-    """Functions of the module ``math``, of arrays."""
+    """The same of arrays whose values only a running program knows."""
 
     erf = staticmethod(lax.erf)
     erfc = staticmethod(lax.erfc)
+    exp = staticmethod(jnp.exp)
     expm1 = staticmethod(jnp.expm1)
     log = staticmethod(jnp.log)
+    where = staticmethod(jnp.where)
+    clip = staticmethod(jnp.clip)
 
     @staticmethod
     def sqrt(x: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """The words that signatures are written in."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -16,6 +16,9 @@ Shape = Sequence[int]
 
 Scalar = float | int | np.number | np.ndarray | jax.Array
 """A number, or an array of rank 0, which may be traced."""
+
+Scalars = Scalar | Sequence[Any]
+"""A number, or an array of numbers that broadcasts to the shape of the result."""
 
 OutSharding = NamedSharding | PartitionSpec | None
 """Where a result is to live; None leaves that to JAX."""

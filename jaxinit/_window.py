@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jaxinit._checks import check_shape, is_traced, type_error, value_error
 from jaxinit._types import Scalar, Shape
@@ -52,6 +53,20 @@ def check_window(
     if any(map(is_traced, start)):
         return lengths, jnp.stack([jnp.stack(list(map(jnp.asarray, w))) for w in words])
     return lengths, np.array(words, np.uint32).reshape(len(shape), 2)
+
+
+def block_of(
+    values: jax.Array, rank: int, lengths: tuple[int, ...] | None, start: Any
+) -> jax.Array:
+    """Return the block of an array that broadcasts to a whole of that rank."""
+    if lengths is None or values.ndim == 0:
+        return values
+    axes = range(rank - values.ndim, rank)
+    first = jnp.asarray(start)[:, 1].astype(jnp.int32)
+    spread = [n == 1 for n in values.shape]  # along these one value serves all
+    begin = [0 * first[i] if one else first[i] for i, one in zip(axes, spread, strict=True)]
+    size = [1 if one else lengths[i] for i, one in zip(axes, spread, strict=True)]
+    return lax.dynamic_slice(values, begin, size)
 
 
 def _two_words(index: Any) -> tuple[Any, Any]:

@@ -108,7 +108,6 @@ CASES = [
         distribution=TRUNCATED,
         std=0.8796256610342397504,
         numbers=("mean", "std", "low", "high"),
-        complex=False,
     ),
     Case(
         "variance_scaling",

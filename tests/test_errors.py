@@ -86,9 +86,9 @@ ERRORS: list[tuple[str, type[Exception], str]] = [
         "normal: std must be a finite number, at least 0; got std=True. Give a float.",
     ),
     (
-        "normal(K, (3,), std=np.ones(3))",
+        "identity(K, (3, 3), gain=np.ones(3))",
         TypeError,
-        "normal: std must be a finite number, at least 0; got std of shape (3,). For many values use jax.vmap over this function.",
+        "identity: gain must be a finite number; got gain of shape (3,). For many values use jax.vmap over this function.",
     ),
     (
         "normal(K, (3,), mean=1j)",

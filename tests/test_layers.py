@@ -31,6 +31,7 @@ FLOORS = {
     "_jaxpr": 2,
     "_primitives": 2,
     "_gains": 3,
+    "_moments": 2,
     "_distribution": 3,
     "_samples": 3,
     "_draw": 3,

@@ -54,7 +54,7 @@ def assert_array(
 @boundary
 def assert_mean(
     x: Array,
-    mean: float = 0.0,
+    mean: complex = 0.0,
     *,
     std: float,
     distribution: str = "normal",
@@ -65,7 +65,8 @@ def assert_mean(
 
     Args:
         x: One or more independent draws, of any shape and float or complex dtype.
-        mean: The mean of the distribution, before rounding to the dtype.
+        mean: The mean of the distribution, before rounding to the dtype; it may be complex
+            if ``x`` is.
         std: Its standard deviation, as in :class:`Distribution`; at 0 every value is the
             mean.
         distribution: ``"normal"``, ``"uniform"``, ``"truncated_normal"``, ``"other"``.
@@ -95,7 +96,7 @@ def assert_variance(
     x: Array,
     variance: float,
     *,
-    mean: float = 0.0,
+    mean: complex = 0.0,
     distribution: str = "normal",
     kurtosis: float | None = None,
     alpha: float = 1e-9,
@@ -238,12 +239,13 @@ def _mean(
     low, high = mean_limits(distribution, x.size, dtype=x.dtype, alpha=alpha)
     low, high = low - got.slack * distribution.std, high + got.slack * distribution.std
     if jnp.issubdtype(x.dtype, np.complexfloating):
-        most = (high - low) / 2
+        most = abs(high - low) / 2
         ok = got.shift * distribution.std <= most
         rule = f"the mean must be within {most:.6g} of {distribution.mean:g}"
         values = {"distance": got.shift * distribution.std}
     else:
-        mean = distribution.mean + got.shift * distribution.std
+        mean = np.real(distribution.mean) + got.shift * distribution.std
+        low, high = np.real(low), np.real(high)
         ok = (mean >= low) & (mean <= high)
         rule = f"the mean must be in [{low:.6g}, {high:.6g}]"
         values = {"mean": mean}

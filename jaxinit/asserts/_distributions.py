@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,7 +39,7 @@ class Distribution:
     Attributes:
         std: Standard deviation before rounding to the dtype; 0 for a constant. Of a
             complex distribution the root of ``E|w - mean|^2``.
-        mean: Mean before rounding to the dtype.
+        mean: Mean before rounding to the dtype; complex only of a complex distribution.
         distribution: ``"normal"``; ``"uniform"`` (complex: on the disc);
             ``"truncated_normal"``, cut two standard deviations of its parent from the
             mean (complex: in modulus), as in JAX, Keras and Haiku; ``"other"``, of
@@ -47,16 +48,17 @@ class Distribution:
     """
 
     std: float
-    mean: float = 0.0
+    mean: complex = 0.0
     distribution: str = "normal"
     kurtosis: float | None = None
 
     def __post_init__(self) -> None:
         where = "Distribution"
-        for name in ("std", "mean"):
-            least = 0.0 if name == "std" else -math.inf
-            number = check_known(where, name, getattr(self, name), least)
-            object.__setattr__(self, name, number)
+        object.__setattr__(self, "std", check_known(where, "std", self.std, 0.0))
+        mean = _checks.check_entries(where, "mean", self.mean, (), allow_complex=True)
+        if not isinstance(mean, complex):
+            mean = check_known(where, "mean", mean, -math.inf)
+        object.__setattr__(self, "mean", mean)
         _checks.check_choice(where, "distribution", self.distribution, DISTRIBUTIONS)
         if (self.kurtosis is not None) != (self.distribution == "other"):
             rule = 'kurtosis goes with distribution="other", and only with it'
@@ -120,6 +122,7 @@ def variance_limits(
     where = "variance_limits"
     n = _checks.check_int(where, "n", n, least=1)
     dtype = check_float(where, "dtype", dtype)
+    check_mean(where, distribution, dtype)
     alpha = check_alpha(where, alpha)
     return _variance_limits(distribution, n, dtype.name, alpha)
 
@@ -131,7 +134,7 @@ def mean_limits(
     *,
     dtype: DTypeLike = np.float32,
     alpha: float = 1e-9,
-) -> tuple[float, float]:
+) -> tuple[Any, Any]:
     r"""Return the limits of the sample mean.
 
     ``low <= mean(x) <= high`` holds with probability ``1 - alpha`` at least. Normal,
@@ -139,7 +142,7 @@ def mean_limits(
     :math:`\mu \pm \sigma \sqrt{2 \log(2/\alpha) / n}`; rounded distributions get
     Chernoff's; ``"other"`` distributions Bernstein's, with the scale :math:`\sigma
     \sqrt{\kappa / 12}` that the kurtosis implies. Of a complex distribution, ``abs(mean(x)
-    - distribution.mean)`` stays below half of ``high - low``.
+    - distribution.mean)`` stays below half of ``abs(high - low)``.
 
     Args:
         distribution: The distribution before rounding.
@@ -163,6 +166,7 @@ def mean_limits(
     where = "mean_limits"
     n = _checks.check_int(where, "n", n, least=1)
     dtype = check_float(where, "dtype", dtype)
+    check_mean(where, distribution, dtype)
     alpha = check_alpha(where, alpha)
     return _mean_limits(distribution, n, dtype.name, alpha)
 
@@ -175,6 +179,14 @@ def check_float(where: str, name: str, dtype: DTypeLike) -> np.dtype:
         rule = f"{name} must have one of the dtypes {', '.join(known)}"
         _checks.type_error(where, rule, result.name, "Weights are floats.")
     return result
+
+
+def check_mean(where: str, distribution: Distribution, dtype: np.dtype) -> None:
+    """Refuse a complex mean of real numbers."""
+    if isinstance(distribution.mean, complex) and dtype.name not in _checks.COMPLEX_DTYPES:
+        rule = "mean may be complex only of a complex dtype"
+        got = f"mean={distribution.mean:g} for {dtype.name}"
+        _checks.type_error(where, rule, got, "Give a float.")
 
 
 def widened(dtype: np.dtype) -> np.dtype:
@@ -226,7 +238,7 @@ def _variance_limits(
 @functools.lru_cache(maxsize=4096)
 def _mean_limits(
     distribution: Distribution, n: int, dtype: str, alpha: float
-) -> tuple[float, float]:
+) -> tuple[Any, Any]:
     rate = math.log(2 / alpha) / n
     if dtype in _checks.NARROW_FLOATS and distribution.distribution != "other":
         atoms = rounded(distribution, dtype)
@@ -275,7 +287,7 @@ def rounded(distribution: Distribution, dtype: str) -> Atoms:
     values = _representable(dtype)
     middles = (values[1:] + values[:-1]) / 2
     edges = np.concatenate([[-np.inf], middles, [np.inf]])
-    edges = (edges - distribution.mean) / distribution.std
+    edges = (edges - np.real(distribution.mean)) / distribution.std
     keep = (edges[1:] > -40) & (edges[:-1] < 40)  # beyond, e^(-800)
     mass = _mass(distribution.distribution, edges[:-1][keep], edges[1:][keep])
     values, mass = values[keep][mass > 0], mass[mass > 0]

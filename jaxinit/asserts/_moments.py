@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit import _checks
-from jaxinit.asserts._distributions import Distribution, check_float, widened
+from jaxinit.asserts._distributions import Distribution, check_float, check_mean, widened
 from jaxinit.asserts._report import Value
 
 Array = jax.Array | np.ndarray
@@ -36,7 +36,7 @@ class Measured:
 
 def measure(where: str, x: Array, distribution: Distribution) -> Measured:
     """Return the moments of an array of at least one float or complex number."""
-    check_float(where, "x", x.dtype)
+    check_mean(where, distribution, check_float(where, "x", x.dtype))
     if x.size == 0:
         rule = "x must have at least one element"
         advice = "Without a draw there is nothing to test."

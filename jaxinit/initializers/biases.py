@@ -12,30 +12,24 @@ import numpy as np
 from jaxinit._checks import (
     check_choice,
     check_dtype,
-    check_number,
     is_traced,
     shown,
     type_error,
     value_error,
 )
-from jaxinit._distribution import (
-    Descriptor,
-    Moments,
-    described,
-    fixed_moments,
-    gauss_legendre,
-)
+from jaxinit._distribution import Descriptor, described
+from jaxinit._moments import Moments, fixed_moments, gauss_legendre, mixed_moments
 from jaxinit._placement import (
     check_out_sharding,
     handed_over,
     mesh_context,
     placed,
 )
-from jaxinit._scale import exactly, wide_dtype
-from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
-from jaxinit._window import Window
+from jaxinit._scale import exactly, wide_dtype, worst_of
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalars, Shape
+from jaxinit._window import Window, block_of, check_window
 from jaxinit.initializers.constant import constant
-from jaxinit.initializers.plain import uniform
+from jaxinit.initializers.plain import check_bounds, uniform
 
 Inverse = Literal["softplus", "sigmoid"]
 """What a model applies to a parameter."""
@@ -54,17 +48,16 @@ def _moments(
     _shape: Shape, _complex: bool, *, low: Any, high: Any, activation: Any
 ) -> Moments:
     """Return the moments by Gauss-Legendre quadrature over the logarithm."""
-    start, end = math.log(low), math.log(high)
+    bounds = [np.asarray(v, float) for v in (low, high)]
+    start, end = (x[..., None] for x in np.broadcast_arrays(*map(np.log, bounds)))
     nodes, mass = gauss_legendre()
     x = np.exp((start + end) / 2 + (end - start) / 2 * nodes)
-    values, weights = _before(activation, x, np), mass / 2
-    least, most = (float(_before(activation, np.float64(v), np)) for v in (low, high))
-    mean = float(weights @ values)
-    square = float(weights @ (values - mean) ** 2)
-    if square == 0:
-        return Moments(0.0, mean, None, least, most)
-    fourth = float(weights @ (values - mean) ** 4)
-    return Moments(math.sqrt(square), mean, fourth / square**2, least, most)
+    values = _before(activation, x, np)
+    # The nodes of all entries are one mixture, of points.
+    weights = np.broadcast_to(mass, values.shape)
+    found = mixed_moments(values, 0.0, 0.0, weights=weights)
+    least, most = (_before(activation, v, np) for v in bounds)
+    return found._replace(low=float(np.min(least)), high=float(np.max(most)))
 
 
 @described(Descriptor(_moments))
@@ -73,8 +66,8 @@ def log_uniform(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    low: Scalar,
-    high: Scalar,
+    low: Scalars,
+    high: Scalars,
     activation: Inverse | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -91,9 +84,10 @@ def log_uniform(
         shape: Axis lengths; any rank. A zero length gives an empty array.
         dtype: A real float dtype; None for JAX's default. Values are computed in float32
             (float64 for float64) and rounded once.
-        low: Lower bound of f(W), above 0. May be traced.
-        high: Upper bound of f(W), no less than ``low``; below 1 for ``"sigmoid"``. May be
-            traced.
+        low: Lower bound of f(W), above 0: a number, or an array that broadcasts to
+            ``shape``. May be traced.
+        high: Upper bound of f(W), likewise, no less than ``low``; below 1 for
+            ``"sigmoid"``.
         activation: f: ``"softplus"``, ``"sigmoid"``, or None for W itself. The values are
             then those that f takes to the log-uniform ones.
         window: A block ``(start, lengths)`` of the array, which alone is drawn; None for
@@ -127,26 +121,26 @@ def log_uniform(
     where = "log_uniform"
     if activation is not None:
         check_choice(where, "activation", activation, get_args(Inverse))
-    lower = check_number(where, "low", low, least=0)
     most = 1.0 if activation == "sigmoid" else math.inf
-    upper = check_number(where, "high", high, least=0, most=most)
-    if isinstance(lower, float) and lower == 0:
-        value_error(where, "low must be above 0", "low=0", "Give the smallest value.")
-    if isinstance(upper, float) and upper == most:
-        value_error(where, "high must be below 1", "high=1", "A sigmoid stays below it.")
-    if isinstance(lower, float) and isinstance(upper, float) and upper < lower:
-        got = f"low={lower:g}, high={upper:g}"
-        value_error(where, "high must be no less than low", got, "Swap the bounds.")
+    lower, upper = check_bounds(where, low, high, shape, least=0, most=most)
+    for (a, b), at in worst_of(lambda a, b: (-a, b), lower, upper):
+        if a == 0:
+            value_error(
+                where, "low must be above 0", f"low=0{at}", "Give the smallest value."
+            )
+        if b == most:
+            advice = "A sigmoid stays below it."
+            value_error(where, "high must be below 1", f"high=1{at}", advice)
     result = check_dtype(where, dtype)
     wide = wide_dtype(result)
     start, end = exactly(wide, lambda f, a, b: (f.log(a), f.log(b)), lower, upper)
     drawn = uniform(key, shape, wide, low=start, high=end, window=window)
     place = check_out_sharding(where, out_sharding, drawn.shape)
-    bounds = handed_over(
-        tuple(b if is_traced(b) else np.asarray(b, wide) for b in (lower, upper))
-    )
+    _, first = check_window(where, window, tuple(shape))
+    bounds = [b if is_traced(b) else np.asarray(b, wide) for b in (lower, upper)]
+    given = handed_over((tuple(bounds), first))
     with mesh_context(place):
-        return _finish(result, activation, place, drawn, *bounds)
+        return _finish(result, activation, place, drawn, *given)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -155,15 +149,19 @@ def _finish(
     activation: Inverse | None,
     sharding: OutSharding,
     exponent: jax.Array,
-    low: jax.Array,
-    high: jax.Array,
+    bounds: tuple[jax.Array, jax.Array],
+    first: Any,
 ) -> jax.Array:
-    def values(exponent: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-        low, high = jnp.asarray(low, exponent.dtype), jnp.asarray(high, exponent.dtype)
+    def values(exponent: jax.Array, bounds: tuple[jax.Array, ...], first: Any) -> jax.Array:
+        block = exponent.shape if first is not None else None
+        low, high = (
+            block_of(jnp.asarray(b, exponent.dtype), exponent.ndim, block, first)
+            for b in bounds
+        )
         value = jnp.clip(jnp.exp(exponent), low, high)
         return _before(activation, value).astype(dtype)
 
-    return placed(values, sharding)(exponent, low, high)
+    return placed(values, sharding)(exponent, bounds, first)
 
 
 def _prior_moments(

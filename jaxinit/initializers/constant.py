@@ -24,8 +24,9 @@ from jaxinit._checks import (
     type_error,
     value_error,
 )
-from jaxinit._distribution import Descriptor, Moments, described, fixed_moments
+from jaxinit._distribution import Descriptor, described
 from jaxinit._layout import Layout, resolve_layout, single_axis
+from jaxinit._moments import Moments, fixed_moments
 from jaxinit._placement import check_out_sharding, handed_over, mesh_context, placed
 from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
 

@@ -6,26 +6,27 @@ from typing import Any
 
 import jax
 
-from jaxinit._checks import check_number
-from jaxinit._distribution import Descriptor, Moments, described
+from jaxinit._checks import check_entries
+from jaxinit._distribution import Descriptor, described
 from jaxinit._draw import Distribution
 from jaxinit._gains import calculate_gain
 from jaxinit._layout import Fans, Layout
+from jaxinit._moments import Moments
 from jaxinit._scale import exactly
-from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalars, Shape
 from jaxinit._window import Window
 from jaxinit.initializers.scaled import Mode, draw_scaled, moments_by_fan
 
 
 def _gain(
-    where: str,
+    shape: Shape,
     nonlinearity: str | Callable[[jax.Array], jax.Array],
-    a: Scalar,
-    gain: Scalar | None,
-) -> float | jax.Array:
+    a: Scalars,
+    gain: Scalars | None,
+) -> Scalars:
     if gain is not None:
-        return check_number(where, "gain", gain, least=0)
-    slope = check_number(where, "a", a)
+        return gain
+    slope = check_entries("", "a", a, shape)
     if callable(nonlinearity) or nonlinearity != "leaky_relu":
         return calculate_gain(nonlinearity)
     if isinstance(slope, float) and abs(slope) > 1e100:  # whose square overflows
@@ -44,7 +45,7 @@ def _descriptor(distribution: Distribution) -> Descriptor:
         gain: Any,
         layout: Any,
     ) -> Moments:
-        factor = float(_gain("moments", nonlinearity, a, gain))
+        factor = _gain(shape, nonlinearity, a, gain)
         return moments_by_fan(shape, is_complex, distribution, factor, mode, layout)
 
     return Descriptor(moments, gain="gain", layout="fans", activation="nonlinearity")
@@ -56,10 +57,10 @@ def kaiming_uniform(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    a: Scalar = 0.0,
+    a: Scalars = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
-    gain: Scalar | None = None,
+    gain: Scalars | None = None,
     layout: str | Layout | Fans | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -77,13 +78,14 @@ def kaiming_uniform(
         dtype: A float dtype, real or complex; None for JAX's default. Values are computed
             in float32 (float64 for float64) and rounded once.
         a: Negative slope of ``"leaky_relu"``; the default 0 makes that ReLU, with gain
-            sqrt(2). Ignored for others. May be traced.
+            sqrt(2). Ignored for others. A number, or an array that broadcasts to
+            ``shape``. May be traced.
         mode: ``"fan_in"`` keeps the forward signal, ``"fan_out"`` the gradients; or
             ``"fan_avg"``, ``"fan_geo_avg"``.
         nonlinearity: What stands before this layer: a name known to ``calculate_gain``, or
             a function, whose gain is computed.
         gain: The gain itself, at least 0, in place of ``nonlinearity`` and ``a``; None for
-            theirs. May be traced.
+            theirs. A number, or an array that broadcasts to ``shape``. May be traced.
         layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
             None for ``"IO"`` with window axes in front.
         window: A block ``(start, lengths)`` of the array, with one int for every axis: it
@@ -114,10 +116,9 @@ def kaiming_uniform(
         >>> bool(abs(w).max() <= 0.1), round(float(w.std()), 3)  # b = sqrt(6 / 600)
         (True, 0.058)
     """
-    where = "kaiming_uniform"
-    factor = _gain(where, nonlinearity, a, gain)
+    factor = _gain(shape, nonlinearity, a, gain)
     return draw_scaled(
-        where, "uniform", key, shape, dtype, factor, mode, layout, window, out_sharding
+        "uniform", mode, factor, key, shape, dtype, layout, window, out_sharding
     )
 
 
@@ -127,10 +128,10 @@ def kaiming_normal(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    a: Scalar = 0.0,
+    a: Scalars = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
-    gain: Scalar | None = None,
+    gain: Scalars | None = None,
     layout: str | Layout | Fans | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -148,13 +149,14 @@ def kaiming_normal(
         dtype: A float dtype, real or complex; None for JAX's default. Values are computed
             in float32 (float64 for float64) and rounded once.
         a: Negative slope of ``"leaky_relu"``; the default 0 makes that ReLU, with gain
-            sqrt(2). Ignored for others. May be traced.
+            sqrt(2). Ignored for others. A number, or an array that broadcasts to
+            ``shape``. May be traced.
         mode: ``"fan_in"`` keeps the forward signal, ``"fan_out"`` the gradients; or
             ``"fan_avg"``, ``"fan_geo_avg"``.
         nonlinearity: What stands before this layer: a name known to ``calculate_gain``, or
             a function, whose gain is computed.
         gain: The gain itself, at least 0, in place of ``nonlinearity`` and ``a``; None for
-            theirs. May be traced.
+            theirs. A number, or an array that broadcasts to ``shape``. May be traced.
         layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
             None for ``"IO"`` with window axes in front.
         window: A block ``(start, lengths)`` of the array, with one int for every axis: it
@@ -186,10 +188,9 @@ def kaiming_normal(
         >>> w.dtype.name, round(float(w.astype("float32").std()), 3)  # sqrt(2 / 576)
         ('bfloat16', 0.059)
     """
-    where = "kaiming_normal"
-    factor = _gain(where, nonlinearity, a, gain)
+    factor = _gain(shape, nonlinearity, a, gain)
     return draw_scaled(
-        where, "normal", key, shape, dtype, factor, mode, layout, window, out_sharding
+        "normal", mode, factor, key, shape, dtype, layout, window, out_sharding
     )
 
 
@@ -199,10 +200,10 @@ def kaiming_truncated_normal(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    a: Scalar = 0.0,
+    a: Scalars = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str | Callable[[jax.Array], jax.Array] = "leaky_relu",
-    gain: Scalar | None = None,
+    gain: Scalars | None = None,
     layout: str | Layout | Fans | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -221,13 +222,14 @@ def kaiming_truncated_normal(
         dtype: A float dtype, real or complex; None for JAX's default. Values are computed
             in float32 (float64 for float64) and rounded once.
         a: Negative slope of ``"leaky_relu"``; the default 0 makes that ReLU, with gain
-            sqrt(2). Ignored for others. May be traced.
+            sqrt(2). Ignored for others. A number, or an array that broadcasts to
+            ``shape``. May be traced.
         mode: ``"fan_in"`` keeps the forward signal, ``"fan_out"`` the gradients; or
             ``"fan_avg"``, ``"fan_geo_avg"``.
         nonlinearity: What stands before this layer: a name known to ``calculate_gain``, or
             a function, whose gain is computed.
         gain: The gain itself, at least 0, in place of ``nonlinearity`` and ``a``; None for
-            theirs. May be traced.
+            theirs. A number, or an array that broadcasts to ``shape``. May be traced.
         layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
             None for ``"IO"`` with window axes in front.
         window: A block ``(start, lengths)`` of the array, with one int for every axis: it
@@ -257,11 +259,9 @@ def kaiming_truncated_normal(
         >>> round(float(w.std()), 3), bool(abs(w).max() < 2.274 * 0.05)
         (0.05, True)
     """
-    where = "kaiming_truncated_normal"
-    factor = _gain(where, nonlinearity, a, gain)
-    distribution = "truncated_normal"
+    factor = _gain(shape, nonlinearity, a, gain)
     return draw_scaled(
-        where, distribution, key, shape, dtype, factor, mode, layout, window, out_sharding
+        "truncated_normal", mode, factor, key, shape, dtype, layout, window, out_sharding
     )
 
 

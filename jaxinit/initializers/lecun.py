@@ -2,10 +2,9 @@
 
 import jax
 
-from jaxinit._checks import check_number
 from jaxinit._distribution import described
 from jaxinit._layout import Fans, Layout
-from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalars, Shape
 from jaxinit._window import Window
 from jaxinit.initializers.scaled import by_gain, draw_scaled
 
@@ -16,7 +15,7 @@ def lecun_uniform(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    gain: Scalar = 1.0,
+    gain: Scalars = 1.0,
     layout: str | Layout | Fans | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -61,20 +60,8 @@ def lecun_uniform(
         >>> bool(abs(w).max() <= 0.1), round(float(w.std()), 3)
         (True, 0.058)
     """
-    where = "lecun_uniform"
-    factor = check_number(where, "gain", gain, least=0)
-    distribution = "uniform"
     return draw_scaled(
-        where,
-        distribution,
-        key,
-        shape,
-        dtype,
-        factor,
-        "fan_in",
-        layout,
-        window,
-        out_sharding,
+        "uniform", "fan_in", gain, key, shape, dtype, layout, window, out_sharding
     )
 
 
@@ -84,7 +71,7 @@ def lecun_normal(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    gain: Scalar = 1.0,
+    gain: Scalars = 1.0,
     layout: str | Layout | Fans | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -129,20 +116,8 @@ def lecun_normal(
         >>> round(float(w.std()), 3)
         0.05
     """
-    where = "lecun_normal"
-    factor = check_number(where, "gain", gain, least=0)
-    distribution = "normal"
     return draw_scaled(
-        where,
-        distribution,
-        key,
-        shape,
-        dtype,
-        factor,
-        "fan_in",
-        layout,
-        window,
-        out_sharding,
+        "normal", "fan_in", gain, key, shape, dtype, layout, window, out_sharding
     )
 
 
@@ -152,7 +127,7 @@ def lecun_truncated_normal(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    gain: Scalar = 1.0,
+    gain: Scalars = 1.0,
     layout: str | Layout | Fans | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -199,18 +174,6 @@ def lecun_truncated_normal(
         >>> round(float(w.std()), 3), bool(abs(w).max() < 2.274 * 0.05)
         (0.05, True)
     """
-    where = "lecun_truncated_normal"
-    factor = check_number(where, "gain", gain, least=0)
-    distribution = "truncated_normal"
     return draw_scaled(
-        where,
-        distribution,
-        key,
-        shape,
-        dtype,
-        factor,
-        "fan_in",
-        layout,
-        window,
-        out_sharding,
+        "truncated_normal", "fan_in", gain, key, shape, dtype, layout, window, out_sharding
     )

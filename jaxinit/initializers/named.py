@@ -25,6 +25,7 @@ from jaxinit.initializers import (
     plain,
     scaled,
     sparse,
+    truncated,
     upsampling,
     xavier,
 )
@@ -38,6 +39,7 @@ _FAMILIES = (
     plain,
     scaled,
     sparse,
+    truncated,
     upsampling,
     xavier,
 )
@@ -72,7 +74,7 @@ KERAS: dict[str, Callable[..., jax.Array]] = {
     "RandomNormal": functools.partial(plain.normal, std=0.05),
     "RandomUniform": functools.partial(plain.uniform, low=-0.05, high=0.05),
     "TruncatedNormal": functools.partial(
-        plain.truncated_normal, std=0.05, low=-0.1, high=0.1
+        truncated.truncated_normal, std=0.05, low=-0.1, high=0.1
     ),
     "VarianceScaling": scaled.variance_scaling,
     "Zeros": constant.zeros,
@@ -212,7 +214,9 @@ def _try(initializer: Callable[..., jax.Array], options: Mapping[str, Any]) -> N
     )
     rank = len(axes) if isinstance(axes, str) else least
     arrays = [np.shape(v) for v in options.values() if isinstance(v, (list, np.ndarray))]
-    shape = arrays[0] if arrays else (groups if isinstance(groups, int) else 1,) * rank
+    shape = (groups if isinstance(groups, int) else 1,) * rank
+    if arrays:
+        shape = np.broadcast_shapes(*arrays)
     with jax.enable_x64(True):
         jax.eval_shape(lambda: initializer(jax.random.key(0), shape, np.float64))
 

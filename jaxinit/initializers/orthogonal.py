@@ -25,8 +25,9 @@ from jaxinit._checks import (
     is_traced,
     value_error,
 )
-from jaxinit._distribution import Descriptor, Moments, described
+from jaxinit._distribution import Descriptor, described
 from jaxinit._layout import Layout, resolve_layout, single_axis
+from jaxinit._moments import Moments
 from jaxinit._placement import check_out_sharding, handed_over, mesh_context, placed
 from jaxinit._samples import complex_normal, normal, rounded_product
 from jaxinit._scale import range_of, wide_dtype, word_bits

@@ -4,19 +4,15 @@ import math
 from typing import Any, Literal, get_args
 
 import jax
+import numpy as np
 
 from jaxinit._checks import (
     check_choice,
+    check_entries,
     check_key,
-    check_number,
+    is_traced,
 )
-from jaxinit._distribution import (
-    Descriptor,
-    Moments,
-    described,
-    scaled_moments,
-    standard_moments,
-)
+from jaxinit._distribution import Descriptor, described
 from jaxinit._draw import (
     DISTRIBUTIONS,
     UNIFORM_LIMIT,
@@ -25,8 +21,9 @@ from jaxinit._draw import (
     plan_draw,
 )
 from jaxinit._layout import Fans, Layout, resolve_fans
-from jaxinit._scale import Number, check_scale, exactly
-from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._moments import Moments, scaled_moments, standard_moments
+from jaxinit._scale import check_scale, exactly
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalars, Shape
 from jaxinit._window import Window
 
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
@@ -45,11 +42,11 @@ def fan_of(where: str, fans: Fans, mode: Mode) -> float:
 
 
 def moments_by_fan(
-    shape: Shape, is_complex: bool, distribution: str, gain: float, mode: Mode, layout: Any
+    shape: Shape, is_complex: bool, distribution: str, gain: Any, mode: Mode, layout: Any
 ) -> Moments:
     """Return the moments of what :func:`draw_scaled` draws."""
     fans = resolve_fans("moments", tuple(shape), layout)
-    std = gain / math.sqrt(fan_of("moments", fans, mode))
+    std = np.asarray(gain, float) / math.sqrt(fan_of("moments", fans, mode))
     return scaled_moments(standard_moments(distribution, is_complex=is_complex), std)
 
 
@@ -62,7 +59,7 @@ def _moments(
     distribution: str,
     layout: Any,
 ) -> Moments:
-    gain = math.sqrt(scale)
+    gain = np.sqrt(np.asarray(scale, float))
     return moments_by_fan(shape, is_complex, distribution, gain, mode, layout)
 
 
@@ -70,7 +67,7 @@ def by_gain(distribution: Distribution, mode: Mode, *, is_linear: bool) -> Descr
     """Return the descriptor of an initializer of std ``gain / sqrt(fan)``."""
 
     def moments(shape: Shape, is_complex: bool, *, gain: Any, layout: Any) -> Moments:
-        return moments_by_fan(shape, is_complex, distribution, float(gain), mode, layout)
+        return moments_by_fan(shape, is_complex, distribution, gain, mode, layout)
 
     return Descriptor(moments, gain="gain", layout="fans", is_linear=is_linear)
 
@@ -81,7 +78,7 @@ def variance_scaling(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    scale: Scalar = 1.0,
+    scale: Scalars = 1.0,
     mode: Mode = "fan_in",
     distribution: Distribution = "truncated_normal",
     layout: str | Layout | Fans | None = None,
@@ -98,7 +95,8 @@ def variance_scaling(
             gives an empty array.
         dtype: A float dtype, real or complex; None for JAX's default. Values are computed
             in float32 (float64 for float64) and rounded once.
-        scale: Variance times fan, at least 0, dimensionless. May be traced.
+        scale: Variance times fan, at least 0, dimensionless: a number, or an array that
+            broadcasts to ``shape``. May be traced.
         mode: Which fan: ``"fan_in"``, ``"fan_out"``, their mean ``"fan_avg"`` or their
             geometric mean ``"fan_geo_avg"``.
         distribution: ``"uniform"`` on :math:`\pm\sqrt{3\,scale/fan}` (complex: on a disc),
@@ -132,55 +130,32 @@ def variance_scaling(
         >>> round(float(w.std()) * 200**0.5, 1)
         1.0
     """
-    where = "variance_scaling"
-    variance = check_number(where, "scale", scale, least=0)
-    check_choice(where, "distribution", distribution, DISTRIBUTIONS)
+    variance = check_entries("", "scale", scale, shape, least=0)
+    check_choice("", "distribution", distribution, DISTRIBUTIONS)
     gain = exactly(None, lambda f, v: f.sqrt(v), variance)
     return draw_scaled(
-        where, distribution, key, shape, dtype, gain, mode, layout, window, out_sharding
+        distribution, mode, gain, key, shape, dtype, layout, window, out_sharding
     )
 
 
 def draw_scaled(
-    where: str,
     distribution: Distribution,
+    mode: Mode,
+    gain: Scalars,
     key: Key,
     shape: Shape,
     dtype: DTypeLike | None,
-    gain: Number,
-    mode: Mode,
     layout: str | Layout | Fans | None,
     window: Window | None,
     out_sharding: OutSharding,
 ) -> jax.Array:
-    """Draw from a distribution with standard deviation ``gain / sqrt(fan)``.
-
-    Args:
-        where: Name of the function that errors are to name.
-        distribution: The distribution.
-        key: One typed key, or a legacy ``uint32`` key.
-        shape: Axis lengths, two or more unless ``layout`` says what they are. A zero length
-            gives an empty array.
-        dtype: A float dtype, real or complex; None for JAX's default. Values are computed
-            in float32 (float64 for float64) and rounded once.
-        gain: The gain, checked.
-        mode: Which fan: ``"fan_in"``, ``"fan_out"``, their mean ``"fan_avg"`` or their
-            geometric mean ``"fan_geo_avg"``.
-        layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
-            None for ``"IO"`` with window axes in front.
-        window: A block ``(start, lengths)`` of the array, with one int for every axis: it
-            alone is drawn, and equals that block of the whole. ``shape`` stays that of the
-            whole. ``start`` may be traced, and must then lie inside. None for the whole.
-        out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
-
-    Returns:
-        The array.
-    """
-    draw, start = plan_draw(where, distribution, shape, dtype, out_sharding, window)
-    fans = resolve_fans(where, draw.shape, layout)
-    root = math.sqrt(fan_of(where, fans, mode))
+    """Return a draw of standard deviation ``gain / sqrt(fan)``, of unchecked arguments."""
+    draw, start = plan_draw("", distribution, shape, dtype, out_sharding, window)
+    factor = check_entries("", "gain", gain, draw.shape, least=0)
+    fans = resolve_fans("", draw.shape, layout)
+    root = math.sqrt(fan_of("", fans, mode))
     unit = UNIFORM_LIMIT if distribution == "uniform" and not draw.is_complex else 1.0
-    if isinstance(gain, float):
-        check_scale(where, draw.dtype, 0.0, gain / root, draw.limit)
-    scale = exactly(draw.wide, lambda _, g: g / root * unit, gain)
-    return execute(draw, check_key(where, key), 0.0, scale, start=start)
+    if not is_traced(factor):
+        check_scale("", draw.dtype, 0.0, factor / root, draw.limit)
+    scale = exactly(draw.wide, lambda _, g: g / root * unit, factor)
+    return execute(draw, check_key("", key), 0.0, scale, start=start)

@@ -14,6 +14,7 @@ from jax import lax
 from jaxinit._bits import inner_key, random_bits
 from jaxinit._checks import (
     check_dtype,
+    check_entries,
     check_key,
     check_number,
     check_rank,
@@ -22,13 +23,14 @@ from jaxinit._checks import (
     type_error,
     value_error,
 )
-from jaxinit._distribution import Descriptor, Moments, described
+from jaxinit._distribution import Descriptor, described
 from jaxinit._draw import Draw
 from jaxinit._layout import Layout, resolve_layout
+from jaxinit._moments import Moments, scaled_moments
 from jaxinit._placement import check_out_sharding, handed_over, mesh_context, placed
 from jaxinit._samples import normal, rounded_product
 from jaxinit._scale import check_scale
-from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalars, Shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,8 @@ def _moments(
     count = math.prod(shape[a] for a in roles.positions("O"))
     kept = 1 - _zeros(float(sparsity), count) / max(count, 1)
     kurtosis = 3 / kept if kept else None
-    return Moments(float(std) * math.sqrt(kept), 0.0, kurtosis)
+    root = math.sqrt(kept)
+    return scaled_moments(Moments(1.0, 0.0, kurtosis), np.asarray(std, float) * root)
 
 
 @described(Descriptor(_moments, layout="axes"))
@@ -71,7 +74,7 @@ def sparse(
     dtype: DTypeLike | None = None,
     *,
     sparsity: float,
-    std: Scalar = 0.01,
+    std: Scalars = 0.01,
     layout: str | Layout | None = None,
     out_sharding: OutSharding = None,
 ) -> jax.Array:
@@ -86,7 +89,8 @@ def sparse(
         dtype: A real float dtype; None for JAX's default. Values are computed in float32
             (float64 for float64) and rounded once.
         sparsity: Share of the outputs of each input that is 0, from 0 to 1.
-        std: Standard deviation of the others, at least 0. May be traced.
+        std: Standard deviation of the others, at least 0: a number, or an array that
+            broadcasts to ``shape``. May be traced.
         layout: The role of each axis; None for ``"IO"`` with window axes in front. ``O``
             axes together are what zeros are counted along.
         out_sharding: Where the result is to live, as in ``jax.nn.initializers``.
@@ -121,7 +125,7 @@ def sparse(
     if not isinstance(share, float):
         rule = "sparsity must be known when the program is compiled"
         type_error(where, rule, "a traced array", "Give a Python float.")
-    scale = check_number(where, "std", std, least=0)
+    scale = check_entries(where, "std", std, lengths, least=0)
     outputs = roles.positions("O")
     if not outputs:
         rule = "layout needs an output axis, along which zeros are counted"

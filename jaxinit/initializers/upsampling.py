@@ -7,8 +7,9 @@ import jax
 import numpy as np
 
 from jaxinit._checks import check_any_dtype, check_int, check_shape, value_error
-from jaxinit._distribution import Descriptor, Moments, described, fixed_moments
+from jaxinit._distribution import Descriptor, described
 from jaxinit._layout import Layout, resolve_layout, single_axis
+from jaxinit._moments import Moments, fixed_moments
 from jaxinit._placement import check_out_sharding
 from jaxinit._types import DTypeLike, Key, OutSharding, Shape
 from jaxinit.initializers.constant import Pattern, check_unused_key, filled, rounded

@@ -2,11 +2,9 @@
 
 import jax
 
-from jaxinit._checks import check_number
 from jaxinit._distribution import described
-from jaxinit._draw import Distribution
 from jaxinit._layout import Fans, Layout
-from jaxinit._types import DTypeLike, Key, OutSharding, Scalar, Shape
+from jaxinit._types import DTypeLike, Key, OutSharding, Scalars, Shape
 from jaxinit._window import Window
 from jaxinit.initializers.scaled import by_gain, draw_scaled
 
@@ -17,7 +15,7 @@ def xavier_uniform(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    gain: Scalar = 1.0,
+    gain: Scalars = 1.0,
     layout: str | Layout | Fans | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -36,7 +34,8 @@ def xavier_uniform(
         dtype: A float dtype, real or complex; None for JAX's default. Values are computed
             in float32 (float64 for float64) and rounded once.
         gain: Factor on the standard deviation, at least 0, dimensionless; see
-            ``calculate_gain``. May be traced.
+            ``calculate_gain``. A number, or an array that broadcasts to ``shape``. May be
+            traced.
         layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
             None for ``"IO"`` with window axes in front.
         window: A block ``(start, lengths)`` of the array, with one int for every axis: it
@@ -67,8 +66,8 @@ def xavier_uniform(
         >>> bool(abs(w).max() <= 0.1), round(float(w.std()), 3)  # b = sqrt(6 / 600)
         (True, 0.058)
     """
-    return _xavier(
-        "xavier_uniform", "uniform", key, shape, dtype, gain, layout, window, out_sharding
+    return draw_scaled(
+        "uniform", "fan_avg", gain, key, shape, dtype, layout, window, out_sharding
     )
 
 
@@ -78,7 +77,7 @@ def xavier_normal(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    gain: Scalar = 1.0,
+    gain: Scalars = 1.0,
     layout: str | Layout | Fans | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -96,7 +95,8 @@ def xavier_normal(
         dtype: A float dtype, real or complex; None for JAX's default. Values are computed
             in float32 (float64 for float64) and rounded once.
         gain: Factor on the standard deviation, at least 0, dimensionless; see
-            ``calculate_gain``. May be traced.
+            ``calculate_gain``. A number, or an array that broadcasts to ``shape``. May be
+            traced.
         layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
             None for ``"IO"`` with window axes in front.
         window: A block ``(start, lengths)`` of the array, with one int for every axis: it
@@ -127,8 +127,8 @@ def xavier_normal(
         >>> round(float(w.std()), 2)  # 5 / 3 * sqrt(2 / 600)
         0.1
     """
-    return _xavier(
-        "xavier_normal", "normal", key, shape, dtype, gain, layout, window, out_sharding
+    return draw_scaled(
+        "normal", "fan_avg", gain, key, shape, dtype, layout, window, out_sharding
     )
 
 
@@ -138,7 +138,7 @@ def xavier_truncated_normal(
     shape: Shape,
     dtype: DTypeLike | None = None,
     *,
-    gain: Scalar = 1.0,
+    gain: Scalars = 1.0,
     layout: str | Layout | Fans | None = None,
     window: Window | None = None,
     out_sharding: OutSharding = None,
@@ -158,7 +158,8 @@ def xavier_truncated_normal(
         dtype: A float dtype, real or complex; None for JAX's default. Values are computed
             in float32 (float64 for float64) and rounded once.
         gain: Factor on the standard deviation, at least 0, dimensionless; see
-            ``calculate_gain``. May be traced.
+            ``calculate_gain``. A number, or an array that broadcasts to ``shape``. May be
+            traced.
         layout: The role of each axis, as letters or a ``Layout``, or the ``Fans`` outright;
             None for ``"IO"`` with window axes in front.
         window: A block ``(start, lengths)`` of the array, with one int for every axis: it
@@ -187,9 +188,8 @@ def xavier_truncated_normal(
         >>> round(float(w.std()), 3), bool(abs(w).max() < 2.274 * (2 / 600) ** 0.5)
         (0.058, True)
     """
-    where = "xavier_truncated_normal"
-    return _xavier(
-        where, "truncated_normal", key, shape, dtype, gain, layout, window, out_sharding
+    return draw_scaled(
+        "truncated_normal", "fan_avg", gain, key, shape, dtype, layout, window, out_sharding
     )
 
 
@@ -197,29 +197,3 @@ def xavier_truncated_normal(
 glorot_uniform = xavier_uniform
 glorot_normal = xavier_normal
 glorot_truncated_normal = xavier_truncated_normal
-
-
-def _xavier(
-    where: str,
-    distribution: Distribution,
-    key: Key,
-    shape: Shape,
-    dtype: DTypeLike | None,
-    gain: Scalar,
-    layout: str | Layout | Fans | None,
-    window: Window | None,
-    out_sharding: OutSharding,
-) -> jax.Array:
-    factor = check_number(where, "gain", gain, least=0)
-    return draw_scaled(
-        where,
-        distribution,
-        key,
-        shape,
-        dtype,
-        factor,
-        "fan_avg",
-        layout,
-        window,
-        out_sharding,
-    )

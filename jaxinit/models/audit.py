@@ -38,7 +38,7 @@ class _Moments(NamedTuple):
     """What was measured of the entries of one array."""
 
     entries: int
-    mean: float
+    mean: complex
     square: float
     kurtosis: float
 
@@ -269,13 +269,13 @@ def _held(
     found: _Moments,
     limits: _Limits,
     std: float,
-    mean: float = 0.0,
+    mean: complex = 0.0,
     kurtosis: float = 3.0,
 ) -> Finding:
     """Return the finding against a standard deviation and a mean; no remark on size."""
     if base.is_off or not found.entries:
         return base
-    size = math.hypot(std, mean)
+    size = math.hypot(std, abs(mean))
     if found.square == 0 or size == 0:
         off = (found.square == 0) != (size == 0)
         remark = ("all zeros" if found.square == 0 else "not all zeros") if off else ""
@@ -357,8 +357,7 @@ def _moments(leaf: Any) -> _Moments:
         return _Moments(count, 0.0, scale, 3.0)
     squares = jnp.square(sizes / scale)
     square = float(squares.mean())
-    mean = wide.mean()
-    shift = float(jnp.abs(mean) if is_complex else mean)
+    shift = wide.mean().item()
     kurtosis = float(jnp.square(squares).mean()) / square**2
     return _Moments(count, shift, square * scale**2, kurtosis)
 

@@ -161,7 +161,7 @@ def _stated(
             return None
         if not isinstance(rule.value, Keep):
             found = distribution_if_known(rule.value, use.shape, use.dtype)
-            if found.mean is None or found.std is None:
+            if found.mean is None or found.std is None or isinstance(found.mean, complex):
                 return None
             return found.mean, found.std
         is_float = jnp.issubdtype(leaf.dtype, jnp.floating)

@@ -10,7 +10,8 @@ from jaxinit._layout import Fans
 from jaxinit._paths import matches
 from jaxinit._types import Initializer, ShardedInitializer
 from jaxinit.initializers.constant import constant, ones, zeros
-from jaxinit.initializers.plain import normal, truncated_normal, uniform
+from jaxinit.initializers.plain import normal, uniform
+from jaxinit.initializers.truncated import truncated_normal
 from jaxinit.initializers.xavier import xavier_uniform
 from jaxinit.models.rules import OptionalMatch, Rule, optional
 from jaxinit.trace.use import ParamUse, Uses

@@ -5,7 +5,7 @@ import functools
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_number
 from jaxinit._types import Initializer
-from jaxinit.initializers.plain import truncated_normal
+from jaxinit.initializers.truncated import truncated_normal
 from jaxinit.models.rules import Rule
 from jaxinit.presets.common import check_globs, fixed, neutral_vectors
 

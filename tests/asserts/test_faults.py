@@ -75,6 +75,12 @@ def test_the_complex_constant_of_jax() -> None:
     assert "variance" in rejected(asserts.assert_distribution, x, distribution)
     right = 512**-0.5 * draws("truncated_normal", (512, 2048), 1, complex_=True)
     asserts.assert_distribution(right.astype(np.complex64), distribution)
+    # About a complex mean.
+    moved, mean = (right + 0.5j).astype(np.complex64), 0.5j
+    asserts.assert_distribution(moved, Distribution(512**-0.5, mean, "truncated_normal"))
+    assert "mean" in rejected(asserts.assert_mean, moved, -mean, std=512**-0.5)
+    with pytest.raises(TypeError, match="mean may be complex only of a complex dtype; got"):
+        asserts.assert_mean(moved.real, mean, std=1.0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

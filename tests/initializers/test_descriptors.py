@@ -16,10 +16,12 @@ import jaxinit
 from jaxinit import Fans
 from jaxinit._distribution import (
     Descriptor,
-    Moments,
     described,
     descriptor_of,
     distribution_of,
+)
+from jaxinit._moments import (
+    Moments,
     fixed_moments,
     standard_moments,
     truncated_normal_moments,
