@@ -7,12 +7,14 @@ scale are arguments of it, so that all initializers of one distribution share it
 import dataclasses
 import functools
 import math
+import os
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 
 from jaxinit import _samples
 from jaxinit._bits import random_bits
@@ -125,14 +127,7 @@ def execute(
     numbers, structure = jax.tree.flatten((shift, scale, limits, interval))
     plain = are_floats(numbers)
     single = plain or not any(getattr(n, "ndim", 0) for n in numbers)
-    traced = not plain and any(map(is_traced, numbers))
-    whole = single and start is None and draw.sharding is None
-    if whole and not traced and _is_narrow(draw.shape) and not is_traced(key):
-        flat = dataclasses.replace(draw, shape=(math.prod(draw.shape),))
-        return _reshaped(
-            execute(flat, key, shift, scale, limits=limits, interval=interval), draw.shape
-        )
-    if traced:
+    if not plain and any(map(is_traced, numbers)):
         each = [jnp.asarray(n, draw.wide) for n in numbers]
         packed = jnp.stack(each) if single else each
     elif single:
@@ -147,20 +142,56 @@ def execute(
         )
 
 
-def _is_narrow(shape: tuple[int, ...]) -> bool:
-    """Whether XLA's loops over the last axis are too short for vector instructions."""
-    return len(shape) > 1 and shape[-1] < 8 and math.prod(shape) >= 2**16
+def loop_shape(draw: Draw) -> tuple[int, ...]:
+    """Return the axis lengths that a draw is computed in, of the same order in memory.
+
+    XLA makes a loop of each axis. LLVM vectorizes the innermost only, which must be long,
+    and not divided among cores in unequal parts.
+    """
+    shape = draw.shape
+    is_placed = draw.sharding is not None or draw.window is not None
+    if is_placed or not shape or math.prod(shape) < 2**16:
+        return shape
+    axes = tuple(n for n in shape if n > 1)
+    if shape[-len(axes) :] != axes:  # behind an axis of length 1 XLA would copy
+        return shape
+    last = shape[-1]
+    if last % _cores() == 0 if len(shape) == 1 else last >= _LONG or last % 8 == 0:
+        return shape
+    first, inside = len(shape) - 1, 1
+    while first and inside * shape[first] < _LONG:
+        inside *= shape[first]
+        first -= 1
+    # The axis that is split stays in front, for programs that place the result by it.
+    most = min(shape[first], _MOST // inside)
+    parts = [n for n in range(1, most + 1) if shape[first] % n == 0 and n * inside >= _LONG]
+    if not parts:
+        return shape
+    best = next((n for n in parts if n * inside % 16 == 0), parts[-1])
+    return (*shape[:first], shape[first] // best, best * inside)
 
 
-@functools.partial(jax.jit, static_argnames="shape", donate_argnames="flat")
-def _reshaped(flat: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return flat.reshape(shape)
+_LONG, _MOST = 64, 4096
+"""Lengths of an innermost loop that is as fast as any."""
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 @functools.partial(jax.jit, static_argnames=("draw", "structure", "centred"))
 def _program(
     draw: Draw, structure: Any, centred: bool, key: Key, numbers: Any, start: Any
 ) -> jax.Array:
+    # Arrays of numbers are for the axes asked for.
+    loops = draw.shape if isinstance(numbers, list) else loop_shape(draw)
+    if loops != draw.shape:
+        inner = dataclasses.replace(draw, shape=loops)
+        made = _program(inner, structure, centred, key, numbers, start)
+        # Were the call inlined, XLA would loop over the axes asked for after all.
+        alone: Any = set_xla_metadata(made, inlineable="false")
+        return alone.reshape(draw.shape)
+
     def values(key: Key, numbers: Any, start: Any) -> jax.Array:
         packed = numbers if isinstance(numbers, list) else jnp.asarray(numbers)
         each = [

@@ -17,7 +17,9 @@ from jax.sharding import Sharding
 
 from jaxinit._fused_program import with_fused_keys
 from jaxinit._jaxpr import Piece, as_function, cut_piece, flatten_program
+from jaxinit._placement import handed_over
 from jaxinit._types import Key
+from jaxinit.models.keys import HostKeys, wrap
 from jaxinit.models.placement import Placement, placement_context
 
 
@@ -43,7 +45,7 @@ class Program:
 
     Attributes:
         function: The compiled function, whose result is a list.
-        operands: Its arguments, None where the key goes.
+        operands: Its arguments, None where the key goes, or its words.
         placement: Where its result is placed.
     """
 
@@ -51,21 +53,28 @@ class Program:
     operands: tuple[Any, ...]
     placement: Placement
 
-    def call(self, key: Key, run: Callable[[Callable[[Key], Any]], None]) -> Call:
+    def call(self, key: Key | HostKeys, run: Callable[[Callable[[], Any]], None]) -> Call:
         """Return the call with that key; ``run`` takes what makes it."""
-        arguments = self._arguments(key)
-        return Call(self.function, arguments, lambda: run(self._draw), self.placement)
+        word = key.data if isinstance(key, HostKeys) else key
+        arguments = handed_over([word if v is None else v for v in self.operands])
+        draw = functools.partial(self._draw, arguments)
+        return Call(self.function, arguments, lambda: run(draw), self.placement)
 
-    def _arguments(self, key: Key) -> list[Any]:
-        return [key if value is None else value for value in self.operands]
-
-    def _draw(self, key: Key) -> jax.Array:
+    def _draw(self, arguments: Sequence[Any]) -> jax.Array:
+        if self.placement is None:
+            return self.function(*arguments)[0]
         with placement_context(self.placement):
-            return self.function(*self._arguments(key))[0]
+            return self.function(*arguments)[0]
 
 
-def only_program(traced: ClosedJaxpr, placement: Placement) -> Program | None:
-    """Return the one compiled call that a traced draw consists of, or None."""
+def only_program(traced: ClosedJaxpr, impl: Any, placement: Placement) -> Program | None:
+    """Return the one compiled call that a traced draw consists of, or None.
+
+    Args:
+        traced: The draw, a program of one key.
+        impl: The generator, for a program of the key's words; None for one of the key.
+        placement: Where the result is placed.
+    """
     equations = traced.jaxpr.eqns
     if len(equations) != 1 or equations[0].primitive.name not in ("jit", "pjit"):
         return None
@@ -74,24 +83,47 @@ def only_program(traced: ClosedJaxpr, placement: Placement) -> Program | None:
         atom.val if isinstance(atom, Literal) else known.get(atom)
         for atom in equations[0].invars
     )
-    return Program(as_function(equations[0].params["jaxpr"]), operands, placement)
+    function = as_function(equations[0].params["jaxpr"])
+    if impl is not None:
+        kinds = tuple(impl if value is None else None for value in operands)
+        function = _taking_words(function, kinds)
+    return Program(function, operands, placement)
 
 
-def placed_program(traced: ClosedJaxpr, sharding: Sharding | None) -> Program:
+def placed_program(traced: ClosedJaxpr, impl: Any, sharding: Sharding | None) -> Program:
     """Return the program of a traced draw, compiled once for equal computations."""
     steps, results = flatten_program(traced)
     piece, taken = cut_piece(steps, range(len(steps)), results)
     operands = tuple(place if kind == "value" else None for kind, place in taken)
-    return Program(compiled_piece(piece, (sharding,)), operands, None)
+    kinds = tuple(impl if value is None else None for value in operands)
+    return Program(compiled_piece(piece, (sharding,), kinds), operands, None)
+
+
+@functools.lru_cache(maxsize=512)
+def _taking_words(function: Callable[..., Any], kinds: tuple[Any, ...]) -> Any:
+    """Return a compiled function of words where a generator is named, else of the same."""
+    return jax.jit(lambda *values: function(*_keyed(values, kinds)))
+
+
+def _keyed(values: Sequence[Any], kinds: Sequence[Any]) -> list[Any]:
+    pairs = zip(values, kinds, strict=True)
+    return [value if kind is None else wrap(value, kind) for value, kind in pairs]
 
 
 @functools.lru_cache(maxsize=512)
 def compiled_piece(
-    piece: Piece, shardings: tuple[Sharding | None, ...]
+    piece: Piece, shardings: tuple[Sharding | None, ...], kinds: tuple[Any, ...]
 ) -> Callable[..., Any]:
-    """Return the compiled form of a piece, with fused keys, whose results are placed so."""
+    """Return the compiled form of a piece.
 
-    def fused(*inputs: Any) -> list[Any]:
+    Args:
+        piece: The piece, which draws through fused keys.
+        shardings: Where its results are placed.
+        kinds: For inputs that are the words of keys, the generator; None for others.
+    """
+
+    def fused(*words: Any) -> list[Any]:
+        inputs = _keyed(words, kinds)
         return jaxpr_as_fun(with_fused_keys(jax.make_jaxpr(piece)(*inputs)))(*inputs)
 
     if all(sharding is None for sharding in shardings):

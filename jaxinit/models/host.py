@@ -6,7 +6,7 @@ a few words, bit for bit that of ``jax.random``.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,22 +15,10 @@ import numpy as np
 from jaxinit._bits import is_threefry_implementation
 from jaxinit._jaxpr import Piece
 from jaxinit._primitives import NATIVE
-from jaxinit.models.keys import threefry_block
+from jaxinit.models.keys import HostKeys, threefry_block, typed
 
 MOST_FILLED = 1 << 20
 """Constant arrays up to this size are filled on the host, with nothing to compile."""
-
-
-class HostKeys(NamedTuple):
-    """An array of keys as words.
-
-    Attributes:
-        data: The words of every key, on one more axis.
-        impl: What generator the keys are for, as ``jax.random.key_impl`` says it.
-    """
-
-    data: np.ndarray
-    impl: Any
 
 
 def is_key_dtype(dtype: Any) -> bool:
@@ -47,9 +35,7 @@ def to_host(value: Any) -> Any:
 
 def to_device(value: Any) -> Any:
     """Return the value as JAX takes it."""
-    if isinstance(value, HostKeys):
-        return jax.random.wrap_key_data(jnp.asarray(value.data), impl=value.impl)
-    return value
+    return typed(value) if isinstance(value, HostKeys) else value
 
 
 def run_on_host(name: str, params: dict[str, Any], values: Sequence[Any], aval: Any) -> Any:

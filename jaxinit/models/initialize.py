@@ -27,7 +27,7 @@ from jaxinit.models.compiling import (
     run_calls,
 )
 from jaxinit.models.host import MOST_FILLED
-from jaxinit.models.keys import leaf_keys
+from jaxinit.models.keys import HostKeys, leaf_key_words, typed
 from jaxinit.models.placement import (
     OutShardings,
     Placement,
@@ -132,7 +132,7 @@ def initialize(
         else:
             tasks.append(_Task(i, row, row.initializer, placements[i]))
             results.append(None)
-    keys = leaf_keys(where, key, [task.row.path for task in tasks])
+    keys = leaf_key_words(where, key, [task.row.path for task in tasks])
     for task, drawn in zip(tasks, _draw_all(where, tasks, keys), strict=True):
         old = blocks.get(task.row.path)
         results[task.index] = drawn if old is None else grown(drawn, old)
@@ -142,7 +142,7 @@ def initialize(
 def _check_plan(
     where: str, made: Plan, paths: Sequence[str], leaves: Sequence[Any]
 ) -> None:
-    theirs = {row.path: (row.shape, str(row.dtype)) for row in made}
+    theirs = {row.path: (row.shape, _dtype_text(row.dtype)) for row in made}
     mine = {path: _described(leaf) for path, leaf in zip(paths, leaves, strict=True)}
     if theirs != mine:
         odd = sorted(set(theirs.items()) ^ set(mine.items()))
@@ -155,8 +155,13 @@ def _check_plan(
 
 def _described(leaf: Any) -> tuple[tuple[int, ...], str]:
     if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
-        return tuple(leaf.shape), str(leaf.dtype)
+        return tuple(leaf.shape), _dtype_text(leaf.dtype)
     return (), type(leaf).__name__
+
+
+@functools.lru_cache(maxsize=64)
+def _dtype_text(dtype: Any) -> str:
+    return str(dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,15 +200,17 @@ def _put(array: Any, placement: Placement) -> Any:
     return jax.lax.with_sharding_constraint(array, placement)
 
 
-def _draw_all(where: str, tasks: Sequence[_Task], keys: Sequence[Key]) -> list[jax.Array]:
+def _draw_all(
+    where: str, tasks: Sequence[_Task], keys: Sequence[Key | HostKeys]
+) -> list[jax.Array]:
     """Return the leaves, drawn by few programs; errors name their paths."""
     results: list[Any] = [None] * len(tasks)
     programs: dict[Any, Program | None] = {}
     calls: list[Call] = []
 
-    def run(n: int, draw: Callable[[Key], Any]) -> None:
+    def run(n: int, draw: Callable[[], Any]) -> None:
         with _naming_the_leaf(where, tasks[n].row):
-            results[n] = draw(keys[n])
+            results[n] = draw()
 
     for n, (task, key) in enumerate(zip(tasks, keys, strict=True)):
         kind = None if is_traced(key) else _kind(task)
@@ -212,14 +219,14 @@ def _draw_all(where: str, tasks: Sequence[_Task], keys: Sequence[Key]) -> list[j
             results[n] = jax.device_put(filled, concrete(task.placement))
             continue
         if kind is None:
-            run(n, lambda key, task=task: _put(task.draw(key), task.placement))
+            run(n, functools.partial(_drawn_alone, task, key))
             continue
         if kind not in programs:
             with _naming_the_leaf(where, task.row), placement_context(task.placement):
                 programs[kind] = _program(task, key)
         program = programs[kind]
         if program is None:
-            run(n, task.draw)
+            run(n, functools.partial(task.draw, typed(key)))
         else:
             calls.append(program.call(key, functools.partial(run, n)))
     run_calls(calls)
@@ -269,7 +276,7 @@ def _kind(task: _Task) -> Any:
         # 0.0 equals -0.0 and True equals 1, but their texts differ.
         text = repr(value) if isinstance(value, (int, float)) else ""
         values.append((name, type(value), value, text))
-    kind = (function, tuple(values), task.row.shape, str(task.row.dtype), place)
+    kind = (function, tuple(values), task.row.shape, _dtype_text(task.row.dtype), place)
     try:
         hash(kind)
     except TypeError:
@@ -290,9 +297,14 @@ def _filled(task: _Task) -> np.ndarray | None:
     return np.full(row.shape, value, row.dtype) if small else None
 
 
-def _program(task: _Task, key: Key) -> Program | None:
+def _drawn_alone(task: _Task, key: Key | HostKeys) -> Any:
+    return _put(task.draw(typed(key)), task.placement)
+
+
+def _program(task: _Task, key: Key | HostKeys) -> Program | None:
     """Return the compiled program of a leaf's draw, or None where it is just called."""
-    traced = jax.make_jaxpr(task.draw)(key)
+    traced = jax.make_jaxpr(task.draw)(typed(key))
+    impl = key.impl if isinstance(key, HostKeys) else None
     if task.placement is not None and not task.takes_placement:
-        return placed_program(traced, concrete(task.placement))
-    return only_program(traced, task.placement)
+        return placed_program(traced, impl, concrete(task.placement))
+    return only_program(traced, impl, task.placement)

@@ -6,6 +6,7 @@ model of a thousand leaves compiles nothing; the bits are those of ``jax.random.
 """
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,31 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_key, is_traced
 from jaxinit._paths import path_hash
 from jaxinit._types import Key
+
+
+class HostKeys(NamedTuple):
+    """A key or an array of keys as words on the host.
+
+    A program that takes the words makes the keys itself: wrapping each of a thousand keys
+    by a call of JAX takes longer than drawing a small leaf.
+
+    Attributes:
+        data: The words of every key, on one more axis.
+        impl: What generator the keys are for, as ``jax.random.key_impl`` says it.
+    """
+
+    data: np.ndarray
+    impl: Any
+
+
+def typed(key: Key | HostKeys) -> Key:
+    """Return the typed keys."""
+    return wrap(jax.device_put(key.data), key.impl) if isinstance(key, HostKeys) else key
+
+
+def wrap(data: jax.Array, impl: Any) -> Key:
+    """Return words as typed keys."""
+    return jax.random.wrap_key_data(data, impl=impl)
 
 
 @boundary
@@ -58,6 +84,11 @@ def leaf_keys(where: str, key: Key, paths: Sequence[str]) -> list[Key]:
     Returns:
         One typed key a path.
     """
+    return [typed(own) for own in leaf_key_words(where, key, paths)]
+
+
+def leaf_key_words(where: str, key: Key, paths: Sequence[str]) -> list[Key | HostKeys]:
+    """Return the key of every path as :func:`leaf_keys`, on the host where it is known."""
     key = check_key(where, key)
     if not paths:
         return []
@@ -72,7 +103,7 @@ def leaf_keys(where: str, key: Key, paths: Sequence[str]) -> list[Key]:
             data = np.broadcast_to(np.asarray(jax.random.key_data(key)), words.shape)
         for half in words.T:
             data = fold_in(data, half)
-        return [jax.random.wrap_key_data(jnp.asarray(row), impl=kind) for row in data]
+        return [HostKeys(row, kind) for row in data]
     return [_fold_twice(key, row) for row in words]
 
 

@@ -22,8 +22,10 @@ from jaxinit._jaxpr import (
     run_step,
 )
 from jaxinit._paths import PyTree, flatten
+from jaxinit._placement import handed_over
 from jaxinit.models.compiling import Call, compiled_piece, run_calls
 from jaxinit.models.host import constant_of, run_on_host, to_device, to_host
+from jaxinit.models.keys import HostKeys
 from jaxinit.models.placement import OutShardings, Placement, concrete, resolve_shardings
 
 _MOST_KEYS = 1 << 16
@@ -151,10 +153,12 @@ class _Run:
                 continue
             names = [self.paths[i] for i in group]
             given = [
-                None if ref[0] == "step" and ref in known else self._argument(ref, names)
+                None if ref[0] == "step" and ref in known else self._value(ref, names)
                 for ref in taken
             ]
-            program = compiled_piece(piece, places)
+            kinds = tuple(v.impl if isinstance(v, HostKeys) else None for v in given)
+            given = [handed_over(v.data) if isinstance(v, HostKeys) else v for v in given]
+            program = compiled_piece(piece, places, kinds)
             make = functools.partial(self._make, values, group, program, taken, given)
             shown = [
                 self._shape(ref) if value is None else value
@@ -190,9 +194,6 @@ class _Run:
         number, result = ref[1]
         aval = self.steps[number].avals[result]
         return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
-
-    def _argument(self, ref: Ref, paths: Sequence[str]) -> Any:
-        return to_device(self._value(ref, paths))
 
     def _value(self, ref: Ref, paths: Sequence[str]) -> Any:
         """Return a small value, an input or a constant."""

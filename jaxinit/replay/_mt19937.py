@@ -8,6 +8,8 @@ the same at every place of the sequence, so a window needs no position beside it
 a draw of n words it has moved on by n. Raw words become outputs by `temper`.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,24 @@ LENGTH = 624
 _GAP = 227  # LENGTH - 397: so many new words depend on old ones alone
 _UPPER, _LOWER = np.uint32(0x80000000), np.uint32(0x7FFFFFFF)
 _MATRIX = np.uint32(0x9908B0DF)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class MersenneStream:
+    """Where a stream of draws stands: a pytree, which each draw takes and returns.
+
+    A stream is a value. A draw does not change the one that it is given; it returns the
+    next. The number of words drawn so far needs no place in it.
+
+    Attributes:
+        window: The last 624 raw words of the generator, uint32 of shape ``(624,)``.
+        spare: The words from which the last pair of normals was made, uint32 of rank 1,
+            if its second value is still to be given out; else None. Which, is static.
+    """
+
+    window: jax.Array
+    spare: jax.Array | None = None
 
 
 def window_from_seed(seed: jax.Array) -> jax.Array:

@@ -4,6 +4,7 @@ All runs with 64-bit types. NumPy is compiled without fused operations: every pr
 rounded before it is added to.
 """
 
+import dataclasses
 import math
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit.replay import _mt19937
 from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._exact import narrow, product
 from jaxinit.replay._walks import mersenne, rejection
@@ -23,6 +25,14 @@ def unit(first: jax.Array, second: jax.Array) -> jax.Array:
     """Return a double in [0, 1), a multiple of 2^-53."""
     high, low = (first >> 5).astype(jnp.float64), (second >> 6).astype(jnp.float64)
     return high * 2.0**-27 + low * 2.0**-53
+
+
+def doubles(stream: Any, size: int) -> tuple[Any, jax.Array]:
+    """Draw doubles on [0, 1)."""
+    window, raw = _mt19937.draw(stream.window, WORDS * size)
+    words = _mt19937.temper(raw).reshape(-1, WORDS)
+    values = unit(words[:, 0], words[:, 1])
+    return dataclasses.replace(stream, window=window), values
 
 
 def scaled(values: jax.Array, factor: jax.Array, term: jax.Array) -> jax.Array:
@@ -41,11 +51,11 @@ def _point(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> tuple[jax.
     return x, y, product(x, x) + product(y, y)
 
 
-def polar_points(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+def polar_points(stream: Any, count: int) -> tuple[Any, jax.Array]:
     """Draw points until ``count`` fall into the unit circle, the centre excluded.
 
     Returns:
-        The window after the last accepted point; and the four words of each point.
+        The stream after the last accepted point; and the four words of each point.
     """
 
     def accept(*words: jax.Array) -> tuple[jax.Array]:
@@ -55,7 +65,7 @@ def polar_points(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     def chosen(words: jax.Array) -> jax.Array:
         return map_rows(accept, *(words[:, i] for i in range(4)))[0]
 
-    return rejection(mersenne, window, count, 4, math.pi / 4, chosen)
+    return rejection(mersenne, stream, count, 4, math.pi / 4, chosen)
 
 
 def polar_normals(points: jax.Array) -> jax.Array:

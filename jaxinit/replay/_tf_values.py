@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,8 @@ _SCRAMBLE = 0x3EC8F720, 0x02461E29
 _RESERVED = 256  # blocks set aside for each four truncated normals
 _CUT = np.float32(2.0)
 _BEGIN = np.uint64(0)
+
+Start = jax.Array | np.uint64
 
 Scale = tuple[np.ndarray, bool]
 """What values are multiplied by and what is added, and whether results can be subnormal."""
@@ -83,34 +85,18 @@ def _affine(x: jax.Array, factor: jax.Array, term: jax.Array, small: bool) -> ja
     return narrow(rounded.astype(jnp.float64) + term, np.dtype(np.float32), small)
 
 
-def _flat(columns: Sequence[jax.Array], size: int) -> jax.Array:
-    return jnp.stack(columns, axis=1).reshape(-1)[:size]
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def uniform_values(
-    place: jax.Array,
-    scale: jax.Array,
-    shape: tuple[int, ...],
-    small: bool,
-    start: jax.Array | np.uint64 = _BEGIN,
-) -> jax.Array:
-    size = math.prod(shape)
-    if size == 0:
-        return jnp.zeros(shape, jnp.float32)
+def _uniform(place: jax.Array, index: jax.Array, start: Start) -> jax.Array:
+    """Return the four numbers on [0, 1) of each block."""
 
     def work(index: jax.Array) -> tuple[jax.Array, ...]:
-        blocks = _blocks(place, index)
-        return tuple(_affine(_unit(x), scale[0], scale[1], small) for x in blocks)
+        return tuple(_unit(x) for x in _blocks(place, index))
 
-    index = jnp.arange(-(-size // 4), dtype=jnp.uint64) + start
-    return _flat(map_rows(work, index), size).reshape(shape)
+    return jnp.stack(map_rows(work, index + start), axis=1)
 
 
-def _normal_blocks(place: jax.Array, index: jax.Array) -> tuple[jax.Array, ...]:
+def _normal(place: jax.Array, index: jax.Array, start: Start) -> jax.Array:
     """Return the four standard normals of each block."""
-    b = map_rows(lambda index: _blocks(place, index), index)
+    b = map_rows(lambda index: _blocks(place, index), index + start)
 
     def work(words: jax.Array, turn: jax.Array) -> tuple[jax.Array, ...]:
         u = jnp.maximum(_unit(words), np.float32(1.0e-7))
@@ -119,53 +105,47 @@ def _normal_blocks(place: jax.Array, index: jax.Array) -> tuple[jax.Array, ...]:
         pair = circle(angle.astype(jnp.float32))
         return tuple(x * radius for x in pair)
 
-    return *map_rows(work, b[0], b[1]), *map_rows(work, b[2], b[3])
+    pairs = *map_rows(work, b[0], b[1]), *map_rows(work, b[2], b[3])
+    return jnp.stack(pairs, axis=1)
 
 
-@native
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def normal_values(
-    place: jax.Array,
-    scale: jax.Array,
-    shape: tuple[int, ...],
-    small: bool,
-    start: jax.Array | np.uint64 = _BEGIN,
-) -> jax.Array:
-    size = math.prod(shape)
-    if size == 0:
-        return jnp.zeros(shape, jnp.float32)
-    index = jnp.arange(-(-size // 4), dtype=jnp.uint64) + start
-    blocks = _normal_blocks(place, index)
-    return _affine(_flat(blocks, size), scale[0], scale[1], small).reshape(shape)
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def truncated_normal_values(
-    place: jax.Array,
-    scale: jax.Array,
-    shape: tuple[int, ...],
-    small: bool,
-    start: jax.Array | np.uint64 = _BEGIN,
-) -> jax.Array:
+def _truncated_normal(place: jax.Array, index: jax.Array, start: Start) -> jax.Array:
     """Each four results have 256 blocks to themselves, and take what lies within."""
-    size = math.prod(shape)
-    if size == 0:
-        return jnp.zeros(shape, jnp.float32)
-    groups = -(-size // 4)
-    first = jnp.arange(groups, dtype=jnp.uint64) * np.uint64(_RESERVED) + start
-    column = np.arange(4, dtype=np.int32)[:, None]
+    first = index * np.uint64(_RESERVED) + start
+    column = np.arange(4, dtype=np.int32)
 
     def body(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         block, count, results = state
-        for value in _normal_blocks(place, first + block):
+        for value in jnp.unstack(_normal(place, first, block), axis=1):
             accept = (jnp.abs(value) < _CUT) & (count < 4)
-            results = jnp.where(accept & (count == column), value, results)
+            here = accept[:, None] & (count[:, None] == column)
+            results = jnp.where(here, value[:, None], results)
             count = count + accept.astype(jnp.int32)
         return block + np.uint64(1), count, results
 
-    empty = jnp.zeros((4, groups), jnp.float32)
-    state = jnp.uint64(0), jnp.zeros((groups,), jnp.int32), empty
-    _, _, results = jax.lax.while_loop(lambda s: jnp.any(s[1] < 4), body, state)
-    values = results.T.reshape(-1)[:size]
-    return _affine(values, scale[0], scale[1], small).reshape(shape)
+    count = jnp.zeros(index.shape, jnp.int32)
+    state = jnp.uint64(0), count, jnp.zeros((*index.shape, 4), jnp.float32)
+    return jax.lax.while_loop(lambda s: jnp.any(s[1] < 4), body, state)[2]
+
+
+Op = Literal["uniform", "normal", "truncated_normal"]
+_FOURS = {"uniform": _uniform, "normal": _normal, "truncated_normal": _truncated_normal}
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def values(
+    op: Op,
+    place: jax.Array,
+    scale: jax.Array,
+    shape: tuple[int, ...],
+    small: bool,
+    start: Start = _BEGIN,
+) -> jax.Array:
+    """Return what an op draws from the block ``start`` on."""
+    size = math.prod(shape)
+    if size == 0:
+        return jnp.zeros(shape, jnp.float32)
+    index = jnp.arange(-(-size // 4), dtype=jnp.uint64)
+    fours = _FOURS[op](place, index, start).reshape(-1)[:size]
+    return _affine(fours, scale[0], scale[1], small).reshape(shape)

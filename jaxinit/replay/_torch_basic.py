@@ -1,11 +1,11 @@
 """Linear layers, convolutions, embeddings and normalizations of PyTorch."""
 
 import math
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 from jaxinit._checks import value_error
 from jaxinit.replay import torch_init as init
-from jaxinit.replay._torch_module import Layer
+from jaxinit.replay._torch_module import Layer, kind
 from jaxinit.replay._torch_record import Parameter, Tensor
 
 __all__ = [
@@ -15,17 +15,6 @@ __all__ = [
     "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "Linear", "Norm", "PReLU", "RMSNorm",
     "SyncBatchNorm",
 ]  # fmt: skip
-
-_LayerT = TypeVar("_LayerT", bound=Layer)
-
-
-def _kind(base: type[_LayerT], name: str, axes: int = 0) -> type[_LayerT]:
-    """Return the layer of PyTorch of this name."""
-    about = f"``torch.nn.{name}``."
-    made: Any = type(
-        name, (base,), {"__doc__": about, "__module__": __name__, "axes": axes}
-    )
-    return made
 
 
 class _FanIn(Layer):
@@ -120,10 +109,10 @@ class _Transposed(Conv):
     )
 
 
-Conv1d, Conv2d, Conv3d = (_kind(Conv, f"Conv{n}d", n) for n in (1, 2, 3))
-ConvTranspose1d = _kind(_Transposed, "ConvTranspose1d", 1)
-ConvTranspose2d = _kind(_Transposed, "ConvTranspose2d", 2)
-ConvTranspose3d = _kind(_Transposed, "ConvTranspose3d", 3)
+Conv1d, Conv2d, Conv3d = (kind(Conv, f"Conv{n}d", axes=n) for n in (1, 2, 3))
+ConvTranspose1d, ConvTranspose2d, ConvTranspose3d = (
+    kind(_Transposed, f"ConvTranspose{n}d", axes=n) for n in (1, 2, 3)
+)
 
 
 class _Table(Layer):
@@ -146,85 +135,37 @@ class _Table(Layer):
             self.weight[self.padding_idx].fill_(0)
 
 
-class Embedding(_Table):
-    """``torch.nn.Embedding``."""
-
-    signature = (
-        "num_embeddings, embedding_dim, padding_idx=None, max_norm=None, norm_type=2.0, "
-        "scale_grad_by_freq=False, sparse=False, _weight=None, _freeze=False, device=None, "
-        "dtype=None"
-    )
-
-
-class EmbeddingBag(_Table):
-    """``torch.nn.EmbeddingBag``."""
-
-    signature = (
-        "num_embeddings, embedding_dim, max_norm=None, norm_type=2.0, "
-        "scale_grad_by_freq=False, mode='mean', sparse=False, _weight=None, "
-        "include_last_offset=False, padding_idx=None, device=None, dtype=None"
-    )
+Embedding = kind(
+    _Table,
+    "Embedding",
+    "num_embeddings, embedding_dim, padding_idx=None, max_norm=None, norm_type=2.0, "
+    "scale_grad_by_freq=False, sparse=False, _weight=None, _freeze=False, device=None, "
+    "dtype=None",
+)
+EmbeddingBag = kind(
+    _Table,
+    "EmbeddingBag",
+    "num_embeddings, embedding_dim, max_norm=None, norm_type=2.0, "
+    "scale_grad_by_freq=False, mode='mean', sparse=False, _weight=None, "
+    "include_last_offset=False, padding_idx=None, device=None, dtype=None",
+)
 
 
 class Norm(Layer):
     """What the normalizations share: ones, zeros, and no draws."""
 
-    def _affine(self, shape: int | tuple[int, ...], weight: bool, bias: bool) -> None:
-        self.weight = Parameter(shape) if weight else None
-        self.bias = Parameter(shape) if weight and bias else None
+    def _build(self) -> None:
+        given = vars(self)
+        names = "normalized_shape", "num_channels", "num_features"
+        shape = next(given[name] for name in names if name in given)
+        affine = given.get("elementwise_affine", given.get("affine"))
+        biased = affine and given.get("bias", False)
+        if given.get("track_running_stats"):
+            self.register_buffer("running_mean", Tensor(shape))
+            self.register_buffer("running_var", Tensor(shape))
+        self.weight = Parameter(shape) if affine else None
+        self.bias = Parameter(shape) if biased else None
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Fill weight and bias again, as PyTorch's method does."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
-
-
-class LayerNorm(Norm):
-    """``torch.nn.LayerNorm``."""
-
-    signature = (
-        "normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, device=None, "
-        "dtype=None"
-    )
-
-    def _build(self) -> None:
-        self._affine(self.normalized_shape, self.elementwise_affine, bool(self.bias))
-
-
-class RMSNorm(Norm):
-    """``torch.nn.RMSNorm``."""
-
-    signature = (
-        "normalized_shape, eps=None, elementwise_affine=True, device=None, dtype=None"
-    )
-
-    def _build(self) -> None:
-        self._affine(self.normalized_shape, self.elementwise_affine, False)
-
-
-class GroupNorm(Norm):
-    """``torch.nn.GroupNorm``."""
-
-    signature = (
-        "num_groups, num_channels, eps=1e-5, affine=True, device=None, dtype=None, *, "
-        "bias=True"
-    )
-
-    def _build(self) -> None:
-        self._affine(self.num_channels, self.affine, bool(self.bias))
-
-
-class _Running(Norm):
-    """What the normalizations with a running mean and variance share."""
-
-    def _build(self) -> None:
-        if self.track_running_stats:
-            self.register_buffer("running_mean", Tensor(self.num_features))
-            self.register_buffer("running_var", Tensor(self.num_features))
-        self._affine(self.num_features, self.affine, bool(self.bias))
 
     def reset_running_stats(self) -> None:
         """Fill the running mean and variance again, as PyTorch's method does."""
@@ -235,10 +176,32 @@ class _Running(Norm):
     def reset_parameters(self) -> None:
         """Fill all tensors again, as PyTorch's method does."""
         self.reset_running_stats()
-        super().reset_parameters()
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
 
 
-class BatchNorm(_Running):
+LayerNorm = kind(
+    Norm,
+    "LayerNorm",
+    "normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, device=None, "
+    "dtype=None",
+)
+RMSNorm = kind(
+    Norm,
+    "RMSNorm",
+    "normalized_shape, eps=None, elementwise_affine=True, device=None, dtype=None",
+)
+GroupNorm = kind(
+    Norm,
+    "GroupNorm",
+    "num_groups, num_channels, eps=1e-5, affine=True, device=None, dtype=None, *, "
+    "bias=True",
+)
+
+
+class BatchNorm(Norm):
     """``torch.nn.BatchNorm1d``, ``2d`` and ``3d``."""
 
     signature = (
@@ -247,16 +210,7 @@ class BatchNorm(_Running):
     )
 
 
-class SyncBatchNorm(BatchNorm):
-    """``torch.nn.SyncBatchNorm``."""
-
-    signature = (
-        "num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, "
-        "process_group=None, device=None, dtype=None, *, bias=True"
-    )
-
-
-class InstanceNorm(_Running):
+class InstanceNorm(Norm):
     """``torch.nn.InstanceNorm1d``, ``2d`` and ``3d``."""
 
     signature = (
@@ -265,11 +219,18 @@ class InstanceNorm(_Running):
     )
 
 
-BatchNorm1d, BatchNorm2d = _kind(BatchNorm, "BatchNorm1d"), _kind(BatchNorm, "BatchNorm2d")
-BatchNorm3d = _kind(BatchNorm, "BatchNorm3d")
-InstanceNorm1d = _kind(InstanceNorm, "InstanceNorm1d")
-InstanceNorm2d = _kind(InstanceNorm, "InstanceNorm2d")
-InstanceNorm3d = _kind(InstanceNorm, "InstanceNorm3d")
+BatchNorm1d, BatchNorm2d, BatchNorm3d = (
+    kind(BatchNorm, f"BatchNorm{n}d") for n in (1, 2, 3)
+)
+SyncBatchNorm = kind(
+    BatchNorm,
+    "SyncBatchNorm",
+    "num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, "
+    "process_group=None, device=None, dtype=None, *, bias=True",
+)
+InstanceNorm1d, InstanceNorm2d, InstanceNorm3d = (
+    kind(InstanceNorm, f"InstanceNorm{n}d") for n in (1, 2, 3)
+)
 
 
 class PReLU(Layer):

@@ -14,8 +14,8 @@ from jaxinit._checks import check_int, check_number, check_shape
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
 from jaxinit.replay._arguments import check_draw, check_stream
+from jaxinit.replay._draws import check_bounds
 from jaxinit.replay._exact import narrow
-from jaxinit.replay._integers import check_bounds
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import unit_float64
 from jaxinit.replay._torch_stream import Stream

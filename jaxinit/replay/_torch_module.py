@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import jax
 import numpy as np
@@ -11,6 +11,8 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error
 from jaxinit.replay._signatures import constructor
 from jaxinit.replay._torch_record import Parameter, Tensor
+
+_LayerT = TypeVar("_LayerT", bound="Layer")
 
 __all__ = [
     "Layer", "Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList",
@@ -351,3 +353,13 @@ class Layer(Module):
         """Check that sizes are at least 1."""
         for name, size in sizes.items():
             check_int(type(self).__name__, name, size, least=1)
+
+
+def kind(
+    base: type[_LayerT], name: str, signature: str | None = None, **members: Any
+) -> type[_LayerT]:
+    """Return the layer of PyTorch of this name: a base, and what is its own."""
+    own = {"__doc__": f"``torch.nn.{name}``.", "__module__": base.__module__, **members}
+    own |= {} if signature is None else {"signature": signature}
+    made: Any = type(name, (base,), own)
+    return made

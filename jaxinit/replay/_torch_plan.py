@@ -141,7 +141,8 @@ def _draw_all(
         if draw is None:
             stream = _flush(stream, pending, drawn, dtype)
             pending, kept = [], 0
-            stream, drawn[write.order] = _one(stream, write, dtype)
+            alone = write.shape, write.kind, write.numbers, dtype
+            stream, drawn[write.order] = _torch_special.draw(stream, *alone)
             continue
         words = draw.words if draw.live else 0
         if kept + words > _MOST_WORDS:
@@ -150,22 +151,6 @@ def _draw_all(
         pending.append(draw)
         kept += words
     return _flush(stream, pending, drawn, dtype), drawn
-
-
-def _one(stream: Stream, write: Write, dtype: Dtype) -> tuple[Stream, jax.Array]:
-    """Draw what stands alone: short normals, and what is more than a draw and a scale."""
-    numbers, shape = write.numbers, write.shape
-    if write.kind == "orthogonal":
-        return _torch_special.orthogonal(stream, np.float64(numbers[0]), shape, dtype)
-    pair = (0.0, numbers[1]) if write.kind == "sparse" else (numbers[0], numbers[1])
-    if write.kind == "normal":
-        return _torch_stream.normal(stream, shape, pair, dtype)
-    small, moments = _torch_stream.is_small(pair, dtype), np.array(pair)
-    if write.kind == "sparse":
-        zeros = math.ceil(numbers[0] * shape[0])
-        return _torch_special.sparse(stream, moments, shape, zeros, dtype, small)
-    bounds = np.array(numbers[2:])
-    return _torch_special.trunc_normal(stream, moments, bounds, shape, dtype, small)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from jaxinit._checks import check_choice, check_int, value_error
 from jaxinit.replay import torch_init as init
 from jaxinit.replay._torch_basic import LayerNorm, Linear
-from jaxinit.replay._torch_module import Layer, ModuleList
+from jaxinit.replay._torch_module import Layer, ModuleList, kind
 from jaxinit.replay._torch_plain import Dropout
 from jaxinit.replay._torch_record import Parameter
 
@@ -72,30 +72,21 @@ class Recurrent(_Uniform):
                     setattr(self, f"{name}_l{layer}{direction}", Parameter(shape))
 
 
-class RNN(Recurrent):
-    """``torch.nn.RNN``."""
-
-    gates = 1
-    signature = (
-        "input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True, "
-        "batch_first=False, dropout=0.0, bidirectional=False, device=None, dtype=None"
-    )
-
-
-class LSTM(Recurrent):
-    """``torch.nn.LSTM``."""
-
-    gates = 4
-    signature = (
-        "input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, "
-        "bidirectional=False, proj_size=0, device=None, dtype=None"
-    )
-
-
-class GRU(Recurrent):
-    """``torch.nn.GRU``."""
-
-    gates = 3
+RNN = kind(
+    Recurrent,
+    "RNN",
+    "input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True, "
+    "batch_first=False, dropout=0.0, bidirectional=False, device=None, dtype=None",
+    gates=1,
+)
+LSTM = kind(
+    Recurrent,
+    "LSTM",
+    "input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, "
+    "bidirectional=False, proj_size=0, device=None, dtype=None",
+    gates=4,
+)
+GRU = kind(Recurrent, "GRU", gates=3)
 
 
 class Cell(_Uniform):
@@ -111,25 +102,13 @@ class Cell(_Uniform):
         self.bias_hh = Parameter(rows) if self.bias else None
 
 
-class RNNCell(Cell):
-    """``torch.nn.RNNCell``."""
-
-    gates = 1
-    signature = (
-        "input_size, hidden_size, bias=True, nonlinearity='tanh', device=None, dtype=None"
-    )
-
-
-class LSTMCell(Cell):
-    """``torch.nn.LSTMCell``."""
-
-    gates = 4
-
-
-class GRUCell(Cell):
-    """``torch.nn.GRUCell``."""
-
-    gates = 3
+RNNCell = kind(
+    Cell,
+    "RNNCell",
+    "input_size, hidden_size, bias=True, nonlinearity='tanh', device=None, dtype=None",
+    gates=1,
+)
+LSTMCell, GRUCell = kind(Cell, "LSTMCell", gates=4), kind(Cell, "GRUCell", gates=3)
 
 
 class MultiheadAttention(Layer):
@@ -203,16 +182,14 @@ class _TransformerLayer(Layer):
             setattr(self, f"dropout{i}", Dropout(share))
 
 
-class TransformerEncoderLayer(_TransformerLayer):
-    """``torch.nn.TransformerEncoderLayer``."""
-
-    attentions = ("self_attn",)
-
-
-class TransformerDecoderLayer(_TransformerLayer):
-    """``torch.nn.TransformerDecoderLayer``."""
-
-    attentions = "self_attn", "multihead_attn"
+TransformerEncoderLayer = kind(
+    _TransformerLayer, "TransformerEncoderLayer", attentions=("self_attn",)
+)
+TransformerDecoderLayer = kind(
+    _TransformerLayer,
+    "TransformerDecoderLayer",
+    attentions=("self_attn", "multihead_attn"),
+)
 
 
 class _Stack(Layer):
@@ -227,20 +204,18 @@ class _Stack(Layer):
         self.norm = norm
 
 
-class TransformerEncoder(_Stack):
-    """``torch.nn.TransformerEncoder``."""
-
-    copied = "encoder_layer"
-    signature = (
-        "encoder_layer, num_layers, norm=None, enable_nested_tensor=True, mask_check=True"
-    )
-
-
-class TransformerDecoder(_Stack):
-    """``torch.nn.TransformerDecoder``."""
-
-    copied = "decoder_layer"
-    signature = "decoder_layer, num_layers, norm=None"
+TransformerEncoder = kind(
+    _Stack,
+    "TransformerEncoder",
+    "encoder_layer, num_layers, norm=None, enable_nested_tensor=True, mask_check=True",
+    copied="encoder_layer",
+)
+TransformerDecoder = kind(
+    _Stack,
+    "TransformerDecoder",
+    "decoder_layer, num_layers, norm=None",
+    copied="decoder_layer",
+)
 
 
 class Transformer(Layer):

@@ -10,12 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit.replay import _mt19937
+from jaxinit.replay._arguments import check_range
 from jaxinit.replay._exact import narrow, product
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_discrete import swaps
+from jaxinit.replay._torch_record import Kind
 from jaxinit.replay._torch_stream import (
     Stream,
+    is_small,
+    normal,
     normal_of,
+    uniform,
     uniform_from_words,
     words_of_uniform,
 )
@@ -116,6 +121,37 @@ def trunc_normal_inverse(
     unit = uniform_from_words(_mt19937.temper(raw), bounds, dtype, False)
     values = inverse_values(unit, jnp.asarray(numbers), dtype)
     return dataclasses.replace(stream, window=window), values.reshape(shape)
+
+
+def draw(
+    stream: Stream,
+    shape: tuple[int, ...],
+    kind: Kind,
+    numbers: tuple[float, ...],
+    dtype: np.dtype[Any],
+    serial: bool = False,
+) -> tuple[Stream, jax.Array]:
+    """Draw one tensor of any kind; see `_torch_stream.normal` for ``serial``."""
+    if kind == "orthogonal":
+        if 0 in shape:
+            return stream, jnp.zeros(shape, dtype)
+        return orthogonal(stream, np.float64(numbers[0]), shape, dtype)
+    first, second = (0.0, numbers[1]) if kind == "sparse" else numbers[:2]
+    small, pair = is_small((first, second), dtype), np.array([first, second])
+    if kind == "uniform":
+        check_range("", dtype, low=first, high=second, width=second - first)
+        return uniform(stream, shape, (first, second), dtype)
+    check_range("", dtype, mean=first, std=second)
+    if kind == "sparse":
+        zeros = math.ceil(numbers[0] * shape[0])
+        return sparse(stream, pair, shape, zeros, dtype, small)
+    if kind == "trunc_normal":
+        bounds = np.array(numbers[2:])
+        return trunc_normal(stream, pair, bounds, shape, dtype, small)
+    if kind == "trunc_normal_inverse":
+        bounds = np.array(uniform_bounds(*numbers))
+        return trunc_normal_inverse(stream, bounds, np.array(numbers), shape, dtype)
+    return normal(stream, shape, (first, second), dtype, serial)
 
 
 def inverse_values(unit: jax.Array, numbers: jax.Array, dtype: np.dtype[Any]) -> jax.Array:

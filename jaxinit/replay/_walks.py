@@ -5,6 +5,7 @@ uint32, of a generator, and a function from a number of used words to the state 
 them. It draws ahead, and what is not used is drawn again.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,13 +20,14 @@ After = Callable[[jax.Array], Any]
 Source = Callable[[Any, int], tuple[jax.Array, After]]
 
 
-def mersenne(window: jax.Array, count: int) -> tuple[jax.Array, After]:
+def mersenne(stream: Any, count: int) -> tuple[jax.Array, After]:
     """Return the next words of the Mersenne twister, a `Source`."""
-    _, raw = _mt19937.draw(window, count)
-    both = jnp.concatenate([window, raw])
+    _, raw = _mt19937.draw(stream.window, count)
+    both = jnp.concatenate([stream.window, raw])
 
-    def after(used: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(both, (used,), (_mt19937.LENGTH,))
+    def after(used: jax.Array) -> Any:
+        window = jax.lax.dynamic_slice(both, (used,), (_mt19937.LENGTH,))
+        return dataclasses.replace(stream, window=window)
 
     return _mt19937.temper(raw), after
 

@@ -2,13 +2,23 @@
 
 Proved against Keras 3.15.1 on TensorFlow 2.21.0, x86-64 Linux, glibc 2.36: every bit of
 float32. An initializer with ``seed=k`` draws from TensorFlow's stateless stream of the
-seed ``(k mod (2^31 - 2), 0)``, the same numbers at every call. Shapes are in Keras'
-layout, the last two axes being inputs and outputs. `keras_initializers` has the same
-initializers for all of Keras' backends.
+seed ``(k mod (2^31 - 2), 0)``, the same numbers at every call. `keras_initializers` has
+the same initializers for all of Keras' backends.
+
+Every function takes the seed (an int of 64 bits, or an integer array of rank 0, which may
+be traced), the shape in Keras' layout ``(*window, in, out)``, and then the options of
+Keras' initializer; it returns the float32 array.
+
+Example:
+    >>> from jaxinit.replay import keras_tensorflow
+    >>> w = keras_tensorflow.glorot_uniform(0, (2, 2))
+    >>> [round(float(x), 4) for x in w.ravel()]
+    [-0.7079, 0.5046, 0.735, 0.6633]
 """
 
-import re
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -17,148 +27,55 @@ from jaxinit._types import Shape
 from jaxinit.replay import keras_initializers as named
 from jaxinit.replay._arguments import Seed
 
+_ABOUT = """Draw what ``keras.initializers.{}`` draws on TensorFlow.
 
-def _seeded(
-    kind: Callable[[Seed], named.Initializer],
-) -> Callable[[Seed, Shape], jax.Array]:
-    """Return the draw of an initializer whose one option is its seed."""
+Args:
+    seed: An int of 64 bits, or an integer array of rank 0.
+    shape: Axis lengths, ``(*window, in, out)``.
+    *args: The options of Keras' initializer.
+    **options: Likewise, by name.
 
-    def draw(seed: Seed, shape: Shape) -> jax.Array:
-        return kind(seed)(shape)
+Returns:
+    The float32 array.
+"""
 
-    name = kind.__name__
-    draw.__doc__ = f"Draw what ``keras.initializers.{name}(seed)(shape)`` draws."
-    draw.__name__ = draw.__qualname__ = re.sub("(?<!^)([A-Z])", r"_\1", name).lower()
+
+def _seeded(name: str, kind: Callable[..., named.Initializer]) -> Callable[..., jax.Array]:
+    """Return the draw of an initializer: the seed first, then the shape, then options."""
+
+    def draw(seed: Seed, shape: Shape, *args: Any, **options: Any) -> jax.Array:
+        return kind(*args, seed=seed, **options)(shape)
+
+    draw.__name__ = draw.__qualname__ = name
+    draw.__doc__ = _ABOUT.format(kind.__name__)
+    first = [*inspect.signature(draw).parameters.values()][:2]
+    rest = [p for p in inspect.signature(kind).parameters.values() if p.name != "seed"]
+    vars(draw)["__signature__"] = inspect.Signature([*first, *rest])
     return boundary(draw)
 
 
-glorot_normal = _seeded(named.GlorotNormal)
-"""Draw what ``keras.initializers.GlorotNormal(seed)(shape)`` draws, truncated."""
-
-he_uniform = _seeded(named.HeUniform)
-"""Draw what ``keras.initializers.HeUniform(seed)(shape)`` draws."""
-
-he_normal = _seeded(named.HeNormal)
-"""Draw what ``keras.initializers.HeNormal(seed)(shape)`` draws, truncated."""
-
-lecun_uniform = _seeded(named.LecunUniform)
-"""Draw what ``keras.initializers.LecunUniform(seed)(shape)`` draws."""
-
-lecun_normal = _seeded(named.LecunNormal)
-"""Draw what ``keras.initializers.LecunNormal(seed)(shape)`` draws, truncated."""
-
-
-@boundary
-def glorot_uniform(seed: Seed, shape: Shape) -> jax.Array:
-    """Draw what ``keras.initializers.GlorotUniform(seed)(shape)`` draws.
-
-    Args:
-        seed: The initializer's seed: an int of 64 bits, or an integer array of rank 0.
-        shape: Axis lengths, ``(*window, in, out)``.
-
-    Returns:
-        The float32 array.
-
-    Example:
-        >>> from jaxinit.replay import keras_tensorflow
-        >>> w = keras_tensorflow.glorot_uniform(0, (2, 2))
-        >>> [round(float(x), 4) for x in w.ravel()]
-        [-0.7079, 0.5046, 0.735, 0.6633]
-    """
-    return named.GlorotUniform(seed)(shape)
-
-
-@boundary
-def random_uniform(
-    seed: Seed, shape: Shape, minval: float = -0.05, maxval: float = 0.05
-) -> jax.Array:
-    """Draw what ``keras.initializers.RandomUniform(minval, maxval, seed)`` draws.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: Axis lengths.
-        minval: Lower bound.
-        maxval: Upper bound.
-
-    Returns:
-        The float32 array.
-    """
-    return named.RandomUniform(minval, maxval, seed)(shape)
-
-
-@boundary
-def random_normal(
-    seed: Seed, shape: Shape, mean: float = 0.0, stddev: float = 0.05
-) -> jax.Array:
-    """Draw what ``keras.initializers.RandomNormal(mean, stddev, seed)`` draws.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: Axis lengths.
-        mean: Mean.
-        stddev: Standard deviation.
-
-    Returns:
-        The float32 array.
-    """
-    return named.RandomNormal(mean, stddev, seed)(shape)
-
-
-@boundary
-def truncated_normal(
-    seed: Seed, shape: Shape, mean: float = 0.0, stddev: float = 0.05
-) -> jax.Array:
-    """Draw what ``keras.initializers.TruncatedNormal(mean, stddev, seed)`` draws.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: Axis lengths.
-        mean: Mean before truncation at two standard deviations.
-        stddev: Standard deviation before truncation, at least 0.
-
-    Returns:
-        The float32 array.
-    """
-    return named.TruncatedNormal(mean, stddev, seed)(shape)
-
-
-@boundary
-def variance_scaling(
-    seed: Seed,
-    shape: Shape,
-    scale: float = 1.0,
-    mode: str = "fan_in",
-    distribution: str = "truncated_normal",
-) -> jax.Array:
-    """Draw what ``keras.initializers.VarianceScaling`` draws.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: As in `glorot_uniform`.
-        scale: Factor on the variance, above 0.
-        mode: ``"fan_in"``, ``"fan_out"`` or ``"fan_avg"``.
-        distribution: ``"uniform"``, ``"truncated_normal"`` or ``"untruncated_normal"``.
-
-    Returns:
-        The float32 array.
-    """
-    return named.VarianceScaling(scale, mode, distribution, seed)(shape)
-
-
-@boundary
-def orthogonal(seed: Seed, shape: Shape, gain: float = 1.0) -> jax.Array:
-    """Draw what ``keras.initializers.Orthogonal(gain, seed)`` draws, to rounding errors.
-
-    Args:
-        seed: As in `glorot_uniform`.
-        shape: Axis lengths, at least two; all but the last are taken as one.
-        gain: Factor on the orthogonal matrix.
-
-    Returns:
-        The float32 array.
-    """
-    return named.Orthogonal(gain, seed)(shape)
-
+glorot_uniform = _seeded("glorot_uniform", named.GlorotUniform)
+"""``glorot_uniform(seed, shape)``: ``keras.initializers.GlorotUniform``."""
+glorot_normal = _seeded("glorot_normal", named.GlorotNormal)
+"""``glorot_normal(seed, shape)``: ``keras.initializers.GlorotNormal``, truncated."""
+he_uniform = _seeded("he_uniform", named.HeUniform)
+"""``he_uniform(seed, shape)``: ``keras.initializers.HeUniform``."""
+he_normal = _seeded("he_normal", named.HeNormal)
+"""``he_normal(seed, shape)``: ``keras.initializers.HeNormal``, truncated."""
+lecun_uniform = _seeded("lecun_uniform", named.LecunUniform)
+"""``lecun_uniform(seed, shape)``: ``keras.initializers.LecunUniform``."""
+lecun_normal = _seeded("lecun_normal", named.LecunNormal)
+"""``lecun_normal(seed, shape)``: ``keras.initializers.LecunNormal``, truncated."""
+random_uniform = _seeded("random_uniform", named.RandomUniform)
+"""``random_uniform(seed, shape, minval=-0.05, maxval=0.05)``: ``RandomUniform``."""
+random_normal = _seeded("random_normal", named.RandomNormal)
+"""``random_normal(seed, shape, mean=0.0, stddev=0.05)``: ``RandomNormal``."""
+truncated_normal = _seeded("truncated_normal", named.TruncatedNormal)
+"""``truncated_normal(seed, shape, mean=0.0, stddev=0.05)``, cut at two ``stddev``."""
+variance_scaling = _seeded("variance_scaling", named.VarianceScaling)
+"""``variance_scaling(seed, shape, scale=1.0, mode="fan_in", distribution=...)``."""
+orthogonal = _seeded("orthogonal", named.Orthogonal)
+"""``orthogonal(seed, shape, gain=1.0)``, to rounding errors."""
 
 __all__ = [
     "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal",

@@ -15,32 +15,7 @@ import jax.numpy as jnp
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, value_error
-from jaxinit.replay._torch_basic import (
-    BatchNorm,
-    Conv,
-    Conv1D,
-    Embedding,
-    EmbeddingBag,
-    GroupNorm,
-    InstanceNorm,
-    LayerNorm,
-    Linear,
-    PReLU,
-    RMSNorm,
-)
-from jaxinit.replay._torch_module import Module
-from jaxinit.replay._torch_recurrent import (
-    GRU,
-    LSTM,
-    RNN,
-    Cell,
-    GRUCell,
-    LSTMCell,
-    MultiheadAttention,
-    Recurrent,
-    RNNCell,
-)
-from jaxinit.replay.torch_layers import Model, as_module
+from jaxinit.replay import torch_layers as nn
 
 Tensors = Mapping[str, jax.Array]
 """A state dict: tensors by PyTorch's names."""
@@ -68,8 +43,16 @@ _NAMES = {
 }
 
 
+_ATTENTION = {
+    "linen": ("query", "key", "value", "out"),
+    "nnx": ("query", "key", "value", "out"),
+    "haiku": ("query", "key", "value", "linear"),
+    "equinox": ("query_proj", "key_proj", "value_proj", "output_proj"),
+}
+
+
 @boundary
-def port(model: Model, state: Tensors, library: str) -> dict[str, Tree]:
+def port(model: nn.Model, state: Tensors, library: str) -> dict[str, Tree]:
     """Return the parameters of every layer of a model for another library.
 
     Args:
@@ -97,18 +80,18 @@ def port(model: Model, state: Tensors, library: str) -> dict[str, Tree]:
     """
     check_choice("layouts.port", "library", library, _NAMES)
     result: dict[str, Tree] = {}
-    _port(as_module(model), "", state, library, result)
+    _port(nn.as_module(model), "", state, library, result)
     return result
 
 
 def _port(
-    module: Module, name: str, state: Tensors, library: str, result: dict[str, Tree]
+    module: nn.Module, name: str, state: Tensors, library: str, result: dict[str, Tree]
 ) -> None:
     """Add the parameters of a module and of those inside it."""
     start = f"{name}." if name else ""
     own = {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}
     convert = next((f for kind, f in _CONVERT.items() if isinstance(module, kind)), None)
-    if isinstance(module, Recurrent):
+    if isinstance(module, nn.Recurrent):
         for end, tree in _recurrent(module, own, library).items():
             single = module.num_layers == 1 and not module.bidirectional
             result[name if single else f"{start}{end}"] = tree
@@ -122,7 +105,7 @@ def _port(
             _port(inner, f"{start}{child}", state, library, result)
 
 
-def _refuse(layer: Module, library: str, why: str) -> None:
+def _refuse(layer: nn.Module, library: str, why: str) -> None:
     rule = f"{library} has no layer that equals PyTorch's {type(layer).__name__} here"
     value_error("layouts.port", rule, why, "Write that layer by hand.")
 
@@ -132,14 +115,14 @@ def _weight_and_bias(weight: jax.Array, own: Tensors, names: _Names) -> Tree:
     return tree | ({names.bias: own["bias"]} if "bias" in own else {})
 
 
-def _linear(layer: Module, own: Tensors, library: str) -> Tree:
-    turned = isinstance(layer, Conv1D) != (library == "equinox")
+def _linear(layer: nn.Module, own: Tensors, library: str) -> Tree:
+    turned = isinstance(layer, nn.Conv1D) != (library == "equinox")
     weight = own["weight"] if turned else own["weight"].T
     return _weight_and_bias(weight, own, _NAMES[library])
 
 
-def _conv(layer: Module, own: Tensors, library: str) -> Tree:
-    assert isinstance(layer, Conv)
+def _conv(layer: nn.Module, own: Tensors, library: str) -> Tree:
+    assert isinstance(layer, nn.Conv)
     weight, names = own["weight"], _NAMES[library]
     window = tuple(range(2, weight.ndim))
     if layer.transposed:
@@ -159,20 +142,17 @@ def _conv(layer: Module, own: Tensors, library: str) -> Tree:
     return _weight_and_bias(weight.transpose(*window, *last), own, names)
 
 
-def _embedding(_: Module, own: Tensors, library: str) -> Tree:
+def _embedding(_: nn.Module, own: Tensors, library: str) -> Tree:
     return {_NAMES[library].embedding: own["weight"]}
 
 
-def _norm(layer: Module, own: Tensors, library: str) -> Tree:
+def _norm(layer: nn.Module, own: Tensors, library: str) -> Tree:
     names = _NAMES[library]
-    tree: Tree = {}
-    if "weight" in own:
-        tree[names.scale] = own["weight"]
-    if "bias" in own:
-        tree[names.offset] = own["bias"]
-    if isinstance(layer, InstanceNorm) and "running_mean" in own:
+    known = {"weight": names.scale, "bias": names.offset}
+    tree: Tree = {known[k]: own[k] for k in known if k in own}
+    if isinstance(layer, nn.InstanceNorm) and "running_mean" in own:
         _refuse(layer, library, "track_running_stats=True")
-    if isinstance(layer, BatchNorm):
+    if isinstance(layer, nn.BatchNorm):
         if library not in ("linen", "nnx"):
             _refuse(layer, library, "a batch norm, whose statistics are kept elsewhere")
         if "running_mean" in own:
@@ -180,7 +160,7 @@ def _norm(layer: Module, own: Tensors, library: str) -> Tree:
     return tree
 
 
-def _prelu(layer: Module, own: Tensors, library: str) -> Tree:
+def _prelu(layer: nn.Module, own: Tensors, library: str) -> Tree:
     if library in ("linen", "nnx") and own["weight"].size > 1:
         _refuse(layer, library, f"num_parameters={own['weight'].size}")
     if library == "haiku":
@@ -189,8 +169,8 @@ def _prelu(layer: Module, own: Tensors, library: str) -> Tree:
     return {"negative_slope": slope.reshape(()) if slope.size == 1 else slope}
 
 
-def _attention(layer: Module, own: Tensors, library: str) -> Tree:
-    assert isinstance(layer, MultiheadAttention)
+def _attention(layer: nn.Module, own: Tensors, library: str) -> Tree:
+    assert isinstance(layer, nn.MultiheadAttention)
     if layer.add_bias_kv:
         _refuse(layer, library, "add_bias_kv=True")
     heads, size = layer.num_heads, layer.embed_dim // layer.num_heads
@@ -198,44 +178,31 @@ def _attention(layer: Module, own: Tensors, library: str) -> Tree:
         weights = jnp.split(own["in_proj_weight"], 3)
     else:
         weights = [own[f"{x}_proj_weight"] for x in "qkv"]
-    biases = jnp.split(own["in_proj_bias"], 3) if "in_proj_bias" in own else [None] * 3
-    parts = ["query", "key", "value"]
+    biases = jnp.split(own["in_proj_bias"], 3) if "in_proj_bias" in own else []
+    biases += [own["out_proj.bias"]] if biases else []
     tree: Tree = {}
-    out_weight, out_bias = own["out_proj.weight"], own.get("out_proj.bias")
-    for part, weight, bias in zip(
-        [*parts, "out"], [*weights, out_weight], [*biases, out_bias], strict=True
-    ):
-        own_part = {"weight": weight} | ({} if bias is None else {"bias": bias})
-        entry = _linear(layer, own_part, library)
+    for i, weight in enumerate([*weights, own["out_proj.weight"]]):
+        part = {"weight": weight} | ({"bias": biases[i]} if biases else {})
+        entry = tree[_ATTENTION[library][i]] = _linear(layer, part, library)
         if library in ("linen", "nnx"):
-            if part == "out":
-                entry["kernel"] = entry["kernel"].reshape(heads, size, -1)
-            else:
-                entry["kernel"] = entry["kernel"].reshape(-1, heads, size)
-                if "bias" in entry:
-                    entry["bias"] = entry["bias"].reshape(heads, size)
-        if library == "haiku":
-            part = "linear" if part == "out" else part  # noqa: PLW2901
-        if library == "equinox":
-            part = "output_proj" if part == "out" else f"{part}_proj"  # noqa: PLW2901
-        tree[part] = entry
+            shape = (heads, size, -1) if i == 3 else (-1, heads, size)
+            entry["kernel"] = entry["kernel"].reshape(shape)
+            if biases and i < 3:
+                entry["bias"] = entry["bias"].reshape(heads, size)
     return tree
 
 
-def _recurrent(layer: Recurrent, own: Tensors, library: str) -> dict[str, Tree]:
+def _recurrent(layer: nn.Recurrent, own: Tensors, library: str) -> dict[str, Tree]:
     if layer.proj_size:
         _refuse(layer, library, f"proj_size={layer.proj_size}")
-    ends = sorted({name.split("_", 2)[2] for name in own})
-    cells: dict[str, Tree] = {}
-    for end in ends:
-        part = {
-            k.removesuffix(f"_{end}"): v for k, v in own.items() if k.endswith(f"_{end}")
-        }
-        cells[end] = _cell(layer, part, library)
-    return cells
+    cells: dict[str, dict[str, jax.Array]] = {}
+    for name in sorted(own, key=lambda name: name.split("_", 2)[2]):
+        kind, which, end = name.split("_", 2)
+        cells.setdefault(end, {})[f"{kind}_{which}"] = own[name]
+    return {end: _cell(layer, part, library) for end, part in cells.items()}
 
 
-def _cell(layer: Module, own: Tensors, library: str) -> Tree:
+def _cell(layer: nn.Module, own: Tensors, library: str) -> Tree:
     convert = next(f for kind, f in _CELLS.items() if isinstance(layer, kind))
     rows = own["weight_ih"].shape[0]
     zero = jnp.zeros(rows, own["weight_ih"].dtype)
@@ -247,7 +214,7 @@ def _gates(weight: jax.Array, bias: jax.Array | None) -> Tree:
     return {"kernel": weight.T} | ({} if bias is None else {"bias": bias})
 
 
-def _lstm(_: Module, cell: Tensors, library: str) -> Tree:
+def _lstm(_: nn.Module, cell: Tensors, library: str) -> Tree:
     inner, outer = cell["weight_ih"], cell["weight_hh"]
     bias = cell["bias_ih"] + cell["bias_hh"]
     if library == "equinox":
@@ -268,7 +235,7 @@ def _lstm(_: Module, cell: Tensors, library: str) -> Tree:
     return tree
 
 
-def _gru(layer: Module, cell: Tensors, library: str) -> Tree:
+def _gru(layer: nn.Module, cell: Tensors, library: str) -> Tree:
     if library in ("haiku", "nnx"):
         _refuse(layer, library, "a GRU with a bias inside its reset gate")
     first, second = jnp.split(cell["bias_ih"], 3), jnp.split(cell["bias_hh"], 3)
@@ -286,7 +253,7 @@ def _gru(layer: Module, cell: Tensors, library: str) -> Tree:
     return tree | {"hn": _gates(outer[2], second[2])}
 
 
-def _rnn(layer: Module, cell: Tensors, library: str) -> Tree:
+def _rnn(layer: nn.Module, cell: Tensors, library: str) -> Tree:
     if library in ("haiku", "equinox"):
         _refuse(layer, library, "a plain RNN")
     bias = cell["bias_ih"] + cell["bias_hh"]
@@ -297,28 +264,19 @@ def _rnn(layer: Module, cell: Tensors, library: str) -> Tree:
 
 
 _Convert = Callable[[Any, Tensors, str], Tree]
-_CONVERT: dict[type[Module], _Convert] = {
-    Linear: _linear,
-    Conv1D: _linear,
-    Conv: _conv,
-    Embedding: _embedding,
-    EmbeddingBag: _embedding,
-    LayerNorm: _norm,
-    RMSNorm: _norm,
-    GroupNorm: _norm,
-    BatchNorm: _norm,
-    InstanceNorm: _norm,
-    PReLU: _prelu,
-    MultiheadAttention: _attention,
-    Cell: _cell,
+_CONVERT: dict[tuple[type[nn.Module], ...], _Convert] = {
+    (nn.Linear, nn.Conv1D): _linear,
+    (nn.Conv,): _conv,
+    (nn.Embedding, nn.EmbeddingBag): _embedding,
+    (nn.Norm,): _norm,
+    (nn.PReLU,): _prelu,
+    (nn.MultiheadAttention,): _attention,
+    (nn.Cell,): _cell,
 }
-_CELLS: dict[type[Module], _Convert] = {
-    LSTM: _lstm,
-    LSTMCell: _lstm,
-    GRU: _gru,
-    GRUCell: _gru,
-    RNN: _rnn,
-    RNNCell: _rnn,
+_CELLS: dict[tuple[type[nn.Module], ...], _Convert] = {
+    (nn.LSTM, nn.LSTMCell): _lstm,
+    (nn.GRU, nn.GRUCell): _gru,
+    (nn.RNN, nn.RNNCell): _rnn,
 }
 
 __all__ = ["Tensors", "Tree", "port"]

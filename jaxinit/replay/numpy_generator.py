@@ -16,30 +16,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_int, check_shape, value_error
+from jaxinit._checks import value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _pcg64, _ziggurat
 from jaxinit.replay._arguments import (
     Seed,
-    check_draw,
     check_range,
     check_seed,
     check_static,
-    check_stream,
     words_of,
 )
-from jaxinit.replay._integers import (
-    check_bounds,
-    check_choice_size,
-    check_probabilities,
-)
-from jaxinit.replay._integers import integers as draw_integers
+from jaxinit.replay._draws import Draws
+from jaxinit.replay._draws import permutation as permuted
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
 from jaxinit.replay._seed_sequence import SeedSequence, entropy_words
-from jaxinit.replay._walks import After, Bound, masked, multiplied, shuffle, walk
-
-_DTYPES = "float32", "float64"
+from jaxinit.replay._walks import After, masked, multiplied, shuffle, walk
 
 
 @jax.tree_util.register_dataclass
@@ -123,12 +115,10 @@ def random(
         ValueError: float64 was asked for with 64-bit mode off.
         TypeError: The dtype is another.
     """
-    where = "numpy_generator.random"
-    check_stream(where, stream, Stream)
-    lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
+    lengths, kind = _DRAWS.check(stream, shape, dtype)
     if kind == np.float32:
         return _random32(stream, lengths)
-    return _uniform(stream, np.array([0.0, 1.0]), lengths, kind)
+    return _DRAWS.uniform(stream, shape, dtype, low=0.0, high=1.0)
 
 
 @boundary
@@ -156,17 +146,10 @@ def uniform(
         ValueError: A bound is not finite, or ``high < low``.
         TypeError: The dtype is another, or a bound is an array.
     """
-    where = "numpy_generator.uniform"
-    check_stream(where, stream, Stream)
-    lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
-    bottom = check_static(where, "low", low)
-    width = check_static(where, "high", high) - bottom
-    if width < 0:
-        rule = "high must be at least low"
-        got = f"low={bottom:g}, high={bottom + width:g}"
-        value_error(where, rule, got, "Swap the two.")
-    check_range(where, np.dtype(np.float64), low=bottom, width=width)
-    return _uniform(stream, np.array([bottom, width]), lengths, kind)
+    if check_static("", "high", high) < check_static("", "low", low):
+        rule, got = "high must be at least low", f"low={low:g}, high={high:g}"
+        value_error("", rule, got, "Swap the two.")
+    return _DRAWS.uniform(stream, shape, dtype, low=low, high=high)
 
 
 @boundary
@@ -212,10 +195,8 @@ def normal(
         ValueError: A number is not finite, or ``scale`` is negative.
         TypeError: The dtype is another, or a number is an array.
     """
-    check_stream("", stream, Stream)
-    lengths, kind = check_draw("", shape, dtype, _DTYPES, 2)
-    mean = check_static("", "loc", loc)
-    std = check_static("", "scale", scale, least=0.0)
+    lengths, kind = _DRAWS.check(stream, shape, dtype)
+    mean, std = check_static("", "loc", loc), check_static("", "scale", scale, least=0.0)
     check_range("", np.dtype(np.float64), loc=mean, scale=std)
     return _normal(stream, np.array([mean, std]), lengths, kind)
 
@@ -243,10 +224,7 @@ def integers(
     Raises:
         ValueError: The range is empty, or a value is beyond 32 bits.
     """
-    check_stream("", stream, Stream)
-    lengths, bounds = check_shape("", shape), check_bounds(low, high, endpoint)
-    stream, values = _integers(stream, math.prod(lengths), *bounds)
-    return stream, values.reshape(lengths)
+    return _DRAWS.integers(stream, shape, low, high, endpoint)
 
 
 @boundary
@@ -260,8 +238,7 @@ def permutation(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
     Returns:
         The stream after the draw, and the indices, int32 of shape ``(n,)``.
     """
-    check_stream("", stream, Stream)
-    return _shuffle(stream, check_int("", "n", n, least=0), 1, masked)
+    return _DRAWS.permutation(stream, n)
 
 
 @boundary
@@ -287,35 +264,13 @@ def choice(
     Raises:
         ValueError: ``p`` does not fit, or more is to be chosen than there is.
     """
-    check_stream("", stream, Stream)
-    a, lengths = check_int("", "a", a, least=1), check_shape("", shape)
-    size = check_choice_size(a, lengths, replace, p is not None)
-    if p is not None:
-        stream, values = _by_share(stream, check_probabilities(a, p), size)
-    elif replace:
-        stream, values = _integers(stream, size, 0, a - 1)
-    elif a > 10000 and size > a // 50:
-        stream, values = _shuffle(stream, a, max(a - size, 1), multiplied)
-        values = values[a - size :]
-    else:
-        stream, values = _distinct(stream, a, size)
-    return stream, values.reshape(lengths)
+    return _DRAWS.choice(stream, a, shape, replace, p)
 
 
 def _random64(stream: Stream, size: int) -> tuple[Stream, jax.Array]:
     states, words = _pcg64.draw(stream.state, stream.increment, size)
     values = (words >> 11).astype(jnp.float64) * 2.0**-53
     return dataclasses.replace(stream, state=_pcg64.limbs_at(states, size)), values
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _uniform(
-    stream: Stream, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> tuple[Stream, jax.Array]:
-    stream, values = _random64(stream, math.prod(shape))
-    values = finish(scaled(values, affine[1], affine[0]), dtype)
-    return stream, values.reshape(shape)
 
 
 @native
@@ -356,27 +311,8 @@ def _random32(stream: Stream, shape: tuple[int, ...]) -> tuple[Stream, jax.Array
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _integers(stream: Stream, size: int, low: int, last: int) -> tuple[Stream, jax.Array]:
-    return draw_integers(_halves, stream, size, low, last, multiplied)
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _shuffle(stream: Stream, n: int, least: int, bound: Bound) -> tuple[Stream, jax.Array]:
-    return shuffle(_halves, stream, n, least, bound)
-
-
-@native
-@functools.partial(jax.jit, static_argnums=2)
-def _by_share(stream: Stream, total: jax.Array, size: int) -> tuple[Stream, jax.Array]:
-    stream, values = _random64(stream, size)
-    return stream, jnp.searchsorted(total, values, side="right").astype(jnp.int32)
-
-
-@native
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def _distinct(stream: Stream, a: int, size: int) -> tuple[Stream, jax.Array]:
+def _floyd(stream: Stream, a: int, size: int) -> tuple[Stream, jax.Array]:
     """Choose by Floyd's method: a value that is taken is replaced by the newest one."""
 
     def step(
@@ -399,6 +335,15 @@ def _distinct(stream: Stream, a: int, size: int) -> tuple[Stream, jax.Array]:
     stream, order = shuffle(_halves, stream, size, 1, multiplied)
     return stream, chosen[:size][order]
 
+
+def _distinct(stream: Stream, a: int, size: int) -> tuple[Stream, jax.Array]:
+    if a > 10000 and size > a // 50:
+        stream, values = permuted(_halves, stream, a, max(a - size, 1), multiplied)
+        return stream, values[a - size :]
+    return _floyd(stream, a, size)
+
+
+_DRAWS = Draws(Stream, _halves, _random64, multiplied, masked, _distinct)
 
 __all__ = [
     "SeedSequence", "Stream", "choice", "default_rng", "integers", "normal",

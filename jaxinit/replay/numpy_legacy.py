@@ -16,44 +16,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_int, check_shape, value_error
+from jaxinit._checks import check_int, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
-from jaxinit.replay._arguments import (
-    Seed,
-    check_draw,
-    check_range,
-    check_seed,
-    check_static,
-    check_stream,
-)
-from jaxinit.replay._integers import (
-    check_bounds,
-    check_choice_size,
-    check_probabilities,
-    integers,
-)
+from jaxinit.replay._arguments import Seed, check_range, check_seed, check_static
+from jaxinit.replay._draws import Draws
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import (
-    WORDS,
+    doubles,
     finish,
     polar_normals,
     polar_points,
     scaled,
-    unit,
 )
-from jaxinit.replay._stream import MersenneStream
-from jaxinit.replay._walks import masked, mersenne, shuffle
-
-_DTYPES = "float32", "float64"
+from jaxinit.replay._walks import masked, mersenne
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Stream(MersenneStream):
+class Stream(_mt19937.MersenneStream):
     """Where NumPy's legacy generator stands; see `MersenneStream` for the attributes."""
 
     start: ClassVar[str] = "numpy_legacy.seed(seed)"
+
+
+_DRAWS = Draws(Stream, mersenne, doubles, masked, masked)
 
 
 @boundary
@@ -137,15 +124,7 @@ def uniform(
         ValueError: A bound is not finite.
         TypeError: The dtype is another.
     """
-    where = "numpy_legacy.uniform"
-    check_stream(where, stream, Stream)
-    shape, kind = check_draw(where, shape, dtype, _DTYPES, WORDS)
-    bottom = check_static(where, "low", low)
-    width = check_static(where, "high", high) - bottom
-    check_range(where, np.dtype(np.float64), low=bottom, high=high, width=width)
-    affine = np.array([bottom, width])
-    window, values = _uniform(stream.window, affine, shape, kind)
-    return dataclasses.replace(stream, window=window), values
+    return _DRAWS.uniform(stream, shape, dtype, low=low, high=high)
 
 
 @boundary
@@ -190,13 +169,10 @@ def normal(
         ValueError: A number is not finite, or ``scale`` is negative.
         TypeError: The dtype is another.
     """
-    where = "numpy_legacy.normal"
-    check_stream(where, stream, Stream)
-    shape, kind = check_draw(where, shape, dtype, _DTYPES, 4)
-    mean = check_static(where, "loc", loc)
-    std = check_static(where, "scale", scale, least=0.0)
-    check_range(where, np.dtype(np.float64), loc=mean, scale=std)
-    return _normal(stream, np.array([mean, std]), shape, kind)
+    lengths, kind = _DRAWS.check(stream, shape, dtype)
+    mean, std = check_static("", "loc", loc), check_static("", "scale", scale, least=0.0)
+    check_range("", np.dtype(np.float64), loc=mean, scale=std)
+    return _normal(stream, np.array([mean, std]), lengths, kind)
 
 
 @boundary
@@ -217,10 +193,7 @@ def randint(
     Raises:
         ValueError: ``low`` is not below ``high``, or a value is beyond 32 bits.
     """
-    check_stream("", stream, Stream)
-    lengths, bounds = check_shape("", shape), check_bounds(low, high)
-    window, values = _integers(stream.window, math.prod(lengths), *bounds)
-    return dataclasses.replace(stream, window=window), values.reshape(lengths)
+    return _DRAWS.integers(stream, shape, low, high)
 
 
 @boundary
@@ -237,9 +210,7 @@ def permutation(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
     Returns:
         The stream after the draw, and the indices, int32 of shape ``(n,)``.
     """
-    check_stream("", stream, Stream)
-    window, order = _shuffle(stream.window, check_int("", "n", n, least=0))
-    return dataclasses.replace(stream, window=window), order
+    return _DRAWS.permutation(stream, n)
 
 
 @boundary
@@ -265,52 +236,7 @@ def choice(
     Raises:
         ValueError: ``p`` does not fit, or more is to be chosen than there is.
     """
-    check_stream("", stream, Stream)
-    a, lengths = check_int("", "a", a, least=1), check_shape("", shape)
-    size = check_choice_size(a, lengths, replace, p is not None)
-    if p is not None:
-        window, values = _by_share(stream.window, check_probabilities(a, p), size)
-    elif replace:
-        window, values = _integers(stream.window, size, 0, a - 1)
-    else:
-        window, values = _shuffle(stream.window, a)
-    return dataclasses.replace(stream, window=window), values[:size].reshape(lengths)
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _integers(
-    window: jax.Array, size: int, low: int, last: int
-) -> tuple[jax.Array, jax.Array]:
-    return integers(mersenne, window, size, low, last, masked)
-
-
-@native
-@functools.partial(jax.jit, static_argnums=1)
-def _shuffle(window: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
-    return shuffle(mersenne, window, n, 1, masked)
-
-
-@native
-@functools.partial(jax.jit, static_argnums=2)
-def _by_share(
-    window: jax.Array, total: jax.Array, size: int
-) -> tuple[jax.Array, jax.Array]:
-    window, raw = _mt19937.draw(window, WORDS * size)
-    words = _mt19937.temper(raw).reshape(-1, WORDS)
-    values = jnp.searchsorted(total, unit(words[:, 0], words[:, 1]), side="right")
-    return window, values.astype(jnp.int32)
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _uniform(
-    window: jax.Array, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> tuple[jax.Array, jax.Array]:
-    window, raw = _mt19937.draw(window, WORDS * math.prod(shape))
-    words = _mt19937.temper(raw).reshape(-1, WORDS)
-    values = scaled(unit(words[:, 0], words[:, 1]), affine[1], affine[0])
-    return window, finish(values, dtype).reshape(shape)
+    return _DRAWS.choice(stream, a, shape, replace, p)
 
 
 def _normal(
@@ -328,10 +254,10 @@ def _normal(
 @native
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _points(stream: Stream, count: int, odd: bool) -> tuple[Stream, jax.Array]:
-    window, points = polar_points(stream.window, count)
+    after, points = polar_points(stream, count)
     if stream.spare is not None:
         points = jnp.concatenate([stream.spare[None], points])
-    return Stream(window, points[-1] if odd else None), points
+    return dataclasses.replace(after, spare=points[-1] if odd else None), points
 
 
 @native

@@ -16,33 +16,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_int, check_shape, shown, type_error
+from jaxinit._checks import shown, type_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
-from jaxinit.replay._arguments import (
-    check_draw,
-    check_range,
-    check_static,
-    check_stream,
-    words_of,
-)
+from jaxinit.replay._arguments import check_range, check_static, words_of
 from jaxinit.replay._chunks import map_rows
-from jaxinit.replay._integers import check_bounds, integers
+from jaxinit.replay._draws import Draws
 from jaxinit.replay._native import native
-from jaxinit.replay._numpy_floats import WORDS, finish, scaled, unit
-from jaxinit.replay._stream import MersenneStream
+from jaxinit.replay._numpy_floats import doubles, finish, scaled, unit
 from jaxinit.replay._walks import leading, mersenne
-from jaxinit.replay._walks import shuffle as shuffled
-
-_DTYPES = "float32", "float64"
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Stream(MersenneStream):
+class Stream(_mt19937.MersenneStream):
     """Where Python's generator stands; see `MersenneStream` for the attributes."""
 
     start: ClassVar[str] = "python_random.seed(a)"
+
+
+_DRAWS = Draws(Stream, mersenne, doubles, leading, leading)
 
 
 @boundary
@@ -124,12 +117,7 @@ def uniform(
     Raises:
         ValueError: A bound is not finite.
     """
-    check_stream("", stream, Stream)
-    lengths, kind = check_draw("", shape, dtype, _DTYPES, WORDS)
-    start, width = check_static("", "a", a), check_static("", "b", b) - a
-    check_range("", np.dtype(np.float64), a=start, width=width)
-    window, values = _uniform(stream.window, np.array([start, width]), lengths, kind)
-    return dataclasses.replace(stream, window=window), values
+    return _DRAWS.uniform(stream, shape, dtype, a=a, b=b)
 
 
 @boundary
@@ -156,8 +144,7 @@ def gauss(
     Raises:
         ValueError: A number is not finite.
     """
-    check_stream("", stream, Stream)
-    lengths, kind = check_draw("", shape, dtype, _DTYPES, WORDS)
+    lengths, kind = _DRAWS.check(stream, shape, dtype)
     mean, std = check_static("", "mu", mu), check_static("", "sigma", sigma)
     check_range("", np.dtype(np.float64), mu=mean, sigma=std)
     return _gauss(stream, np.array([mean, std]), lengths, kind)
@@ -179,11 +166,7 @@ def randint(stream: Stream, shape: Shape, a: int, b: int) -> tuple[Stream, jax.A
     Raises:
         ValueError: ``b < a``, or a value is beyond 32 bits.
     """
-    check_stream("", stream, Stream)
-    lengths = check_shape("", shape)
-    low, last = check_bounds(a, b, endpoint=True)
-    window, values = _integers(stream.window, math.prod(lengths), low, last)
-    return dataclasses.replace(stream, window=window), values.reshape(lengths)
+    return _DRAWS.integers(stream, shape, a, b, True)
 
 
 @boundary
@@ -198,20 +181,7 @@ def shuffle(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
         The stream after the draw, and the old places of the items, int32: ``x`` becomes
         ``[x[i] for i in order]``.
     """
-    check_stream("", stream, Stream)
-    window, order = _shuffle(stream.window, check_int("", "n", n, least=0))
-    return dataclasses.replace(stream, window=window), order
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _uniform(
-    window: jax.Array, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> tuple[jax.Array, jax.Array]:
-    window, raw = _mt19937.draw(window, WORDS * math.prod(shape))
-    words = _mt19937.temper(raw).reshape(-1, WORDS)
-    values = scaled(unit(words[:, 0], words[:, 1]), affine[1], affine[0])
-    return window, finish(values, dtype).reshape(shape)
+    return _DRAWS.permutation(stream, n)
 
 
 def _pairs(words: jax.Array) -> tuple[jax.Array]:
@@ -239,20 +209,6 @@ def _gauss(
     values = finish(scaled(values, affine[1], affine[0]), dtype).reshape(shape)
     odd = (size - kept) % 2 == 1
     return Stream(window, words[-1] if odd else None), values
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _integers(
-    window: jax.Array, size: int, low: int, last: int
-) -> tuple[jax.Array, jax.Array]:
-    return integers(mersenne, window, size, low, last, leading)
-
-
-@native
-@functools.partial(jax.jit, static_argnums=1)
-def _shuffle(window: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
-    return shuffled(mersenne, window, n, 1, leading)
 
 
 __all__ = ["Stream", "gauss", "randint", "random", "seed", "shuffle", "uniform"]

@@ -6,7 +6,6 @@ the global seed; the global seed is the key of Philox-4x32-10, the op's is its c
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import ClassVar
 
 import jax
@@ -16,16 +15,9 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int
 from jaxinit._types import Shape
+from jaxinit.replay import _tf_values as tf
 from jaxinit.replay import python_random
 from jaxinit.replay._arguments import check_draw, check_stream
-from jaxinit.replay._tf_values import (
-    Scale,
-    normal_scale,
-    normal_values,
-    truncated_normal_values,
-    uniform_scale,
-    uniform_values,
-)
 
 _MOST = (1 << 31) - 1
 _SKIPPED = 256  # blocks that an op passes over for each value that it draws
@@ -99,8 +91,7 @@ def uniform(
     Raises:
         ValueError: A bound is out of range, or the seed is negative.
     """
-    scale = uniform_scale("", minval, maxval)
-    return _draw(stream, shape, "uniform", uniform_values, scale, seed)
+    return _draw(stream, shape, "uniform", tf.uniform_scale("", minval, maxval), seed)
 
 
 @boundary
@@ -126,8 +117,7 @@ def normal(
     Raises:
         ValueError: A number is out of range.
     """
-    scale = normal_scale("", mean, stddev)
-    return _draw(stream, shape, "normal", normal_values, scale, seed)
+    return _draw(stream, shape, "normal", tf.normal_scale("", mean, stddev), seed)
 
 
 @boundary
@@ -153,17 +143,12 @@ def truncated_normal(
     Raises:
         ValueError: A number is out of range.
     """
-    scale = normal_scale("", mean, stddev)
-    return _draw(stream, shape, "truncated_normal", truncated_normal_values, scale, seed)
+    scale = tf.normal_scale("", mean, stddev)
+    return _draw(stream, shape, "truncated_normal", scale, seed)
 
 
 def _draw(
-    stream: Stream,
-    shape: Shape,
-    op: str,
-    values: Callable[..., jax.Array],
-    scale: Scale,
-    seed: int | None,
+    stream: Stream, shape: Shape, op: tf.Op, scale: tf.Scale, seed: int | None
 ) -> tuple[Stream, jax.Array]:
     check_stream("", stream, Stream)
     lengths, _ = check_draw("", shape, np.float32, ("float32",), 1)
@@ -183,7 +168,8 @@ def _draw(
         number = jnp.where(number == 0, _MOST, number)
     zero = jnp.uint32(0)
     place = jnp.stack([jnp.uint32(key), zero, number.astype(jnp.uint32), zero])
-    return stream, values(place, scale[0], lengths, scale[1], np.uint64(passed))
+    start = np.uint64(passed)
+    return stream, tf.values(op, place, scale[0], lengths, scale[1], start)
 
 
 __all__ = ["Stream", "normal", "set_seed", "truncated_normal", "uniform"]

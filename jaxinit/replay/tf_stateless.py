@@ -6,7 +6,7 @@ float32 log, sine and cosine, which are replayed for glibc 2.28 and later. Every
 draw equals TensorFlow's in every bit. There is no state: a seed is all there is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +15,9 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import type_error, value_error
 from jaxinit._types import DTypeLike, Shape
+from jaxinit.replay import _tf_values as tf
 from jaxinit.replay._arguments import check_draw, check_seed
-from jaxinit.replay._tf_values import (
-    normal_scale,
-    normal_values,
-    scrambled,
-    truncated_normal_values,
-    uniform_scale,
-    uniform_values,
-)
 
-_DTYPES = ("float32",)
 SeedPair = Sequence[int] | jax.Array
 """Two ints, or an integer array of shape ``(2,)``, which may be traced."""
 
@@ -61,10 +53,7 @@ def stateless_uniform(
         >>> [round(float(x), 4) for x in u]
         [0.211, 0.706]
     """
-    where = "tf_stateless.stateless_uniform"
-    lengths, _ = check_draw(where, shape, dtype, _DTYPES, 1)
-    scale = uniform_scale(where, minval, maxval)
-    return uniform_values(_place(where, seed), scale[0], lengths, scale[1])
+    return _drawn("uniform", shape, seed, dtype, tf.uniform_scale("", minval, maxval))
 
 
 @boundary
@@ -91,8 +80,7 @@ def stateless_normal(
         ValueError: A seed or a number is out of range.
         TypeError: The dtype is another.
     """
-    where = "tf_stateless.stateless_normal"
-    return _gaussian(where, normal_values, shape, seed, mean, stddev, dtype)
+    return _drawn("normal", shape, seed, dtype, tf.normal_scale("", mean, stddev))
 
 
 @boundary
@@ -121,27 +109,16 @@ def stateless_truncated_normal(
         ValueError: A seed or a number is out of range.
         TypeError: The dtype is another.
     """
-    where = "tf_stateless.stateless_truncated_normal"
-    return _gaussian(where, truncated_normal_values, shape, seed, mean, stddev, dtype)
+    scale = tf.normal_scale("", mean, stddev)
+    return _drawn("truncated_normal", shape, seed, dtype, scale)
 
 
-def _gaussian(
-    where: str,
-    draw: Callable[..., jax.Array],
-    shape: Shape,
-    seed: SeedPair,
-    mean: float,
-    stddev: float,
-    dtype: DTypeLike | None,
+def _drawn(
+    op: tf.Op, shape: Shape, seed: SeedPair, dtype: DTypeLike | None, scale: tf.Scale
 ) -> jax.Array:
-    lengths, _ = check_draw(where, shape, dtype, _DTYPES, 1)
-    scale = normal_scale(where, mean, stddev)
-    return draw(_place(where, seed), scale[0], lengths, scale[1])
-
-
-def _place(where: str, seed: SeedPair) -> jax.Array:
-    """Return where the stream of a seed begins."""
-    return scrambled(_seed_words(where, seed))
+    lengths, _ = check_draw("", shape, dtype, ("float32",), 1)
+    place = tf.scrambled(_seed_words("", seed))
+    return tf.values(op, place, scale[0], lengths, scale[1])
 
 
 def _seed_words(where: str, seed: SeedPair) -> jax.Array:

@@ -15,42 +15,40 @@ the storage, and transpose; for `normal` say ``contiguous=False``.
 Not this stream: CUDA devices, ``ATEN_CPU_CAPABILITY=default``, and other processors.
 """
 
-import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_number, check_rank, value_error
 from jaxinit._types import DTypeLike, Shape
-from jaxinit.replay import (
-    _torch_discrete,
-    _torch_scales,
-    _torch_special,
-    _torch_stream,
-    _torch_truncated,
-    torch_layers,
-)
-from jaxinit.replay._arguments import (
-    Seed,
-    check_draw,
-    check_range,
-    check_seed,
-    check_static,
-    check_stream,
-)
-from jaxinit.replay._torch_scales import kaiming_std, xavier_std
+from jaxinit.replay import _torch_discrete, _torch_stream, torch_init, torch_layers
+from jaxinit.replay import _torch_rules as rules
+from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_stream
+from jaxinit.replay._torch_special import draw
 
 Stream = _torch_stream.Stream
-build = torch_layers.build
+build, calculate_gain = torch_layers.build, torch_init.calculate_gain
 bernoulli, dropout = _torch_discrete.bernoulli, _torch_discrete.dropout
 randint, randperm = _torch_discrete.randint, _torch_discrete.randperm
-trunc_normal = _torch_truncated.trunc_normal
-trunc_normal_inverse = _torch_truncated.trunc_normal_inverse
-calculate_gain = _torch_scales.calculate_gain
 
 _DTYPES = "float64", "float32", "bfloat16", "float16"
+
+
+def _drawn(
+    stream: Stream,
+    shape: Shape,
+    dtype: DTypeLike | None,
+    rule: Callable[..., rules.Draw],
+    *args: Any,
+    allowed: tuple[str, ...] = _DTYPES,
+    serial: bool = False,
+) -> tuple[Stream, jax.Array]:
+    check_stream("", stream, Stream)
+    lengths, kind = check_draw("", shape, dtype, allowed, 2)
+    return draw(stream, lengths, *rule(lengths, *args), kind, serial)
 
 
 @boundary
@@ -106,16 +104,7 @@ def uniform(
         ValueError: A bound is not finite, ``high < low``, or the shape is too large.
         TypeError: The dtype is another, or a bound is an array.
     """
-    where = "torch_cpu.uniform"
-    check_stream(where, stream, Stream)
-    lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
-    low = check_static(where, "low", low)
-    high = check_static(where, "high", high)
-    if high < low:
-        rule = "high must be at least low"
-        value_error(where, rule, f"low={low:g}, high={high:g}", "Swap the two.")
-    check_range(where, kind, low=low, high=high, width=high - low)
-    return _torch_stream.uniform(stream, lengths, (low, high), kind)
+    return _drawn(stream, shape, dtype, rules.uniform, low, high)
 
 
 @boundary
@@ -145,13 +134,7 @@ def normal(
         ValueError: A number is not finite, ``std < 0``, or the shape is too large.
         TypeError: The dtype is another, or a number is an array.
     """
-    where = "torch_cpu.normal"
-    check_stream(where, stream, Stream)
-    lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
-    mean = check_static(where, "mean", mean)
-    std = check_static(where, "std", std, least=0.0)
-    check_range(where, kind, mean=mean, std=std)
-    return _torch_stream.normal(stream, lengths, (mean, std), kind, not contiguous)
+    return _drawn(stream, shape, dtype, rules.normal, mean, std, serial=not contiguous)
 
 
 @boundary
@@ -169,11 +152,7 @@ def xavier_uniform(
     Returns:
         The stream after the draw, and the array.
     """
-    where = "torch_cpu.xavier_uniform"
-    lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    gain = check_static(where, "gain", gain, least=0.0)
-    bound = math.sqrt(3.0) * xavier_std(where, lengths, gain)
-    return uniform(stream, lengths, -bound, bound, dtype)
+    return _drawn(stream, shape, dtype, rules.xavier_uniform, gain)
 
 
 @boundary
@@ -191,11 +170,7 @@ def xavier_normal(
     Returns:
         The stream after the draw, and the array.
     """
-    where = "torch_cpu.xavier_normal"
-    lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    gain = check_static(where, "gain", gain, least=0.0)
-    std = xavier_std(where, lengths, gain)
-    return normal(stream, lengths, 0.0, std, dtype)
+    return _drawn(stream, shape, dtype, rules.xavier_normal, gain)
 
 
 @boundary
@@ -220,10 +195,7 @@ def kaiming_uniform(
     Returns:
         The stream after the draw, and the array.
     """
-    where = "torch_cpu.kaiming_uniform"
-    lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    bound = math.sqrt(3.0) * kaiming_std(where, lengths, a, mode, nonlinearity)
-    return uniform(stream, lengths, -bound, bound, dtype)
+    return _drawn(stream, shape, dtype, rules.kaiming_uniform, a, mode, nonlinearity)
 
 
 @boundary
@@ -248,10 +220,80 @@ def kaiming_normal(
     Returns:
         The stream after the draw, and the array.
     """
-    where = "torch_cpu.kaiming_normal"
-    lengths, _ = check_draw(where, shape, dtype, _DTYPES, 2)
-    std = kaiming_std(where, lengths, a, mode, nonlinearity)
-    return normal(stream, lengths, 0.0, std, dtype)
+    return _drawn(stream, shape, dtype, rules.kaiming_normal, a, mode, nonlinearity)
+
+
+@boundary
+def trunc_normal(
+    stream: Stream,
+    shape: Shape,
+    mean: float = 0.0,
+    std: float = 1.0,
+    low: float = -2.0,
+    high: float = 2.0,
+    dtype: DTypeLike | None = None,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``torch.nn.init.trunc_normal_(tensor, mean, std, low, high)`` draws.
+
+    PyTorch 2.13 draws the whole tensor again until every value has once been within the
+    bounds, which are absolute, not in standard deviations. For older releases see
+    `trunc_normal_inverse`.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths.
+        mean: Mean of the normal distribution before truncation.
+        std: Its standard deviation, above 0.
+        low: Lower bound, PyTorch's ``a``.
+        high: Upper bound, PyTorch's ``b``, above ``low``. The bounds must hold more than
+            0.3 of the distribution: for less PyTorch takes another way, which depends on
+            the last bit of a vectorised logarithm.
+        dtype: As in `normal`.
+
+    Returns:
+        The stream after the draw, and the array.
+
+    Raises:
+        ValueError: A number is not finite, or the bounds hold 0.3 of it or less.
+        TypeError: The dtype is another, or a number is an array.
+    """
+    return _drawn(stream, shape, dtype, rules.trunc_normal, mean, std, low, high)
+
+
+@boundary
+def trunc_normal_inverse(
+    stream: Stream,
+    shape: Shape,
+    mean: float = 0.0,
+    std: float = 1.0,
+    low: float = -2.0,
+    high: float = 2.0,
+    dtype: DTypeLike | None = None,
+) -> tuple[Stream, jax.Array]:
+    """Draw what ``trunc_normal_`` of timm, and of PyTorch up to 2.12, draws.
+
+    Uniform numbers go through the inverse distribution function. They are exact; the
+    inverse of the error function is correctly rounded, which PyTorch's is but for 3 values
+    in 10,000. These differ by one unit in its last place, which can be two of the result,
+    or more where the mean is added and cancels.
+
+    Args:
+        stream: The stream.
+        shape: Axis lengths.
+        mean: As in `trunc_normal`.
+        std: As in `trunc_normal`.
+        low: Lower bound, PyTorch's ``a``.
+        high: Upper bound, PyTorch's ``b``, above ``low``.
+        dtype: As in `normal`.
+
+    Returns:
+        The stream after the draw, and the array.
+
+    Raises:
+        ValueError: A number is not finite, or the bounds are not in order.
+        TypeError: The dtype is another, or a number is an array.
+    """
+    return _drawn(stream, shape, dtype, rules.trunc_normal_inverse, mean, std, low, high)
 
 
 @boundary
@@ -278,14 +320,8 @@ def orthogonal(
         ValueError: The shape has fewer than two axes.
         TypeError: The dtype is another.
     """
-    where = "torch_cpu.orthogonal"
-    check_stream(where, stream, Stream)
-    lengths, kind = check_draw(where, shape, dtype, _DTYPES[:2], 2)
-    check_rank(where, lengths, 2, "An orthogonal vector has no meaning.")
-    gain = check_static(where, "gain", gain)
-    if 0 in lengths:
-        return stream, jnp.zeros(lengths, kind)
-    return _torch_special.orthogonal(stream, np.float64(gain), lengths, kind)
+    allowed = _DTYPES[:2]
+    return _drawn(stream, shape, dtype, rules.orthogonal, gain, allowed=allowed)
 
 
 @boundary
@@ -312,17 +348,7 @@ def sparse(
         ValueError: The shape has not two axes, or ``sparsity`` is out of range.
         TypeError: The dtype is another.
     """
-    where = "torch_cpu.sparse"
-    check_stream(where, stream, Stream)
-    lengths, kind = check_draw(where, shape, dtype, _DTYPES, 2)
-    if len(lengths) != 2:
-        rule = "shape must have two axes"
-        value_error(where, rule, f"shape={lengths}", "Reshape the result instead.")
-    share = float(check_number(where, "sparsity", sparsity, least=0.0, most=1.0))
-    std = check_static(where, "std", std, least=0.0)
-    zeros = math.ceil(share * lengths[0])
-    affine, small = np.array([0.0, std]), _torch_stream.is_small((0.0, std), kind)
-    return _torch_special.sparse(stream, affine, lengths, zeros, kind, small)
+    return _drawn(stream, shape, dtype, rules.sparse, sparsity, std)
 
 
 __all__ = [

@@ -4,35 +4,51 @@ Each function notes what PyTorch's function of this name would draw into the ten
 returns the tensor. `torch_cpu` has the same initializers as draws from a stream.
 """
 
-import math
+import inspect
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_int, check_number, check_rank, value_error
+from jaxinit._checks import check_int, value_error
+from jaxinit.replay import _torch_rules as rules
 from jaxinit.replay._torch_record import Tensor
-from jaxinit.replay._torch_scales import calculate_gain as _gain
-from jaxinit.replay._torch_scales import fans, kaiming_std, xavier_std
 
-calculate_gain = _gain
+_P = ParamSpec("_P")
+calculate_gain = boundary(rules.calculate_gain, "torch_cpu.calculate_gain")
 
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
-    return fans("init", tensor.shape)
+    return rules.fans(tensor.shape)
+
+
+def _noted(
+    rule: Callable[Concatenate[tuple[int, ...], _P], rules.Draw],
+) -> Callable[Concatenate[Tensor, _P], Tensor]:
+    """Return the function of ``torch.nn.init`` that draws by a rule."""
+
+    def note(tensor: Tensor, *args: _P.args, **options: _P.kwargs) -> Tensor:
+        kind, numbers = rule(tensor.shape, *args, **options)
+        return tensor.write(kind, *numbers)
+
+    note.__name__ = note.__qualname__ = f"{rule.__name__}_"
+    note.__doc__ = f"Note ``torch.nn.init.{note.__name__}``."
+    first = inspect.Parameter("tensor", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    rest = [*inspect.signature(rule).parameters.values()][1:]
+    vars(note)["__signature__"] = inspect.Signature([first, *rest])
+    return boundary(note)
+
+
+xavier_uniform_, xavier_normal_ = _noted(rules.xavier_uniform), _noted(rules.xavier_normal)
+kaiming_uniform_ = _noted(rules.kaiming_uniform)
+kaiming_normal_ = _noted(rules.kaiming_normal)
+normal_, sparse_ = _noted(rules.normal), _noted(rules.sparse)
+orthogonal_ = _noted(rules.orthogonal)
 
 
 @boundary
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Note ``torch.nn.init.uniform_``."""
-    if b < a:
-        rule = "b must be at least a"
-        value_error("init.uniform_", rule, f"a={a:g}, b={b:g}", "Swap the two.")
-    return tensor.write("uniform", a, b)
-
-
-@boundary
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Note ``torch.nn.init.normal_``."""
-    check_number("init.normal_", "std", std, least=0.0)
-    return tensor.write("normal", mean, std)
+    return _noted(rules.uniform)(tensor, a, b)
 
 
 @boundary
@@ -40,7 +56,7 @@ def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Tensor:
     """Note ``torch.nn.init.trunc_normal_`` of PyTorch 2.13 and later."""
-    return tensor.write("trunc_normal", mean, std, a, b)
+    return _noted(rules.trunc_normal)(tensor, mean, std, a, b)
 
 
 @boundary
@@ -48,7 +64,7 @@ def trunc_normal_inverse_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Tensor:
     """Note ``trunc_normal_`` of timm, and of PyTorch up to 2.12: by inverse function."""
-    return tensor.write("trunc_normal_inverse", mean, std, a, b)
+    return _noted(rules.trunc_normal_inverse)(tensor, mean, std, a, b)
 
 
 @boundary
@@ -113,58 +129,6 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     for rows in tensor.chunk(groups):
         rows[(slice(None), slice(None), *middle)].diagonal().fill_(1.0)
     return tensor
-
-
-@boundary
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Note ``torch.nn.init.xavier_uniform_``."""
-    bound = math.sqrt(3.0) * xavier_std("init.xavier_uniform_", tensor.shape, gain)
-    return uniform_(tensor, -bound, bound)
-
-
-@boundary
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Note ``torch.nn.init.xavier_normal_``."""
-    return normal_(tensor, 0.0, xavier_std("init.xavier_normal_", tensor.shape, gain))
-
-
-@boundary
-def kaiming_uniform_(
-    tensor: Tensor,
-    a: float = 0.0,
-    mode: str = "fan_in",
-    nonlinearity: str = "leaky_relu",
-) -> Tensor:
-    """Note ``torch.nn.init.kaiming_uniform_``."""
-    std = kaiming_std("init.kaiming_uniform_", tensor.shape, a, mode, nonlinearity)
-    bound = math.sqrt(3.0) * std
-    return uniform_(tensor, -bound, bound)
-
-
-@boundary
-def kaiming_normal_(
-    tensor: Tensor,
-    a: float = 0.0,
-    mode: str = "fan_in",
-    nonlinearity: str = "leaky_relu",
-) -> Tensor:
-    """Note ``torch.nn.init.kaiming_normal_``."""
-    where = "init.kaiming_normal_"
-    return normal_(tensor, 0.0, kaiming_std(where, tensor.shape, a, mode, nonlinearity))
-
-
-@boundary
-def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Note ``torch.nn.init.orthogonal_``."""
-    check_rank("init.orthogonal_", tensor.shape, 2, "Flatten fewer axes.")
-    return tensor.write("orthogonal", gain)
-
-
-@boundary
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
-    """Note ``torch.nn.init.sparse_``."""
-    check_number("init.sparse_", "sparsity", sparsity, least=0.0, most=1.0)
-    return tensor.write("sparse", sparsity, std)
 
 
 __all__ = [

@@ -134,20 +134,6 @@ def test_complex_draws_of_variance_1_keep_their_rounding(distribution: Any) -> N
     np.testing.assert_array_equal(added, init(KEY, (64, 96), "complex64") + 1)
 
 
-@pytest.mark.parametrize("shape", [(1 << 15, 3), (2,) * 17, (1 << 14, 5, 1)])
-@pytest.mark.parametrize("dtype", ["float32", "complex64"])
-def test_short_last_axes(shape: tuple[int, ...], dtype: str) -> None:
-    """Drawn flat outside of programs, inside as they are: the same bits."""
-    outside = jaxinit.normal(KEY, shape, dtype, mean=0.5)
-    inside = jax.jit(lambda k: jaxinit.normal(k, shape, dtype, mean=0.5))(KEY)
-    flat = jaxinit.normal(KEY, (math.prod(shape),), dtype, mean=0.5)
-    assert outside.shape == shape
-    np.testing.assert_array_equal(outside, inside)
-    np.testing.assert_array_equal(outside.reshape(-1), flat)
-    closed_over = jax.jit(lambda x: x + jaxinit.normal(KEY, shape, dtype, mean=0.5))
-    np.testing.assert_array_equal(closed_over(jnp.zeros(shape, dtype)), outside)
-
-
 @pytest.mark.parametrize(
     ("mean", "std", "low", "high"),
     [(0, 1, -1, 1), (1, 2, 0, 3), (0, 1, 2, 6), (-1, 0.5, -8, -2), (0, 0.02, -2, 2)],

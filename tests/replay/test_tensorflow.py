@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxinit.replay import keras_tensorflow, numpy_legacy, tf_stateful, tf_stateless
-from jaxinit.replay._tf_values import normal_values
+from jaxinit.replay._tf_values import values
 from tests.replay.golden import (
     FILE,
     X64,
@@ -41,7 +41,7 @@ def test_recorded(case):
 def test_normals_of_a_uniform_number_that_is_0():
     """TensorFlow's BoxMullerFloat takes 1e-7 for it; block 4136581 of this stream has one."""
     place, scale = np.zeros(4, np.uint32), np.array([1.0, 0.0])
-    z = normal_values(place, scale, (4,), False, np.uint64(4136581))
+    z = values("normal", place, scale, (4,), False, np.uint64(4136581))
     size = np.hypot(*np.asarray(z, np.float64)[:2])
     assert size == pytest.approx(np.sqrt(-2 * np.log(1e-7)), rel=1e-6)
 
