@@ -41,9 +41,9 @@ def test_an_interrupted_study_goes_on(tmp_path, capsys, monkeypatch):
     assert run(*args, *SMALL) == 0
     first = json.loads(out.with_suffix(".json").read_text())["results"][0]["values"]
     calls = []
-    real = batched_runs.run_seeds
+    real = batched_runs.draw_seeds
     monkeypatch.setattr(
-        batched_runs, "run_seeds", lambda *a, **k: calls.append(1) or real(*a, **k)
+        batched_runs, "draw_seeds", lambda *a, **k: calls.append(1) or real(*a, **k)
     )
     assert run(*args, *SMALL) == 0
     assert not calls
@@ -70,7 +70,7 @@ def test_what_was_done_before_an_interruption_is_kept(tmp_path, capsys, monkeypa
         "--out",
         str(out),
     )
-    real, calls = batched_runs.run_seeds, []
+    real, calls = batched_runs.draw_seeds, []
 
     def stop(*arguments, **options):
         calls.append(1)
@@ -78,7 +78,7 @@ def test_what_was_done_before_an_interruption_is_kept(tmp_path, capsys, monkeypa
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(batched_runs, "run_seeds", stop)
+    monkeypatch.setattr(batched_runs, "draw_seeds", stop)
     assert run(*args, *SMALL) == 130
     (kept,) = json.loads(out.with_suffix(".json").read_text())["results"]
     assert kept["label"] == "tanh, xavier_normal"
@@ -362,12 +362,12 @@ import _thread, sys, threading, time
 sys.argv = ["jaxinit", "study", "--depth", "300", "--width", "256", "--plain"]
 from jaxinit import cli
 from jaxinit.signal.studies import batched_runs
-real = batched_runs.run_seeds
-def run_seeds(*args, **options):
+real = batched_runs.draw_seeds
+def draw_seeds(*args, **options):
     found = real(*args, **options)
     _thread.interrupt_main()
     return found
-batched_runs.run_seeds = run_seeds
+batched_runs.draw_seeds = draw_seeds
 cli.run()
 """
 

@@ -1,5 +1,6 @@
 """Theory reads a user's activation anew at each call, and keeps nothing of it."""
 
+import dataclasses
 import gc
 import weakref
 from collections.abc import Callable
@@ -14,13 +15,16 @@ from jaxinit.signal import (
     correlation_map,
     critical_line,
     fixed_points,
+    jacobian_singular_values,
     length_map,
     mean_field,
     moments,
     predict,
     recommend,
+    study,
     tailor,
 )
+from jaxinit.signal.studies.network import Network, compiled, measure
 
 
 class Leaky:
@@ -43,7 +47,22 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "predict": lambda f: float(
         predict(f, "lecun_normal", depth=2, width=8).band("log10_std").median[-1]
     ),
+    "study": lambda f: float(
+        study(f, "lecun_normal", depth=2, width=8, seeds=1).band("log10_std").median[-1]
+    ),
+    "study_init": lambda f: float(
+        study("tanh", initializer(f), depth=2, width=8, seeds=1)
+        .band("log10_std")
+        .median[-1]
+    ),
+    "jacobian_singular_values": lambda f: float(
+        jacobian_singular_values(f, "orthogonal", depth=2, width=8, seeds=1).max()
+    ),
 }
+
+
+def initializer(f: Leaky) -> Callable[..., jax.Array]:
+    return lambda key, shape, dtype: f(jax.random.normal(key, shape, dtype))
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -76,3 +95,10 @@ def test_one_call_resolves_a_function_once() -> None:
     assert resolve(once) is resolve(once)
     assert resolve(once) is not resolve(Once(once.function))
     assert resolve(jnp.tanh) is resolve(jnp.tanh)
+
+
+def test_programs_of_named_networks_are_shared() -> None:
+    named = Network(jnp.tanh, "normal", depth=2, width=8)
+    custom = dataclasses.replace(named, activation=Once(jnp.tanh))
+    assert compiled(measure, (named,), ()) is compiled(measure, (named,), ())
+    assert compiled(measure, (custom,), ()) is not compiled(measure, (custom,), ())

@@ -21,7 +21,7 @@ from jaxinit.signal import (
 )
 from jaxinit.signal.studies import batched_runs
 from jaxinit.signal.studies.measures import slopes_of
-from jaxinit.signal.studies.network import Network, draw_seeds, run_seeds
+from jaxinit.signal.studies.network import Network, compiled, draw_seeds, measure
 from jaxinit.signal.studies.schemes import draw_weight
 
 DATA = pathlib.Path(__file__).parent.parent / "data"
@@ -132,7 +132,10 @@ def test_one_seed_against_a_loop_in_numpy(distribution):
     net = Network(jnp.tanh, distribution, depth=5, width=24, batch=3)
     gains = np.array([1.5, 0.7, 1.1, 1.0, 2.0], np.float32)
     key = jax.random.key(5)
-    (found,) = run_seeds((net,), key[None], gains[None], [0.3], 0.0)
+    draws = draw_seeds(key[None], net.input_shape, net.depth, net.width, jnp.float32(0))
+    (found,) = compiled(measure, (net,), ())(
+        draws, jnp.asarray(gains[None]), jnp.array([0.3])
+    )
     outs, back = loop(net, gains, 0.3, key)
     wanted = {
         "log10_std": np.log10(outs.std((1, 2))),
@@ -166,9 +169,11 @@ def test_devices_change_nothing():
     assert jax.local_device_count() == 8
     net = Network(jnp.tanh, "uniform", depth=6, width=32)
     keys = jax.random.split(jax.random.key(0), 8)
-    numbers = (np.ones((1, 6), np.float32), [0.1], 0.0)
-    (one,) = run_seeds((net,), keys, *numbers)
-    (spread,) = run_seeds((net,), keys, *numbers, devices=tuple(jax.local_devices()))
+    draws = draw_seeds(keys, net.input_shape, net.depth, net.width, jnp.float32(0))
+    one, spread = (
+        compiled(measure, (net,), devices)(draws, jnp.ones((1, 6)), jnp.array([0.1]))[0]
+        for devices in ((), tuple(jax.local_devices()))
+    )
     for quantity, values in one.items():
         np.testing.assert_allclose(spread[quantity], values, rtol=1e-5, atol=1e-5)
 
@@ -185,11 +190,11 @@ def test_studies_of_one_law_share_their_weights(monkeypatch):
     asked.append(dataclasses.replace(asked[0], dtype="bfloat16"))
     asked.append(dataclasses.replace(asked[0], seed=1))
     calls = []
-    real = batched_runs.run_seeds
+    real = batched_runs.compiled
     monkeypatch.setattr(
         batched_runs,
-        "run_seeds",
-        lambda nets, *a, **k: calls.append(len(nets)) or real(nets, *a, **k),
+        "compiled",
+        lambda function, nets, *a: calls.append(len(nets)) or real(function, nets, *a),
     )
     together = run_studies(asked)
     assert calls == [3, 1, 1, 1]

@@ -339,3 +339,28 @@ def test_an_input_that_no_gain_mends():
     use = trace_params(apply, {"a": spec(8, 8), "v": spec(8, 3)}, spec(4, 8))["v"]
     assert use.gain == 1
     assert use.notes == ("its input has a mean square of 1e+12, which no gain mends",)
+
+
+@pytest.mark.parametrize(("width", "first"), [(256, 2), (2048, 3)])
+def test_what_finite_width_adds_is_noted(width, first):
+    """A square in each layer raises what the layer before is too large by chance.
+
+    V = 4 V + (E x^8 / (E x^4)^2 - 1) / n, of a normal number 70 / 3 - 1; D = 2 D + V.
+    """
+    names = [f"w{i}" for i in range(6)]
+
+    def apply(p, x):
+        for name in names:
+            x = jax.nn.relu(x @ p[name]) ** 2
+        return x
+
+    params = {name: spec(width, width) for name in names}
+    uses = trace_params(apply, params, spec(4, width))
+    varied, raised = 2 / width, 0.0
+    for i, name in enumerate(names[1:], 1):
+        assert uses[name].gain == pytest.approx(1.5**-0.5, rel=1e-3)
+        raised, varied = 2 * raised + varied, 4 * varied + (70 / 3 - 1) / width
+        assert bool(uses[name].notes) == (i >= first) == (raised > 0.05)
+        if i == first:
+            text = f"at this width its mean square is on average {raised:.0%} larger"
+            assert uses[name].notes == (text,)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxinit._checks import value_error
 from jaxinit.signal.studies.conditions import fixed_conditions, seed_keys
 from jaxinit.signal.studies.measures import QUANTITIES
-from jaxinit.signal.studies.network import Network, run_seeds
+from jaxinit.signal.studies.network import Network, compiled, draw_seeds, measure
 from jaxinit.signal.studies.result import Result
 
 _MEMORY = 2**28  # bytes that a chunk of seeds may take
@@ -79,13 +79,16 @@ def _groups(jobs: Sequence[Job]) -> list[list[int]]:
 def _chunks(group: Sequence[Job]) -> Iterator[list[dict[str, np.ndarray]]]:
     """Run the jobs of a group; yield for each chunk of seeds the values of each job."""
     lead, nets = group[0], tuple(job.net for job in group)
-    gains = np.array([job.gains for job in group], np.float32)
-    sigma_b = np.array([job.sigma_b for job in group], np.float32)
+    gains = jnp.array([job.gains for job in group], jnp.float32)
+    sigma_b = jnp.array([job.sigma_b for job in group], jnp.float32)
     devices, chunk = _spread(nets, lead.seeds - lead.first)
+    program, net = compiled(measure, nets, devices), nets[0]
+    sizes = net.input_shape, net.depth, net.width
     for start in range(lead.first, lead.seeds, chunk):
         # The last chunk runs some seeds too many, so that one program serves all.
         keys = seed_keys(lead.seed, start, chunk)
-        found = run_seeds(nets, keys, gains, sigma_b, lead.correlation, devices=devices)
+        draws = draw_seeds(keys, *sizes, jnp.float32(lead.correlation))
+        found = program(draws, gains, sigma_b)
         keep = min(chunk, lead.seeds - start)
         yield [
             {q: np.asarray(v[:keep]) for q, v in sorted(values.items())}

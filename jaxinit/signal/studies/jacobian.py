@@ -1,6 +1,5 @@
 """Singular values of the input-output Jacobian of a deep network at initialization."""
 
-import functools
 from typing import Any
 
 import jax
@@ -11,9 +10,9 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_int, check_seed
 from jaxinit._types import Initializer
 from jaxinit.signal.studies.conditions import fixed_conditions, seed_keys
-from jaxinit.signal.studies.network import Kind, Network, draw_seeds, layer
+from jaxinit.signal.studies.network import Kind, Network, compiled, draw_seeds, layer
 from jaxinit.signal.studies.schemes import Scheme, scheme
-from jaxinit.signal.theory.maps import Nonlinearity, as_function
+from jaxinit.signal.theory.maps import Nonlinearity, for_one_call
 
 
 @boundary
@@ -58,7 +57,7 @@ def jacobian_singular_values(
     check_choice(where, "kind", kind, ("dense", "residual", "normalized"))
     drawn = scheme(init, activation)
     net = Network(
-        as_function(where, activation),
+        for_one_call(where, activation),
         drawn.distribution,
         kind=kind,
         depth=check_int(where, "depth", depth, least=1),
@@ -68,21 +67,21 @@ def jacobian_singular_values(
     count = check_int(where, "seeds", seeds, least=1)
     with fixed_conditions():
         keys = seed_keys(check_seed(where, seed), 0, count)
-        found = []
+        found, program = [], compiled(_product, (net,))
         for key in keys:
             gains = jnp.asarray(drawn.gains(depth), jnp.float32)
-            product, log10_scale = _product(net, key, gains, jnp.float32(drawn.sigma_b))
+            product, log10_scale = program(key, gains, jnp.float32(drawn.sigma_b))
             values = np.linalg.svd(np.asarray(product, np.float64), compute_uv=False)
             with np.errstate(divide="ignore"):
                 found.append(np.log10(values) + float(log10_scale))
     return np.array(found)
 
 
-@functools.partial(jax.jit, static_argnames="net")
 def _product(
-    net: Network, key: jax.Array, gains: jax.Array, sigma_b: jax.Array
+    nets: tuple[Network], key: jax.Array, gains: jax.Array, sigma_b: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return the Jacobian over a power of ten, and the logarithm of that power."""
+    net = nets[0]
     draws = draw_seeds(key[None], net.input_shape, net.depth, net.width, jnp.float32(0))
     draws = jax.tree.map(lambda leaf: leaf[0], draws)
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, PartitionSpec
 
 from jaxinit._boundary import boundary
+from jaxinit._gaussian import Once
 from jaxinit.initializers.plain import normal
 from jaxinit.signal.studies.conditions import fold_each
 from jaxinit.signal.studies.measures import quantities
@@ -29,10 +30,10 @@ KINDS = ("dense", "residual", "normalized", "conv")
 @boundary
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A deep network of equal layers; hashable, one compilation for each.
+    """A deep network of equal layers; hashable.
 
     Attributes:
-        activation: Function on arrays.
+        activation: Function on arrays: the library's own, or a user's as ``Once``.
         distribution: Distribution of the weights at gain 1, or an initializer.
         kind: ``"dense"``: f(Wx + b). ``"residual"``: x + s f(Wx + b).
             ``"normalized"``: f(LayerNorm(Wx + b)). ``"conv"``: f of a periodic 3 x 3
@@ -43,8 +44,6 @@ class Network:
         dtype: Name of the dtype of weights, activations and gradients.
         branch_scale: The s of ``"residual"``.
         size: Side of the picture, for ``"conv"``.
-        digest: Of what the activation and the initializer compute, so that a function
-            which has changed is compiled anew.
     """
 
     activation: Callable[[Any], Any]
@@ -56,7 +55,11 @@ class Network:
     dtype: str = "float32"
     branch_scale: float = 1.0
     size: int = 8
-    digest: str = ""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether all of it is the library's own, and none a user's function."""
+        return isinstance(self.distribution, str) and not isinstance(self.activation, Once)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -73,8 +76,9 @@ class Network:
     @property
     def drawn(self) -> tuple[Any, ...]:
         """What must be equal for networks to run through the same weights."""
+        named = isinstance(self.distribution, str)
         return (
-            self.distribution,
+            self.distribution if named else id(self.distribution),
             self.weight_shape,
             self.input_shape,
             self.depth,
@@ -206,13 +210,29 @@ def one_seed(
     ]
 
 
-@functools.partial(jax.jit, static_argnames=("nets", "devices"))
+def compiled(
+    function: Callable[..., Any], nets: tuple[Network, ...], *static: Any
+) -> Callable[..., Any]:
+    """Return a function of networks, with them bound, as a program of arrays.
+
+    That of named networks is shared. With a user's function in them it is the caller's
+    alone, since what JAX has in a cache is neither read again nor let go.
+    """
+    make = _shared if all(net.is_named for net in nets) else _shared.__wrapped__
+    return make(function, nets, *static)
+
+
+@functools.lru_cache(maxsize=256)
+def _shared(function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+    return jax.jit(functools.partial(function, *static))
+
+
 def measure(
     nets: tuple[Network, ...],
+    devices: tuple[Any, ...],
     draws: Draws,
     gains: jax.Array,
     sigma_b: jax.Array,
-    devices: tuple[Any, ...] = (),
 ) -> list[dict[str, jax.Array]]:
     """Return all quantities, each of shape (seeds, depth + 1), seeds over ``devices``."""
     many = jax.vmap(functools.partial(one_seed, nets), in_axes=(0, None, None))
@@ -230,18 +250,3 @@ def measure(
             check_vma=False,
         )
     return many(draws, gains, sigma_b)
-
-
-def run_seeds(
-    nets: tuple[Network, ...],
-    keys: jax.Array,
-    gains: Any,
-    sigma_b: Any,
-    correlation: Any,
-    devices: tuple[Any, ...] = (),
-) -> list[dict[str, jax.Array]]:
-    """Draw and measure the networks of these keys, see :func:`one_seed`."""
-    net, gains = nets[0], jnp.asarray(gains, jnp.float32)
-    shape = net.input_shape
-    draws = draw_seeds(keys, shape, net.depth, net.width, jnp.float32(correlation))
-    return measure(nets, draws, gains, jnp.asarray(sigma_b, jnp.float32), devices=devices)

@@ -30,7 +30,7 @@ from jaxinit.signal.theory.critical import (
     critical_points,
     doubly_critical_points,
 )
-from jaxinit.signal.theory.maps import Nonlinearity, as_function
+from jaxinit.signal.theory.maps import Nonlinearity, for_one_call
 
 Distribution = Literal[
     "normal", "uniform", "truncated_normal", "orthogonal", "delta_orthogonal"
@@ -208,7 +208,7 @@ def _named(name: str, numbers: list[float], activation: Nonlinearity) -> Scheme:
     if name == "normal":
         return Scheme(name, name, gain, numbers[1] if len(numbers) > 1 else 0.0)
     if name in _COMPUTED:
-        function = as_function("scheme", activation)
+        function = for_one_call("scheme", activation)
         return Scheme(name, "normal", calculate_gain(function, criterion=_COMPUTED[name]))
     if name == "critical":
         return _critical(numbers, activation)

@@ -21,7 +21,7 @@ from jaxinit.signal.studies.network import KINDS, Kind, Network
 from jaxinit.signal.studies.result import Result
 from jaxinit.signal.studies.results_file import differences
 from jaxinit.signal.studies.schemes import DISTRIBUTIONS, Scheme, scheme
-from jaxinit.signal.theory.maps import Nonlinearity, as_function
+from jaxinit.signal.theory.maps import Nonlinearity, for_one_call
 
 
 @boundary
@@ -148,7 +148,7 @@ def job_of(asked: Study) -> Job:
         where, "correlation", asked.correlation, least=-1.0, most=1.0
     )
     seed = check_seed(where, asked.seed)
-    function = as_function(where, asked.activation)
+    function = for_one_call(where, asked.activation)
     drawn = scheme(asked.init, asked.activation)
     delta = isinstance(drawn.distribution, str) and drawn.distribution == "delta_orthogonal"
     if delta and asked.kind != "conv":
@@ -173,7 +173,6 @@ def job_of(asked: Study) -> Job:
         shape = net.weight_shape
         drawn_digest = initializer_digest(where, drawn.distribution, shape, net.dtype)
         digests["init_digest"] = drawn_digest
-    net = dataclasses.replace(net, digest=" ".join(digests.values()))
     settings = {
         **_settings(net, drawn, asked.activation),
         **digests,
@@ -213,7 +212,7 @@ def _settings(net: Network, drawn: Scheme, activation: Nonlinearity) -> dict[str
     plain = {
         field.name: getattr(net, field.name)
         for field in dataclasses.fields(net)
-        if field.name not in ("activation", "distribution", "digest")
+        if field.name not in ("activation", "distribution")
     }
     distribution = (
         drawn.distribution

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from jaxinit.trace.moments.graph import (
     parameter,
 )
 from jaxinit.trace.moments.moves import fresh, mixture, part
-from jaxinit.trace.moments.numbers import Conventions, Numbers
 from jaxinit.trace.moments.values import (
     Known,
     Unknown,
@@ -33,26 +32,7 @@ from jaxinit.trace.moments.values import (
 _LONGEST = 512  # steps of a loop, which is run step by step
 _FEWEST = 8
 _OPERATIONS = 4096  # in all steps of a loop that is read for gains
-
-
-class Walk(Protocol):
-    """What the rules see of a reading."""
-
-    conventions: Conventions
-    numbers: Numbers
-    mesh: dict[Any, int]
-
-    def run(self, program: Any, values: Sequence[Node]) -> list[Node]:
-        """Return the nodes of a program's results."""
-        ...
-
-    def force(self, node: Node, *, exact: bool = False) -> tuple[Value, Notes]:
-        """Return the value of a node and its notes."""
-        ...
-
-    def unfollowed(self, why: str, aval: Any) -> Node:
-        """Return the result of an operation without a rule."""
-        ...
+NO_NOTES: Notes = frozenset()
 
 
 Rule = Callable[[Any, Any, list[Node]], list[Node]]
@@ -171,9 +151,6 @@ def _mixture(choices: Sequence[Node], aval: Any) -> Node:
     if all(choice is choices[0] for choice in choices):
         return choices[0]
     return _made(rule, choices, aval, "concatenate")
-
-
-NO_NOTES: Notes = frozenset()
 
 
 def _while(walk: Any, equation: Any, nodes: list[Node]) -> list[Node]:

@@ -36,9 +36,11 @@ class Label:
 
     Attributes:
         position: Whether entries along it are the same feature at several positions.
+        ranked: Whether entries along it are sorted.
     """
 
     position: bool = False
+    ranked: bool = False
 
 
 def is_position(label: Any) -> bool:

@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jaxinit._primitives import IDENTITIES, SCATTERS
+from jaxinit._primitives import IDENTITIES, REARRANGED, SCATTERS
+from jaxinit.trace.axes import axis_map
 from jaxinit.trace.moments.distribution import Spread, gaussian
-from jaxinit.trace.moments.moves import matching
 from jaxinit.trace.moments.values import Value
 
 NONE: frozenset[int] = frozenset()
+STRETCH = 1.02  # of draws, to see what follows from it
 _SMALL = 1e-3  # numbers that are added to keep a root or a quotient finite
 _PLAIN = 1 << 12  # entries of a constant that is looked at
 
@@ -52,7 +53,7 @@ _SAME_DEGREE = frozenset({
 })
 _DIGITAL = frozenset({"eq", "ge", "gt", "is_finite", "le", "lt", "ne", "not", "sign"})
 _THROUGH = IDENTITIES | {"convert_element_type"}
-_RESHAPES = frozenset({"broadcast_in_dim", "expand_dims", "reshape", "squeeze"})
+_RESHAPES = REARRANGED - {"rev", "transpose"}
 
 
 class Note(NamedTuple):
@@ -84,6 +85,8 @@ class Work:
         exact: Whether it meets what it is an average of.
         pooled: Whether anything in it was summed or compared.
         found: The results, by whether averages are exact.
+        varies: Of a draw, how much its mean square varies from network to network.
+        stretched: The results where all draws that vary are that factor larger.
     """
 
     rule: Callable[[list[Value]], Found] | None
@@ -94,10 +97,26 @@ class Work:
     exact: bool = False
     pooled: bool = False
     found: dict[bool, Found] = dataclasses.field(default_factory=dict)
+    varies: float = 0.0
+    stretched: dict[bool, Found] = dataclasses.field(default_factory=dict)
 
     def mode(self, exact: bool) -> bool:
         """Return whether averages in it are exact, where a consumer asks for that."""
         return not self.is_source and (exact or self.exact or not self.pooled)
+
+    def known(self, mode: bool, stretched: bool) -> dict[bool, Found]:
+        """Return the table of results to look into; those of draws stretched first."""
+        if stretched and self.is_source and mode not in self.stretched:
+            values, notes = self.found[mode]
+            factor = STRETCH if self.varies else 1.0
+            grown = [
+                x.mapped(lambda table: table * factor)
+                if isinstance(x, Spread) and factor != 1
+                else x
+                for x in values
+            ]
+            self.stretched[mode] = grown, notes
+        return self.stretched if stretched else self.found
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -274,13 +293,8 @@ def _simplex(work: Work, shape: Sequence[int]) -> tuple[int, ...]:
         return node.simplex if len(node.shape) == len(shape) else ()
     if name == "select_n" and all(not n.moves for n in others[1:]):
         return node.simplex  # dropout
-    if name == "transpose":
-        return tuple(work.params["permutation"].index(d) for d in node.simplex)
-    if name == "broadcast_in_dim":
-        dims = work.params["broadcast_dimensions"]
-        return tuple(int(dims[d]) for d in node.simplex)
-    if name in _RESHAPES:
-        groups = matching(node.shape, shape)
+    if name in REARRANGED:
+        groups = axis_map(name, work.params, node.shape, shape)
         moved = {a[0]: b[0] for a, b in groups if len(a) == len(b) == 1}
         kept = tuple(moved[d] for d in node.simplex if d in moved)
         return kept if len(kept) == len(node.simplex) else ()

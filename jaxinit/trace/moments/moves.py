@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxinit._primitives import IDENTITIES, SCATTERS
+from jaxinit._primitives import IDENTITIES, REARRANGED, SCATTERS
+from jaxinit.trace.axes import axis_map
 from jaxinit.trace.moments.dependencies import Book
 from jaxinit.trace.moments.distribution import (
     Axis,
@@ -23,56 +24,28 @@ Rule = Callable[[Book, Sequence[Spread], dict[str, Any], Sequence[Any]], list[Sp
 """From the operands, the options and the abstract results to the results."""
 
 
-def _broadcast(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
-    shape, dims = outs[0].shape, params["broadcast_dimensions"]
+def _rearranged(name: str) -> Rule:
+    """Return the rule of what moves whole axes; a merge undoes its split."""
 
-    def move(place: Place) -> list[Any]:
-        found: list[Any] = [None] * len(shape)
-        for d, label in zip(dims, place, strict=True):
-            found[d] = label
-        return found
+    def rule(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+        x, shape = xs[0], tuple(outs[0].shape)
+        if x.size == 0:
+            return [scalar(0.0, shape)]
+        groups = axis_map(name, params, x.shape, shape)
 
-    return [xs[0].moved(shape, move)]
+        def move(place: Place) -> list[Any]:
+            found: list[Any] = [None] * len(shape)
+            for before, after in groups:
+                sizes = tuple(x.shape[d] for d in before)
+                label = _merged([place[d] for d in before], sizes)
+                parts = _split(label, tuple(shape[d] for d in after))
+                for d, part in zip(after, parts, strict=True):
+                    found[d] = part
+            return found
 
+        return [x.moved(shape, move)]
 
-def _transpose(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
-    order = params["permutation"]
-    return [xs[0].moved(outs[0].shape, lambda place: (place[d] for d in order))]
-
-
-def reshape(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
-    """Return the array with dimensions merged and split; a merge undoes its split."""
-    x, shape = xs[0], tuple(outs[0].shape)
-    if x.size == 0:
-        return [scalar(0.0, shape)]
-    groups = matching(x.shape, shape)
-
-    def move(place: Place) -> list[Any]:
-        found: list[Any] = [None] * len(shape)
-        for before, after in groups:
-            sizes = tuple(shape[d] for d in after)
-            label = _merged([place[d] for d in before], tuple(x.shape[d] for d in before))
-            for d, part in zip(after, _split(label, sizes), strict=True):
-                found[d] = part
-        return found
-
-    return [x.moved(shape, move)]
-
-
-def matching(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Return the least groups of dimensions, units left out, of equal products."""
-    left = [d for d, n in enumerate(old) if n != 1]
-    right = [d for d, n in enumerate(new) if n != 1]
-    groups = []
-    while left and right:
-        a, b = [left.pop(0)], [right.pop(0)]
-        while (p := math.prod(old[d] for d in a)) != (q := math.prod(new[d] for d in b)):
-            if p < q:
-                a.append(left.pop(0))
-            else:
-                b.append(right.pop(0))
-        groups.append((a, b))
-    return groups
+    return rule
 
 
 def _merged(labels: list[Any], sizes: tuple[int, ...]) -> Any:
@@ -94,14 +67,10 @@ def _split(label: Any, sizes: tuple[int, ...]) -> list[Any]:
     return [("split", label, sizes, k) for k in range(len(sizes))]
 
 
-def _squeeze(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
-    kept = [d for d in range(len(xs[0].shape)) if d not in params["dimensions"]]
-    return [xs[0].moved(outs[0].shape, lambda place: (place[d] for d in kept))]
-
-
 def part(book: Book, x: Spread, shape: Sequence[int], names: Sequence[Any]) -> Spread:
     """Return some entries: others, of the same distribution, where a name is given."""
     named = [d for d, name in enumerate(names) if name is not None]
+    _note_ranks(book, x, named)
     broken = [a for a, p in x.places.items() if a.whole and any(p[d] for d in named)]
     if broken:
         x = book.copied(x, broken, whole=False)
@@ -162,10 +131,11 @@ def fresh(
     return mixture([(1.0, x)], shape, positions)
 
 
-def _gather(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+def _gather(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     # The dimensions of the slices are those of the operand, in order; the rest counts them.
     numbers, x = params["dimension_numbers"], xs[0]
     gone = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
+    _note_ranks(book, x, numbers.start_index_map)
     kept = [p for d, p in enumerate(x.positions()) if d not in gone]
     found = [True] * len(outs[0].shape)
     for d, position in zip(numbers.offset_dims, kept, strict=True):
@@ -173,9 +143,27 @@ def _gather(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Sprea
     return [fresh(x, outs[0].shape, found)]
 
 
-def _sort(book: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
-    book.remarks.append("a sorted entry counts as any entry")
-    return [fresh(x, out.shape, x.positions()) for x, out in zip(xs, outs, strict=True)]
+def _sort(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+    found = []
+    for x, out in zip(xs, outs, strict=True):
+        kinds = x.positions()
+        rank = Label(kinds[params["dimension"]], ranked=True)
+        y = fresh(x, out.shape, kinds)
+        found.append(_relabelled(y, params["dimension"], rank))
+    return found
+
+
+def _relabelled(x: Spread, dim: int, new: Label) -> Spread:
+    def move(place: Place) -> list[Any]:
+        return [new if d == dim and s is not None else s for d, s in enumerate(place)]
+
+    return x.moved(x.shape, move)
+
+
+def _note_ranks(book: Book, x: Spread, dims: Sequence[int]) -> None:
+    labels = [place[d] for place in x.places.values() for d in dims]
+    if any(isinstance(label, Label) and label.ranked for label in labels):
+        book.remarks.append("a sorted entry counts as any entry")
 
 
 def _top(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -226,12 +214,6 @@ def _stack(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spr
     wide = (*shape[:d], 1, *shape[d + 1 :])
     grown = [x.moved(wide, lambda place: (*place[:d], None, *place[d:])) for x in xs]
     return _concatenate(book, grown, {}, outs)
-
-
-def _update(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
-    share = min(1.0, xs[1].size / xs[0].size)
-    parts = [(1 - share, xs[0]), (share, xs[1])]
-    return [mixture(parts, outs[0].shape, _in_any([xs[0], xs[0]]))]
 
 
 def _tile(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -302,28 +284,24 @@ def _guessed(x: Spread, shape: Sequence[int]) -> Sequence[bool]:
 
 MOVES: dict[str, Rule] = {
     **dict.fromkeys(IDENTITIES, _same),
+    **{name: _rearranged(name) for name in REARRANGED - {"rev"}},
     **dict.fromkeys(SCATTERS, _scattered),
-    "broadcast_in_dim": _broadcast,
     "concatenate": _concatenate,
     "dynamic_slice": _dynamic_slice,
-    "dynamic_update_slice": _update,
-    "expand_dims": reshape,
+    "dynamic_update_slice": _placed,
     "gather": _gather,
     "pad": _pad,
-    "reshape": reshape,
     "rev": _rev,
     "scatter": _placed,
     "slice": _slice,
     "sort": _sort,
     "split": _split_array,
-    "squeeze": _squeeze,
     "stack": _stack,
     "tile": _tile,
     "top_k": _top,
     "approx_top_k": _top,
     "cummax": _running,
     "cummin": _running,
-    "transpose": _transpose,
     "unstack": _unstack,
 }
 """The rules, by the name of the primitive."""

@@ -18,6 +18,7 @@ from jaxinit.trace.moments import control
 from jaxinit.trace.moments.distribution import Spread, gaussian, is_position, scalar
 from jaxinit.trace.moments.graph import (
     NONE,
+    STRETCH,
     Found,
     Node,
     Note,
@@ -46,6 +47,9 @@ _TERMS = frozenset({"add", "add_any", "concatenate", "select_n", "stack", "sub"}
 _FACTORS = frozenset({"convert_element_type", "div", "mul", "neg"})
 _PARTS = frozenset({"dynamic_slice", "gather", "slice", "split", "unstack"})
 _FOLLOWS = "follows"
+_STEADY = 0.0005  # variance of a mean square that does not matter
+_RISES = 0.05  # of a mean square, from which on it is worth a note
+_MOST = 1e6
 _CUT_OFF = 0.95  # of the terms of a convolution, below which padding is worth a note
 
 
@@ -84,6 +88,7 @@ class Reading(Interpreter[Node]):
         self.mesh: dict[Any, int] = {}
         self.numbers = Numbers(conventions)
         self._sources = 0
+        self._varies: dict[int, tuple[float, float]] = {}
         self._constants: dict[int, tuple[Any, Node]] = {}
         # The same product twice is one; each entry keeps its input alive.
         self._products: dict[Any, tuple[Node, Node]] = {}
@@ -249,13 +254,43 @@ class Reading(Interpreter[Node]):
             self.meets.setdefault(leaf, []).append(meet)
         if kind(aval.dtype) == "c":
             return self.drawn(Unknown("a complex array"), aval)
+        varies, rises = self._fluctuation(x, as_spread(value), fan)
+        if rises > _RISES:
+            text = f"at this width its mean square is on average {min(rises, 9):.0%} larger"
+            notes |= {Note(text)}
+            self.meets[first][-1] = meet._replace(notes=notes)
         handed = frozenset(n for n in notes if n.text.startswith(_FOLLOWS))
         if again and not handed and first < len(self.names):
             handed = frozenset({Note("a weight that is used again counts as a new draw")})
         what = "use is unknown" if first in rules.unknown else "gain is approximate"
         if (notes or first in rules.unknown) and not handed and first < len(self.names):
             handed = frozenset({Note(f"{_FOLLOWS} {self.names[first]}, whose {what}")})
-        return self.drawn(gaussian(aval.shape, 0.0, variance, kinds), aval, handed)
+        made = self.drawn(gaussian(aval.shape, 0.0, variance, kinds), aval, handed)
+        made.work.varies, self._varies[made.sources] = varies, (varies, rises)
+        return made
+
+    def _fluctuation(self, x: Node, value: Spread, fan: float) -> tuple[float, float]:
+        """Return how the mean square of a product varies, and how that of x is raised.
+
+        The mean square q of a layer of n entries is itself random, of mean 1 + D and
+        variance V. Where what enters goes with q^s, its mean is 1 + s D + s (s - 1) V / 2
+        nearly, and the next layer has V' = s^2 V + (kurtosis - 1) / n.
+        """
+        before = [pair for bit, pair in self._varies.items() if bit & x.sources]
+        varied, raised = (max(column) for column in zip((0.0, 0.0), *before, strict=True))
+        square, power = value.square(), 1.0
+        if self.conventions.refuse or not (square > 0 and math.isfinite(square)):
+            return 0.0, 0.0
+        if x.is_free:
+            power = 0.0
+        elif varied > _STEADY:
+            grown = self.force(x, stretched=True)[0]
+            ratio = as_spread(grown).square() / square
+            power = math.log(ratio) / (2 * math.log(STRETCH)) if ratio > 0 else 1.0
+        fourth = value.mapped(np.square).square() / square**2
+        own = (fourth - 1) / fan if math.isfinite(fourth) else 0.0
+        rises = power * raised + power * (power - 1) / 2 * varied
+        return min(power**2 * varied + own, _MOST), min(rises, _MOST)
 
     def _variance(self, weights: frozenset[int], square: float, fan: float) -> float:
         """Return that of ``y = sum_i w_i x_i``: ``std^2 E x^2 / level * fan / fan_in``."""
@@ -307,31 +342,35 @@ class Reading(Interpreter[Node]):
         result = mixed(book, as_spread(x), dims, aval, kinds)
         return [result], frozenset(map(Note, book.remarks))
 
-    def force(self, node: Node, *, exact: bool = False) -> tuple[Value, Notes]:
+    def force(
+        self, node: Node, *, exact: bool = False, stretched: bool = False
+    ) -> tuple[Value, Notes]:
         """Return the value of a node, computing what it needs, and its notes."""
         alike = self.conventions.alike
         exact = exact or not alike
         stack = [(node.work, node.work.mode(exact))]
         while stack:
             work, mode = stack[-1]
-            if mode in work.found:
+            if mode in work.known(mode, stretched):
                 stack.pop()
                 continue
             inner = mode or not alike
             parts = [(n.work, n.work.mode(inner)) for n in work.operands]
-            missing = [(w, m) for w, m in parts if m not in w.found]
+            missing = [(w, m) for w, m in parts if m not in w.known(m, stretched)]
             if missing:
                 stack += missing
                 continue
             pairs = zip(parts, work.operands, strict=True)
-            values = [w.found[m][0][n.index] for (w, m), n in pairs]
-            notes: Notes = frozenset().union(*(w.found[m][1] for w, m in parts))
+            tables = [w.known(m, stretched)[m] for w, m in parts]
+            values = [t[0][n.index] for t, (_, n) in zip(tables, pairs, strict=True)]
+            notes: Notes = frozenset().union(*(t[1] for t in tables))
             self.numbers.book.alike = alike and not mode
             assert work.rule is not None
             results, more = work.rule(values)
-            work.found[mode] = (results, notes | more)
+            work.known(mode, stretched)[mode] = (results, notes | more)
             stack.pop()
-        results, notes = node.work.found[node.work.mode(exact)]
+        mode = node.work.mode(exact)
+        results, notes = node.work.known(mode, stretched)[mode]
         return results[node.index], notes
 
 

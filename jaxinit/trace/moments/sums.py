@@ -28,13 +28,14 @@ def _reduce_max(book: Book, xs: Sequence[Spread], params: Any, _outs: Any) -> li
     return [_without(greatest(book, xs[0], params["axes"]), params["axes"])]
 
 
-def _reduce_min(book: Book, xs: Sequence[Spread], params: Any, _outs: Any) -> list[Spread]:
-    return [_least(book, xs[0], params["axes"])]
+def _negated(rule: Rule) -> Rule:
+    """Return the rule of the minimum, from that of the maximum."""
 
+    def least(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
+        negative = [x.mapped(lambda table: -table.astype(np.float64)) for x in xs]
+        return [x.mapped(np.negative) for x in rule(book, negative, params, outs)]
 
-def _least(book: Book, x: Spread, dims: Sequence[int]) -> Spread:
-    negative = greatest(book, x.mapped(lambda v: -v.astype(np.float64)), dims)
-    return _without(negative.mapped(np.negative), dims)
+    return least
 
 
 def _without(x: Spread, dims: Sequence[int]) -> Spread:
@@ -181,13 +182,6 @@ def _window_max(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> lis
     return [_window_top(xs[0], params, outs[0].shape)]
 
 
-def _window_min(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
-    if _is_pooled(book, xs[0], params):
-        return [fresh(xs[0], outs[0].shape, xs[0].positions())]
-    top = _window_top(xs[0].mapped(np.negative), params, outs[0].shape)
-    return [top.mapped(np.negative)]
-
-
 def _window_top(x: Spread, params: Any, shape: tuple[int, ...]) -> Spread:
     """Return the maximum over windows, each of as many independent entries as it holds."""
     distribution = fresh(x, (2,))
@@ -225,14 +219,14 @@ def _top_of(distribution: Spread, count: int) -> Spread:
 SUMS: dict[str, Rule] = {
     "cumsum": _cumsum,
     "dot_general": _dot_general,
-    "reduce_and": _reduce_min,
+    "reduce_and": _negated(_reduce_max),
     "reduce_max": _reduce_max,
-    "reduce_min": _reduce_min,
+    "reduce_min": _negated(_reduce_max),
     "reduce_or": _reduce_max,
     "reduce_prod": _reduce_prod,
     "reduce_sum": _reduce_sum,
     "reduce_window_max": _window_max,
-    "reduce_window_min": _window_min,
+    "reduce_window_min": _negated(_window_max),
     "reduce_window_sum": _window_sum,
 }
 """The rules, by the name of the primitive."""

@@ -25,11 +25,19 @@ class Atom(NamedTuple):
 
 
 Dims = tuple[tuple[Atom, ...], ...]
+Letters = tuple[tuple[Atom, str], ...]
 
 
 def whole(shape: Sequence[int]) -> Dims:
     """Return the atoms of an array that is the followed thing itself."""
     return tuple((Atom(axis, 1, size),) for axis, size in enumerate(shape))
+
+
+def lettered(dims: Sequence[tuple[Atom, ...]], letters: str) -> "Letters":
+    """Return the atoms of a parameter, each with the letter of its axis, or the one."""
+    per_axis = letters if len(letters) == len(dims) else letters * len(dims)
+    pairs = zip(dims, per_axis, strict=True)
+    return tuple((atom, x) for dim, x in pairs for atom in dim if atom.axis >= 0)
 
 
 def plain(shape: Sequence[int], axis: int = NEW) -> Dims:
@@ -75,15 +83,6 @@ def _joined(atoms: list[Atom]) -> tuple[Atom, ...]:
             result[-1] = Atom(atom.axis, atom.stride, last.size * atom.size)
         else:
             result.append(atom)
-    return tuple(result)
-
-
-def broadcast(dims: Dims, shape: Sequence[int], places: Sequence[int]) -> Dims:
-    """Return the atoms after ``broadcast_in_dim``; repeated entries have stride -1."""
-    result: list[tuple[Atom, ...]] = [(Atom(NEW, -1, size),) for size in shape]
-    for dim, place in zip(dims, places, strict=True):
-        if math.prod(atom.size for atom in dim) == shape[place]:
-            result[place] = dim
     return tuple(result)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxinit._jaxpr import loop_of
-from jaxinit.trace.roles.atoms import NEW, Atom
+from jaxinit.trace.roles.atoms import NEW, Atom, lettered
 from jaxinit.trace.roles.expressions import VALUE, is_same
 from jaxinit.trace.roles.values import (
     UNKNOWN_CONSTANT,
@@ -23,6 +23,7 @@ from jaxinit.trace.roles.values import (
     leaves_of,
     views_of,
 )
+from jaxinit.trace.use import STATE
 
 _EASY_STARTS = frozenset({"input", "embedding"})
 
@@ -89,9 +90,8 @@ def _join(walk: Walk, before: Value, after: Value) -> Value:
             return before
         if isinstance(after, Signal):
             for view in views_of(before):
-                letters = tuple((a, "O") for dim in view.dims for a in dim if a.axis >= 0)
-                reason = "the state that a loop starts from"
-                walk.records.append(Record(view.leaf, "embedding", reason, view, letters))
+                letters = lettered(view.dims, "O")
+                walk.records.append(Record(view.leaf, "embedding", STATE, view, letters))
             return after
         return give_up(walk, [before, after], "changed from step to step")
     if isinstance(before, Opaque) or isinstance(after, Opaque):

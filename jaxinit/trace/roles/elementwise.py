@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths, plain
+from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths, lettered, plain
 from jaxinit.trace.roles.expressions import VALUE, contains
 from jaxinit.trace.roles.merging import SUMS, merge, merged_dims
 from jaxinit.trace.roles.parameters import (
@@ -180,7 +180,7 @@ def _as_data(walk: Walk, name: str, data: Value, bias: Value) -> Value:
 def stands_for_data(walk: Walk, view: View) -> Signal:
     """Return a parameter that stands for data, as data; of a product, the first one."""
     kind = "normalisation" if SCALE_FREE in view.notes else "embedding"
-    inner = tuple((a, "O") for dim in view.inner for a in dim if a.axis >= 0)
+    inner = lettered(view.inner, "O")
     record = token(view, "stands for data")
     record.letters = (*((a, "I" if inner else x) for a, x in record.letters), *inner)
     walk.records.append(record)
@@ -192,8 +192,7 @@ def stands_for_data(walk: Walk, view: View) -> Signal:
     if not view.inner:
         return signal
     (weight,) = view.beside
-    letters = tuple((a, "O") for dim in weight.dims for a in dim if a.axis >= 0)
-    letters += tuple((a, "I") for dim in weight.inner for a in dim if a.axis >= 0)
+    letters = lettered(weight.dims, "O") + lettered(weight.inner, "I")
     record = Record(weight.leaf, "weight", "", weight, letters, source=signal)
     walk.records.append(record)
     base = walk.new_base("weight", [signal], walk.paths[weight.leaf], (record,))
@@ -222,11 +221,8 @@ def _selected(walk: Walk, values: Sequence[Value], parameters: Sequence[Value]) 
 
 def token(view: View, reason: str) -> Record:
     """Return the record of a parameter that stands where data stands."""
-    size = max((len(dim) for dim in view.dims), default=0)
-    letters = [(atom, "O") for dim in view.dims[-1:] for atom in dim if size]
-    letters += [(atom, "I") for dim in view.dims[:-1] for atom in dim]
-    kept = tuple((atom, letter) for atom, letter in letters if atom.axis >= 0)
-    return Record(view.leaf, "embedding", reason, view, kept)
+    letters = lettered(view.dims[-1:], "O") + lettered(view.dims[:-1], "I")
+    return Record(view.leaf, "embedding", reason, view, letters)
 
 
 def _add_parameter(walk: Walk, signal: Signal, view: View) -> Record:

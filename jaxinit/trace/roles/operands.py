@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, lengths
+from jaxinit.trace.roles.atoms import FEATURE, NEW, Atom, Dims, Letters, lengths, lettered
 from jaxinit.trace.roles.values import Constant, Signal
 
 
@@ -27,15 +27,10 @@ class Operand:
         taken = self.contracted + self.batch
         return tuple(i for i in range(self.rank) if i not in taken)
 
-    def letters(self, dims: Dims) -> tuple[tuple[Atom, str], ...]:
+    def letters(self, dims: Dims) -> Letters:
         """Return the role of every atom of a parameter on this side."""
         role = dict.fromkeys(self.contracted, "I") | dict.fromkeys(self.batch, "B")
-        return tuple(
-            (atom, role.get(i, "O"))
-            for i, dim in enumerate(dims)
-            for atom in dim
-            if atom.axis >= 0
-        )
+        return lettered(dims, "".join(role.get(i, "O") for i in range(len(dims))))
 
 
 def kept_dims(source: Signal | Constant, side: Operand) -> list[tuple[Atom, ...]]:

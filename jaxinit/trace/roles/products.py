@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jaxinit.trace.roles.atoms import FEATURE, Atom
+from jaxinit.trace.roles.atoms import FEATURE, Atom, Letters, lettered
 from jaxinit.trace.roles.elementwise import stands_for_data
 from jaxinit.trace.roles.expressions import VALUE
 from jaxinit.trace.roles.operands import Operand, batch_dims, kept_dims, resize
@@ -116,10 +116,8 @@ def _is_query(weight: View, source: Value, side: Operand) -> bool:
 def _token_source(walk: Walk, value: Value) -> Signal:
     """Return a parameter that stands for data, as data."""
     for view in views_of(value):
-        letters = tuple((a, "O") for dim in view.dims for a in dim if a.axis >= 0)
-        walk.records.append(
-            Record(view.leaf, "embedding", "stands for data", view, letters)
-        )
+        letters, reason = lettered(view.dims, "O"), "stands for data"
+        walk.records.append(Record(view.leaf, "embedding", reason, view, letters))
     return Signal(walk.new_base("embedding", [], walk.paths[views_of(value)[0].leaf]))
 
 
@@ -146,10 +144,9 @@ def _uses(
         return []
     if "I" in roles[1]:
         first, second = second, first
-    hidden = tuple((a, "O") for dim in first.inner for a in dim if a.axis >= 0)
-    one = _use(walk, first, source, side, one_hot, hidden)
+    one = _use(walk, first, source, side, one_hot, lettered(first.inner, "O"))
     base = walk.new_base("weight", [source], walk.paths[first.leaf], (one,))
-    hidden = tuple((a, "I") for dim in second.inner for a in dim if a.axis >= 0)
+    hidden = lettered(second.inner, "I")
     other = _use(walk, second, Signal(base), side, one_hot, hidden)
     more = [r for extra in rest for r in _uses(walk, extra, source, side, one_hot)]
     if more:
@@ -163,7 +160,7 @@ def _use(
     source: Signal | Constant,
     side: Operand,
     one_hot: bool,
-    hidden: tuple[tuple[Atom, str], ...] = (),
+    hidden: Letters = (),
 ) -> Record:
     letters = (*side.letters(view.dims), *hidden)
     spread = [

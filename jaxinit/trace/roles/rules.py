@@ -3,18 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from jaxinit._primitives import ELEMENTWISE, IDENTITIES
-from jaxinit.trace.roles import (
-    control,
-    convolutions,
-    products,
-    reductions,
-    selections,
-    shapes,
-)
-from jaxinit.trace.roles.atoms import plain
+from jaxinit._primitives import ELEMENTWISE, IDENTITIES, REARRANGED
+from jaxinit.trace.roles import control, products, reductions, selections, shapes
+from jaxinit.trace.roles.atoms import lengths, plain
+from jaxinit.trace.roles.convolutions import convolution
 from jaxinit.trace.roles.elementwise import convert, elementwise
 from jaxinit.trace.roles.expressions import FUNCTIONS
 from jaxinit.trace.roles.values import (
@@ -33,23 +25,21 @@ Rule = Callable[[Any, Any, list[Value]], list[Value] | None]
 """From the walk, the equation and what is known of its operands to what is known of its
 results; None where the rule does not fit these operands."""
 
+_ACROSS = {"psum": "reduce_sum", "pmax": "reduce_max", "pmin": "reduce_min"}
 _SAME = (
     *IDENTITIES - FUNCTIONS.keys(),
+    *_ACROSS,
     "all_to_all",
-    "pmax",
-    "pmin",
     "ppermute",
-    "psum",
     "psum2",
     "psum_invariant",
 )
-_ACROSS = {"psum": "reduce_sum", "pmax": "reduce_max", "pmin": "reduce_min"}
 _REDUCTIONS = ("and", "max", "min", "or", "prod", "sum")
 _WINDOWS = ("", "_max", "_min", "_sum")
 _KEYS = ("bits", "clone", "fold_in", "gamma", "seed", "split", "unwrap", "wrap")
 
 
-def _one(rule: Callable[..., Value]) -> Rule:
+def _one(rule: Callable[[Any, Any, list[Value], Any, Any], Value]) -> Rule:
     """Return the rule of an operation with one result, from one on its parts."""
 
     def whole(walk: Walk, equation: Any, values: list[Value]) -> list[Value]:
@@ -59,70 +49,17 @@ def _one(rule: Callable[..., Value]) -> Rule:
     return whole
 
 
-@_one
-def _elementwise(walk: Any, equation: Any, values: Any, params: Any, shape: Any) -> Value:
-    return elementwise(walk, equation.primitive.name, values, params, shape)
-
-
-@_one
-def _move(walk: Any, equation: Any, values: Any, params: Any, shape: Any) -> Value:
-    return shapes.move(walk, equation.primitive.name, values[0], params, shape)
-
-
-@_one
-def _convert(walk: Any, _: Any, values: Any, params: Any, _shape: Any) -> Value:
-    return convert(walk, values[0], params["new_dtype"])
-
-
-@_one
-def _dot(walk: Any, equation: Any, values: Any, params: Any, shape: Any) -> Value:
-    ranks = [len(var.aval.shape) for var in equation.invars]
-    return products.dot(walk, values[0], values[1], params, ranks, shape)
-
-
-@_one
-def _convolution(walk: Any, _: Any, values: Any, params: Any, shape: Any) -> Value:
-    return convolutions.convolution(walk, values[0], values[1], params, shape)
-
-
-@_one
 def _slice(walk: Any, _: Any, values: Any, params: Any, shape: Any) -> Value:
     steps = params["strides"] or (1,) * len(shape)
     starts, limits = params["start_indices"], params["limit_indices"]
     return shapes.take(walk, values[0], starts, limits, steps)
 
 
-@_one
-def _dynamic_slice(walk: Any, _: Any, values: Any, params: Any, shape: Any) -> Value:
-    return shapes.take_at(walk, values[0], values[1:], params["slice_sizes"], shape)
-
-
-@_one
-def _gather(walk: Any, _: Any, values: Any, params: Any, shape: Any) -> Value:
-    return shapes.gather(walk, values[0], values[1], params, shape)
-
-
-@_one
-def _concatenate(walk: Any, _: Any, values: Any, params: Any, shape: Any) -> Value:
-    return shapes.concatenate(walk, values, params["dimension"], shape)
-
-
-@_one
 def _stack(walk: Any, _: Any, values: Any, params: Any, shape: Any) -> Value:
     axis = params["axis"]
     wide = tuple(1 if i == axis else n for i, n in enumerate(shape))
     grown = [shapes.move(walk, "reshape", value, {}, wide) for value in values]
     return shapes.concatenate(walk, grown, axis, shape)
-
-
-@_one
-def _reduce(walk: Any, equation: Any, values: Any, params: Any, shape: Any) -> Value:
-    return reductions.reduce(walk, equation.primitive.name, values, params["axes"], shape)
-
-
-@_one
-def _pool(walk: Any, equation: Any, values: Any, _params: Any, shape: Any) -> Value:
-    return reductions.pool(walk, equation.primitive.name, values, shape)
 
 
 def _same(walk: Walk, equation: Any, values: list[Value]) -> list[Value] | None:
@@ -168,16 +105,16 @@ def _split(walk: Walk, equation: Any, values: list[Value]) -> list[Value]:
 
 def _parts(walk: Walk, value: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
     """Return the parts of a value that is cut along one axis."""
-    if isinstance(value, Pack):
-        lengths = [sum(a.size for a in part.dims[axis]) for part in value.parts]
-        if value.axis == axis and lengths == list(sizes):
+    if isinstance(value, Pack) and value.axis == axis:
+        own = [lengths(part.dims)[axis] for part in value.parts]
+        if own == list(sizes):
             return list(value.parts)
     dims = value.dims if isinstance(value, (View, Signal)) else None
     if dims is None:
         if not isinstance(value, (Constant, Signal)):
             return [give_up(walk, [value], "laid side by side and then split")] * len(sizes)
         return [value] * len(sizes)
-    full = [int(np.prod([atom.size for atom in dim], dtype=int)) for dim in dims]
+    full = lengths(dims)
     results, start = [], 0
     for size in sizes:
         low = [start if i == axis else 0 for i in range(len(full))]
@@ -194,28 +131,54 @@ def _unstack(walk: Walk, equation: Any, values: list[Value]) -> list[Value]:
     return [shapes.move(walk, "squeeze", part, gone, shape) for part in parts]
 
 
+def _named(function: Callable[..., Value]) -> Rule:
+    """Return the rule of a function that wants the primitive's name and all operands."""
+    return _one(lambda w, eq, v, p, shape: function(w, eq.primitive.name, v, p, shape))
+
+
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(FUNCTIONS, _elementwise),
+    **dict.fromkeys(FUNCTIONS, _named(elementwise)),
     **dict.fromkeys(ELEMENTWISE - FUNCTIONS.keys(), _on_integers),
-    **dict.fromkeys(shapes.MOVES, _move),
+    **dict.fromkeys(
+        REARRANGED,
+        _named(lambda w, name, v, p, shape: shapes.move(w, name, v[0], p, shape)),
+    ),
     **dict.fromkeys(_SAME, _same),
-    **dict.fromkeys((f"reduce_{name}" for name in _REDUCTIONS), _reduce),
-    **dict.fromkeys((f"reduce_window{name}" for name in _WINDOWS), _pool),
+    **dict.fromkeys(
+        (f"reduce_{name}" for name in _REDUCTIONS),
+        _named(
+            lambda w, name, v, p, shape: reductions.reduce(w, name, v, p["axes"], shape)
+        ),
+    ),
+    **dict.fromkeys(
+        (f"reduce_window{name}" for name in _WINDOWS),
+        _named(lambda w, name, v, _p, shape: reductions.pool(w, name, v, shape)),
+    ),
     **dict.fromkeys((f"random_{name}" for name in _KEYS), _random),
     **dict.fromkeys(("argmax", "argmin"), _greatest_place),
     **dict.fromkeys(("dynamic_update_slice", "pad"), _resized),
-    "concatenate": _concatenate,
+    "concatenate": _one(
+        lambda w, _, v, p, shape: shapes.concatenate(w, v, p["dimension"], shape)
+    ),
     "cond": control.branches,
-    "conv_general_dilated": _convolution,
-    "convert_element_type": _convert,
-    "dot_general": _dot,
-    "dynamic_slice": _dynamic_slice,
-    "gather": _gather,
+    "conv_general_dilated": _one(
+        lambda w, _, v, p, shape: convolution(w, v[0], v[1], p, shape)
+    ),
+    "convert_element_type": _one(lambda w, _, v, p, _s: convert(w, v[0], p["new_dtype"])),
+    "dot_general": _one(
+        lambda w, eq, v, p, shape: products.dot(
+            w, v[0], v[1], p, [len(var.aval.shape) for var in eq.invars], shape
+        )
+    ),
+    "dynamic_slice": _one(
+        lambda w, _, v, p, shape: shapes.take_at(w, v[0], v[1:], p["slice_sizes"], shape)
+    ),
+    "gather": _one(lambda w, _, v, p, shape: shapes.gather(w, v[0], v[1], p, shape)),
     "scan": control.scan,
     "shard_map": control.shards,
-    "slice": _slice,
+    "slice": _one(_slice),
     "split": _split,
-    "stack": _stack,
+    "stack": _one(_stack),
     "threefry2x32": _random,
     "unstack": _unstack,
     "while": control.while_loop,
@@ -223,12 +186,11 @@ RULES: dict[str, Rule] = {
 }
 """The rules, by the name of the primitive."""
 
-_ALWAYS = ("scan", "while", "cond", "shard_map", "split", "unstack", *_SAME)
 FOR_CONSTANTS = frozenset({
-    *_ALWAYS,
+    *("scan", "while", "cond", "shard_map", "split", "unstack", "slice"),
+    *_SAME,
     *FUNCTIONS,
-    *shapes.MOVES,
+    *REARRANGED,
     "convert_element_type",
-    "slice",
 })
 """Primitives of which the results for constants alone are followed too."""

@@ -5,13 +5,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from jaxinit.trace.axes import axis_map
 from jaxinit.trace.roles.atoms import (
     NEW,
     Atom,
     Dims,
-    broadcast,
     cut,
     lengths,
+    lettered,
     plain,
     regroup,
 )
@@ -34,34 +35,24 @@ from jaxinit.trace.roles.values import (
     views_of,
 )
 
-MOVES = frozenset({
-    "broadcast_in_dim",
-    "expand_dims",
-    "reshape",
-    "rev",
-    "squeeze",
-    "transpose",
-})
-
 
 def _dims_after(
     name: str, dims: Dims, params: dict[str, Any], shape: Sequence[int]
 ) -> Dims | None:
-    if name == "transpose":
-        return tuple(dims[i] for i in params["permutation"])
-    if name == "rev":
-        return dims
-    if name == "squeeze":
-        gone = {i % len(dims) for i in params["dimensions"]}
-        return tuple(dim for i, dim in enumerate(dims) if i not in gone)
-    if name == "broadcast_in_dim":
-        return broadcast(dims, shape, params["broadcast_dimensions"])
-    order = params.get("dimensions")
-    return regroup(dims if order is None else [dims[i] for i in order], shape)
+    result: list[tuple[Atom, ...]] = [(Atom(NEW, -1, n),) for n in shape]
+    for before, after in axis_map(name, params, lengths(dims), shape):
+        own: Dims | None = tuple(dims[i] for i in before)
+        if len(own) > 1 or len(after) > 1:
+            own = regroup(own, [shape[i] for i in after])
+        if own is None:
+            return None
+        for i, dim in zip(after, own, strict=True):
+            result[i] = dim
+    return tuple(result)
 
 
 def move(walk: Walk, name: str, value: Value, params: dict[str, Any], shape: Any) -> Value:
-    """Return the value after an operation of ``MOVES``."""
+    """Return the value after an operation that moves whole axes."""
     if isinstance(value, (Constant, Opaque)):
         return value
     if isinstance(value, View):
@@ -74,8 +65,7 @@ def move(walk: Walk, name: str, value: Value, params: dict[str, Any], shape: Any
         return Factors(tuple(parts)) if len(parts) == len(moved) else moved[0]
     dims = None if value.dims is None else _dims_after(name, value.dims, params, shape)
     axes = value.scaled_axes
-    if axes:
-        axes = _moved_axes(name, value, params, shape)
+    axes = axes and _moved_axes(name, value, params, shape)
     carried = []
     for record, view in value.carried:
         if value.dims is None or len(view.dims) != len(value.dims):
@@ -99,73 +89,34 @@ def _moved_axes(
     name: str, value: Signal, params: dict[str, Any], shape: Any
 ) -> frozenset[int]:
     """Return where the axes of ``scaled_axes`` are after the move; all if unsure."""
-    everywhere = frozenset(range(len(shape)))
     if value.dims is None:
-        return everywhere
-    sizes = [math.prod(atom.size for atom in dim) for dim in value.dims]
-    marked = tuple((Atom(int(i in value.scaled_axes), 0, n),) for i, n in enumerate(sizes))
-    moved = _dims_after(name, marked, params, shape)
-    if moved is None:
-        return everywhere
-    return frozenset(i for i, dim in enumerate(moved) if any(a.axis == 1 for a in dim))
+        return frozenset(range(len(shape)))
+    groups = axis_map(name, params, lengths(value.dims), shape)
+    moved = (after for before, after in groups if value.scaled_axes & set(before))
+    return frozenset(i for after in moved for i in after)
 
 
 def _move_pack(
     walk: Walk, name: str, pack: Pack, params: dict[str, Any], shape: Any
 ) -> Value:
-    """Follow a transpose or a broadcast that leaves the packed axis as it is."""
-    axis = pack.axis
-    if axis < 0:
-        return _move_alternatives(walk, name, pack, params, shape)
-    if name == "transpose":
-        axis = tuple(params["permutation"]).index(pack.axis)
-    elif name == "broadcast_in_dim":
-        axis = params["broadcast_dimensions"][pack.axis]
-    else:
-        return _regroup_pack(walk, pack, params, shape)
+    """Follow a move that leaves the packed axis as it is."""
+    sizes, axis = [lengths(part.dims) for part in pack.parts], -1
+    if pack.axis >= 0:
+        before = list(sizes[0])
+        before[pack.axis] = sum(own[pack.axis] for own in sizes)
+        groups = axis_map(name, params, before, shape)
+        places = [b[0] for a, b in groups if a == [pack.axis] and len(b) == 1]
+        if not places:
+            return give_up(walk, [pack], "laid side by side and then reshaped")
+        axis = places[0]
     parts = []
-    for part in pack.parts:
-        size = math.prod(atom.size for atom in part.dims[pack.axis])
-        own = [size if i == axis else n for i, n in enumerate(shape)]
+    for part, old in zip(pack.parts, sizes, strict=True):
+        own = [old[pack.axis] if i == axis else n for i, n in enumerate(shape)]
         dims = _dims_after(name, part.dims, params, own)
         if dims is None:
-            return give_up(walk, [pack], "laid side by side and then reshaped")
+            return give_up(walk, [pack], "reshaped across axes that do not split evenly")
         parts.append(dataclasses.replace(part, dims=dims))
     return Pack(tuple(parts), axis)
-
-
-def _regroup_pack(walk: Walk, pack: Pack, params: dict[str, Any], shape: Any) -> Value:
-    """Follow a reshape that only adds or drops axes of length 1."""
-    total = [lengths(part.dims) for part in pack.parts]
-    length = sum(own[pack.axis] for own in total)
-    before = [n if i != pack.axis else length for i, n in enumerate(total[0])]
-    ahead = [n for n in before[: pack.axis] if n != 1]
-    kept = [i for i, n in enumerate(shape) if n != 1]
-    if [n for n in before if n != 1] != [n for n in shape if n != 1] or (
-        length == 1 or params.get("dimensions") is not None
-    ):
-        return give_up(walk, [pack], "laid side by side and then reshaped")
-    axis = kept[len(ahead)]
-    parts = []
-    for part, own in zip(pack.parts, total, strict=True):
-        size = own[pack.axis]
-        dims = regroup(part.dims, [size if i == axis else n for i, n in enumerate(shape)])
-        if dims is None:
-            return give_up(walk, [pack], "laid side by side and then reshaped")
-        parts.append(dataclasses.replace(part, dims=dims))
-    return Pack(tuple(parts), axis)
-
-
-def _move_alternatives(
-    walk: Walk, name: str, pack: Pack, params: dict[str, Any], shape: Any
-) -> Value:
-    moved = [_dims_after(name, part.dims, params, shape) for part in pack.parts]
-    if any(dims is None for dims in moved):
-        return give_up(walk, [pack], "reshaped across axes that do not split evenly")
-    pairs = zip(pack.parts, moved, strict=True)
-    return Pack(
-        tuple(dataclasses.replace(p, dims=dims or ()) for p, dims in pairs), axis=-1
-    )
 
 
 def take(
@@ -190,7 +141,7 @@ def _take_view(
 ) -> Value:
     dims, cuts = [], list(view.cuts)
     for dim, low, high, stride in zip(view.dims, start, limit, step, strict=True):
-        length = math.prod(atom.size for atom in dim)
+        (length,) = lengths((dim,))
         if (low, high) == (0, length) and stride == 1:
             dims.append(dim)
             continue
@@ -212,7 +163,7 @@ def _take_signal(
         return signal
     dims = []
     for dim, low, high, stride in zip(signal.dims, start, limit, step, strict=True):
-        length = math.prod(atom.size for atom in dim)
+        (length,) = lengths((dim,))
         if (low, high) == (0, length) and stride == 1:
             dims.append(dim)
             continue
@@ -235,14 +186,13 @@ def take_at(
         return resized(value, shape)
     known = [constant_of(s.expression) if isinstance(s, Constant) else None for s in starts]
     if isinstance(value, View):
-        lengths = [math.prod(atom.size for atom in dim) for dim in value.dims]
-        places = [
-            0 if size == n else k for k, size, n in zip(known, sizes, lengths, strict=True)
-        ]
+        full = lengths(value.dims)
+        triples = zip(known, sizes, full, strict=True)
+        places = [0 if size == n else k for k, size, n in triples]
         if all(place is not None for place in places):
             low = [
                 min(max(int(p or 0), 0), n - size)
-                for p, n, size in zip(places, lengths, sizes, strict=True)
+                for p, n, size in zip(places, full, sizes, strict=True)
             ]
             high = [p + size for p, size in zip(low, sizes, strict=True)]
             return take(walk, value, low, high, [1] * len(sizes))
@@ -267,19 +217,13 @@ def _take_in_loop(walk: Walk, view: View, sizes: Sequence[int], moving: list[int
 
 def look_up(walk: Walk, view: View, moving: Sequence[int], shape: Any) -> Signal:
     """Return the rows of a table, which the data chooses."""
-    letters = [
-        (atom, "I" if i in moving else "O")
-        for i, dim in enumerate(view.dims)
-        for atom in dim
-        if atom.axis >= 0
-    ]
-    record = Record(view.leaf, "embedding", "", view, tuple(letters))
+    letters = "".join("I" if i in moving else "O" for i in range(len(view.dims)))
+    record = Record(view.leaf, "embedding", "", view, lettered(view.dims, letters))
     walk.records.append(record)
     base = walk.new_base("embedding", [], walk.paths[view.leaf], (record,))
     dims = plain(shape)
     rest = [dim for i, dim in enumerate(view.dims) if i not in moving]
-    sizes = [math.prod(atom.size for atom in dim) for dim in rest]
-    if rest and tuple(shape[len(shape) - len(rest) :]) == tuple(sizes):
+    if rest and tuple(shape[len(shape) - len(rest) :]) == lengths(tuple(rest)):
         dims = dims[: len(shape) - len(rest)] + tuple(rest)
     return Signal(base, dims=dims)
 
@@ -303,8 +247,8 @@ def gather(
     numbers, sizes = params["dimension_numbers"], params["slice_sizes"]
     if not isinstance(value, View) or numbers.operand_batching_dims:
         return give_up(walk, [value, index], "looked up in parts")
-    lengths = [math.prod(atom.size for atom in dim) for dim in value.dims]
-    moving = [i for i in numbers.start_index_map if sizes[i] != lengths[i]]
+    full = lengths(value.dims)
+    moving = [i for i in numbers.start_index_map if sizes[i] != full[i]]
     if any(sizes[i] != 1 for i in moving):
         return give_up(walk, [value, index], "looked up in windows")
     if isinstance(index, Constant) and math.prod(shape) == math.prod(sizes):
@@ -313,7 +257,7 @@ def gather(
         if place is None or len(moving) != 1:
             stepped = _take_in_loop(walk, value, sizes, moving)
         else:
-            starts[moving[0]] = int(place) % lengths[moving[0]]
+            starts[moving[0]] = int(place) % full[moving[0]]
             ends = [s + n for s, n in zip(starts, sizes, strict=True)]
             stepped = take(walk, value, starts, ends, [1] * len(sizes))
         return move(walk, "reshape", stepped, {}, shape)

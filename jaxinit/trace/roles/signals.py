@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from jaxinit.trace.roles.atoms import FEATURE, Atom, plain
+from jaxinit.trace.roles.atoms import FEATURE, Atom, Letters, plain
 from jaxinit.trace.roles.expressions import VALUE
 from jaxinit.trace.roles.operands import Operand, batch_dims, kept_dims, resize
 from jaxinit.trace.roles.parameters import SCALE_FREE
@@ -133,7 +133,7 @@ def claim(
     kernel: Signal,
     record: Record,
     view: View,
-    letters: tuple[tuple[Atom, str], ...],
+    letters: Letters,
     source: Signal | Constant,
 ) -> Record:
     """Turn the record of a scale or a bias into that of a weight, which it is."""

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from jaxinit.trace.roles.atoms import Atom, Dims
+from jaxinit.trace.roles.atoms import Dims, Letters
 from jaxinit.trace.roles.expressions import VALUE, Expression
 
 
@@ -136,7 +136,7 @@ class Record:
     role: str
     reason: str = ""
     view: View | None = None
-    letters: tuple[tuple[Atom, str], ...] = ()
+    letters: Letters = ()
     groups: int = 1
     thinning: int = 1
     source: "Signal | Constant | None" = None
