@@ -7,7 +7,7 @@ and experiments alike, so that all three speak of the same function.
 import dataclasses
 import functools
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -173,4 +173,6 @@ def activation(name: str, param: float | None = None) -> Activation:
 
 def is_own(function: Activation) -> bool:
     """Return whether a function is the library's, so that it never changes."""
-    return isinstance(function, _Member) or function in _OWN
+    return isinstance(function, Hashable) and (
+        isinstance(function, _Member) or function in _OWN
+    )
