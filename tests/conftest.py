@@ -15,6 +15,7 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # of workers: glibc gives little back
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # workers share the cores already
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # One folder for all workers, which inherit the name of it.
     folder = tempfile.mkdtemp(prefix="jaxinit-tests-")
