@@ -1,7 +1,6 @@
 """The three draws of Keras' initializers, on each of its backends."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import jax
@@ -52,11 +51,7 @@ def _tensorflow(draw: Callable[..., jax.Array]) -> Draw:
         pair = (number, 0)
         if isinstance(number, jax.Array):
             pair = jnp.stack([number, jnp.zeros_like(number)])
-        # A longer draw begins with the shorter one: few lengths need few programs.
-        size = math.prod(shape)
-        longer = max(1024, 1 << (size - 1).bit_length()) if 0 < size <= 1 << 24 else size
-        flat = draw((longer,), pair, *numbers)
-        return jax.lax.slice(flat, (0,), (size,)).reshape(shape)
+        return draw(shape, pair, *numbers)
 
     return drawn
 
