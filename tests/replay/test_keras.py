@@ -207,6 +207,17 @@ def made(*layers):
             "axis; got 0 from a length of 8 with a window of 9. Make the input larger.",
         ),
         (
+            lambda: keras.build(0, made(lambda: keras.layers.Dense(3, lora_rank=2))),
+            ValueError,
+            "keras_layers.Dense: lora_rank cannot be replayed; got lora_rank=2. Leave it out.",
+        ),
+        (
+            lambda: keras.build(0, made(lambda: keras.layers.Conv2D(3))),
+            TypeError,
+            "keras_layers.Conv2D: kernel_size must be given; got filters. Add "
+            "kernel_size=....",
+        ),
+        (
             lambda: keras.build(0, made(lambda: keras.layers.Dense(3)), "theano"),
             ValueError,
             "keras_models.build: backend must be one of tensorflow, jax, torch; got "

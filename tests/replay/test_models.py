@@ -427,6 +427,29 @@ def test_models_of_more_words_than_are_made_at_a_time(monkeypatch):
             "dtype='float16'. Give dtype to build instead.",
         ),
         (
+            lambda: nn.Linear(3, 4, biass=False),
+            TypeError,
+            "torch_layers.Linear: an argument must be one of in_features, out_features, bias, "
+            "device, dtype; got biass=False. Did you mean 'bias'?",
+        ),
+        (
+            lambda: nn.init.sparse_(nn.zeros(3, 4)),  # pyright: ignore[reportCallIssue]
+            TypeError,
+            "torch_init.sparse_: sparsity must be given; got tensor. Add sparsity=....",
+        ),
+        (
+            lambda: nn.init.trunc_normal_(nn.zeros(3), a=5.0, b=6.0),
+            ValueError,
+            "torch_init.trunc_normal_: the bounds must hold more than 0.3 of the normal "
+            "distribution; got a share of 2.86e-07. PyTorch's values cannot be replayed there.",
+        ),
+        (
+            lambda: build(lambda: [nn.Parameter(3, partial(nn.init.normal_, std=1e39))], 0),
+            ValueError,
+            "torch_layers.build: std must be at most 3.4e38 in size; got std=1e+39. Draw with "
+            "another scale, and scale the result.",
+        ),
+        (
             lambda: nn.LSTM(3, 4, proj_size=4),
             ValueError,
             "torch_layers.LSTM: proj_size must be smaller than hidden_size; got proj_size=4, "
