@@ -35,7 +35,10 @@ def backend(where: str, name: str) -> Backend:
 def _reduced(seed: Seed, most: int, modulus: int) -> int | jax.Array:
     """Return a seed within a modulus, of Python's sign: never negative."""
     if isinstance(seed, jax.Array):
-        check_seed("seed", seed, least=0, most=most)
+        if modulus < 1 << 31:  # no bit is lost, whatever the seed's width and sign
+            check_seed("seed", seed, least=-(1 << 63), most=(1 << 64) - 1)
+        else:
+            check_seed("seed", seed, least=0, most=most)
         if seed.dtype.itemsize < 4:
             seed = seed.astype(jnp.int32)
         if modulus >> 31:

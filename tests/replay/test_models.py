@@ -369,6 +369,19 @@ def test_a_replaced_layer_has_drawn():
     assert_same_bits(state["head.weight"], whole["2.weight"])
 
 
+def test_modules_of_a_user_have_names_of_their_own():
+    class Net(nn.Linear):
+        signature = "x -> y"
+
+        def __init__(self, width):
+            super().__init__(width, 2)
+            self.gates = self.axes = 3
+
+    _, state = build(lambda: Net(5), 0)
+    assert_same_bits(state["weight"], build(nn.Linear(5, 2), 0)[1]["weight"])
+    assert list(inspect.signature(Net).parameters) == ["width"]
+
+
 def test_a_layer_that_is_used_twice_is_one():
     layer = nn.Linear(3, 3)
     _, state = build([layer, None, layer], 0)
