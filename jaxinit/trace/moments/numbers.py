@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from jaxinit._jaxpr import bind
-from jaxinit._primitives import BITS, ELEMENTWISE, NATIVE
+from jaxinit._primitives import BITS, ELEMENTWISE, NATIVE, OPTIONS
 from jaxinit.trace.moments.dependencies import Book, normal_sum
 from jaxinit.trace.moments.distribution import NODES, Spread, gaussian, scalar, source
 from jaxinit.trace.moments.graph import Found, Note
@@ -209,7 +209,7 @@ def _function(equation: Any, name: str, xs: Sequence[Spread]) -> Callable[..., A
     params = equation.params
     if name not in NATIVE or not all(x.values.dtype.kind in "fb" for x in xs):
         return lambda *tables: equation.primitive.bind(*tables, **params)
-    host, extra = NATIVE[name], [params["y"]] if name == "integer_pow" else []
+    host, extra = NATIVE[name], [params[OPTIONS[name]]] if name in OPTIONS else []
 
     def computed(*tables: np.ndarray) -> Any:
         with np.errstate(all="ignore"):
