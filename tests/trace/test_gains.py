@@ -402,3 +402,23 @@ def test_halves_are_rounded_as_the_program_says(function, square):
     away = 1 / math.sqrt((1 + 4) / 2)
     even = 1 / math.sqrt((0 + 4) / 2)
     assert use.gain == pytest.approx(away if square == 1.0 else even)
+
+
+def test_what_data_chooses_or_convolves_and_integers_that_are_cut_off():
+    params = {"w": spec(64, 256), "v": spec(256, 3)}
+
+    def use(function):
+        return trace_params(
+            lambda p, x: function(x @ p["w"]) @ p["v"], params, spec(32, 64)
+        )["v"]
+
+    def cut_off(h):  # half of all are negative, and 0 as such
+        return (h * 1e6).astype("uint32").astype("float32") / 1e6
+
+    assert use(cut_off).gain == pytest.approx(2**0.5, rel=1e-3)
+    hot = use(lambda h: jax.nn.one_hot(jnp.argmax(h, -1), 256) * h)
+    assert any("counts as chosen at random" in note for note in hot.notes)
+    itself = use(lambda h: jax.scipy.signal.convolve(h, h, mode="same"))
+    assert "entries that data convolves with data count as independent" in itself.notes
+    # A sum of some thousand independent products, not the square of as many.
+    assert 0.01 < (itself.gain or 0) < 0.03

@@ -121,6 +121,8 @@ class Numbers:
         known = [x for x in xs if isinstance(x, Known)]
         if name == "eq" and lost.integers and len(known) == 1:
             # One of n numbers is equal to each with probability 1 / n.
+            if not lost.why.startswith("an input"):
+                notes.add(Note(f"what {lost.why} chooses counts as chosen at random"))
             count = len(np.unique(known[0].array))
             weights = np.array([1 - 1 / count, 1 / count])
             return [source(avals[0].shape, np.array([False, True]), weights)]
