@@ -344,22 +344,25 @@ def orthogonal_std(leaf: Any, use: ParamUse) -> float | None:
 
 def _moments(leaf: Any) -> _Moments:
     """Return mean, mean square and kurtosis, summed in float32 or wider."""
-    wide = jnp.asarray(leaf)
-    count = math.prod(wide.shape)
-    is_complex = jnp.issubdtype(wide.dtype, jnp.complexfloating)
-    if not count or not (is_complex or jnp.issubdtype(wide.dtype, jnp.floating)):
+    count = math.prod(leaf.shape)
+    if not count or not jnp.issubdtype(leaf.dtype, jnp.inexact):
         return _Moments(0, 0.0, 0.0, 3.0)
-    if not is_complex and wide.dtype.itemsize < 4:
-        wide = wide.astype(jnp.float32)
-    sizes = jnp.abs(wide)
-    scale = float(sizes.max())
+    scale, mean, square, fourth = (value.item() for value in _measured(leaf))
     if scale == 0 or not math.isfinite(scale):
         return _Moments(count, 0.0, scale, 3.0)
-    squares = jnp.square(sizes / scale)
-    square = float(squares.mean())
-    shift = wide.mean().item()
-    kurtosis = float(jnp.square(squares).mean()) / square**2
-    return _Moments(count, shift, square * scale**2, kurtosis)
+    return _Moments(count, mean, square * scale**2, fourth / square**2)
+
+
+@jax.jit
+def _measured(leaf: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the largest size, the mean, and mean powers of the sizes over the largest."""
+    is_complex = jnp.issubdtype(leaf.dtype, jnp.complexfloating)
+    if not is_complex and leaf.dtype.itemsize < 4:
+        leaf = leaf.astype(jnp.float32)
+    sizes = jnp.abs(leaf)
+    scale = sizes.max()
+    squares = jnp.square(sizes / jnp.where(scale > 0, scale, 1))
+    return scale, leaf.mean(), squares.mean(), jnp.square(squares).mean()
 
 
 def normal_quantile(tail: float) -> float:

@@ -52,9 +52,9 @@ class Weight:
         """The number that its scale makes up for."""
         return abs(self.use.factor * self.use.output_factor)
 
-    def fits(self, std: float) -> bool:
+    def fits(self, std: float, error: float = 0.0) -> bool:
         """Whether it was measured to have that standard deviation, but for chance."""
-        return abs(self.std / std - 1) <= self.bound
+        return abs(self.std / std - 1) <= math.hypot(self.bound, error)
 
     @property
     def wrong_fans(self) -> Fans | None:
@@ -153,11 +153,9 @@ class Habits:
         """Whether weights of different fans, which no scheme explains, have this std."""
         if weight.std == 0:
             return False
-        same = [
-            w
-            for w in self.weights
-            if w.std and w.fits(weight.std) and not self._fitting(w, w.use.fans)
-        ]
+        # Both are measured, each with an error of its own.
+        near = [w for w in self.weights if w.fits(weight.std, weight.bound)]
+        same = [w for w in near if not self._fitting(w, w.use.fans)]
         fans = [float(w.use.fans.fan_in) for w in same if w.use.fans is not None]
         if len(fans) < _ALIKE or max(fans) < 1.5 * min(fans):
             return False

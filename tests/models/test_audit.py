@@ -14,6 +14,7 @@ import pytest
 import jaxinit
 import jaxinit.equinox
 from jaxinit import Fans
+from jaxinit._samples import TRUNCATED_STD
 from jaxinit.models.audit import audit, normal_quantile
 from jaxinit.trace.entry import trace_params
 from tests.models.tracing import spec
@@ -73,14 +74,24 @@ def test_narrow_leaves_under_strict_promotion(dtype):
 # --------------------------------------------------------------- right by accident
 
 
+@functools.cache
+def truncated() -> np.ndarray:
+    return np.asarray(jaxinit.truncated_normal(KEY, (9 * 256 * 128,))) / TRUNCATED_STD
+
+
 @pytest.mark.parametrize("width", [32, 64, 256])
 @pytest.mark.parametrize("share", [2, 3, 4])
 def test_transposed_kernel_is_flagged_at_any_width(width, share):
     """Fans of the wrong axes: off by the root of 2 or 3, the value of another scheme."""
     model = nn.ConvTranspose(width // share, (3, 3), transpose_kernel=True)
     x = spec(1, 8, 8, width)
-    uses = trace_params(model.apply, jax.eval_shape(model.init, KEY, x), x)
-    (finding,) = audit(model.init(KEY, jnp.zeros(x.shape)), uses).off
+    shapes = jax.eval_shape(model.init, KEY, x)
+    kernel = shapes["params"]["kernel"]
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, "float32"), shapes)
+    # As Flax draws it: of the fan_in that the last axis but one has.
+    size = (9 * kernel.shape[-2]) ** -0.5
+    params["params"]["kernel"] = np.resize(truncated(), kernel.shape) * size
+    (finding,) = audit(params, trace_params(model.apply, shapes, x)).off
     assert finding.path == "params/kernel"
     assert finding.mend == 'partial(jaxinit.lecun_truncated_normal, layout="HWOI")'
 
@@ -98,7 +109,7 @@ class Decoder(nn.Module):
 def test_one_value_of_another_scheme_is_flagged_where_the_model_has_none_such():
     x = spec(1, 8, 8, 32)
     uses = trace_params(Decoder().apply, jax.eval_shape(Decoder().init, KEY, x), x)
-    found = audit(Decoder().init(KEY, jnp.zeros(x.shape)), uses)
+    found = audit(jaxinit.materialize(Decoder().init, KEY, x), uses)
     (finding,) = found.off
     assert finding.path == "params/ConvTranspose_0/kernel"
     assert finding.remark == (
@@ -115,10 +126,10 @@ def test_one_value_of_another_scheme_is_flagged_where_the_model_has_none_such():
 
 
 def layers(stds: Any, shapes: Any, apply: Any, *inputs: Any) -> Any:
-    keys = jax.random.split(KEY, len(shapes))
+    draw = np.random.default_rng(0).normal
     params = {
-        name: jaxinit.normal(key, shape, std=std) if std else jnp.zeros(shape)
-        for key, (name, shape), std in zip(keys, shapes.items(), stds, strict=True)
+        name: np.asarray(draw(size=shape) * std, "float32")
+        for (name, shape), std in zip(shapes.items(), stds, strict=True)
     }
     return audit(params, trace_params(apply, params, *inputs))
 
@@ -221,14 +232,14 @@ RECURRENT = {
 @pytest.mark.parametrize("name", RECURRENT)
 def test_equinox_cells(name):
     build, inputs = RECURRENT[name]
-    apply, params = jaxinit.equinox.forward(build(KEY))
+    apply, params = jaxinit.equinox.forward(jaxinit.materialize(build, KEY))
     assert not audit(params, trace_params(apply, params, *inputs)).off
 
 
 def test_delta_orthogonal_is_orthogonal():
     conv = nn.Conv(64, (3, 3), kernel_init=jaxinit.delta_orthogonal)
     x = jnp.zeros((1, 8, 8, 32))
-    params = conv.init(KEY, x)
+    params = jaxinit.materialize(conv.init, KEY, x)
     (kernel,) = (f for f in audit(params, trace_params(conv.apply, params, x)) if f.ratio)
     assert (kernel.is_off, kernel.remark) == (False, "orthogonal")
 
@@ -246,7 +257,7 @@ class Stack(nn.Module):
 
 @functools.cache
 def stack() -> Any:
-    params = Stack().init(KEY, jnp.zeros((2, 64)))
+    params = jaxinit.materialize(Stack().init, KEY, spec(2, 64))
     return params, trace_params(Stack().apply, params, spec(2, 64))
 
 

@@ -217,9 +217,11 @@ def test_flax_norms_of_weights(kind, state):
     assert uses[prefix + "bias"].role == "bias"
 
 
-@pytest.mark.parametrize("kind", [nnx.SpectralNorm, nnx.WeightNorm])
+@pytest.mark.skipif(not hasattr(nnx, "SpectralNorm"), reason="a later Flax has them")
+@pytest.mark.parametrize("kind", ["SpectralNorm", "WeightNorm"])
 def test_nnx_norms_of_weights(kind):
-    model = kind(nnx.Linear(256, 32, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+    rngs = nnx.Rngs(0)
+    model = getattr(nnx, kind)(nnx.Linear(256, 32, rngs=rngs), rngs=rngs)
     graph, state = nnx.split(model)
     params = nnx.to_pure_dict(state)
     uses = trace_params(lambda p, x: nnx.merge(graph, p)(x), params, spec(4, 256))

@@ -258,10 +258,15 @@ def test_transposed_convolutions_of_libraries():
     uses = trace_params(linen.apply, jax.eval_shape(linen.init, key, x), x)
     assert uses["params/kernel"].layout == Layout("HWOI")
     assert uses["params/kernel"].fans == Fans(64, 128)
-    model = eqx.nn.ConvTranspose2d(16, 8, 4, stride=2, groups=4, key=key)
+    options = {"stride": 2, "groups": 4, "key": key}
+    model = eqx.filter_eval_shape(eqx.nn.ConvTranspose2d, 16, 8, 4, **options)
     use = trace_params(lambda m, x: m(x), model, spec(16, 8, 8))["weight"]
     assert (use.layout, use.fans) == (Layout("OIHW", groups=4), Fans(16, 32))
-    graph, state = nnx.split(nnx.ConvTranspose(16, 8, (4, 4), strides=2, rngs=nnx.Rngs(0)))
+    graph, state = nnx.split(
+        nnx.eval_shape(
+            lambda: nnx.ConvTranspose(16, 8, (4, 4), strides=2, rngs=nnx.Rngs(0))
+        )
+    )
     uses = trace_params(lambda p, x: nnx.merge(graph, p)(x), nnx.to_pure_dict(state), x)
     assert uses["kernel"].fans == Fans(64, 128)
 

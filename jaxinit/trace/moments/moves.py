@@ -216,12 +216,6 @@ def _stack(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spr
     return _concatenate(book, grown, {}, outs)
 
 
-def _update(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
-    share = min(1.0, xs[1].size / xs[0].size)
-    parts = [(1 - share, xs[0]), (share, xs[1])]
-    return [mixture(parts, outs[0].shape, _in_any([xs[0], xs[0]]))]
-
-
 def _tile(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     names = [None if n == 1 else ("tile", n) for n in params["reps"]]
     return [part(book, xs[0], outs[0].shape, names)]
@@ -294,7 +288,7 @@ MOVES: dict[str, Rule] = {
     **dict.fromkeys(SCATTERS, _scattered),
     "concatenate": _concatenate,
     "dynamic_slice": _dynamic_slice,
-    "dynamic_update_slice": _update,
+    "dynamic_update_slice": _placed,
     "gather": _gather,
     "pad": _pad,
     "rev": _rev,
