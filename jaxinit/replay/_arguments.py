@@ -78,11 +78,7 @@ def words_of(number: int) -> list[int]:
 
 
 def check_draw(
-    where: str,
-    shape: Shape,
-    dtype: DTypeLike | None,
-    allowed: tuple[str, ...],
-    words: int,
+    where: str, shape: Shape, dtype: DTypeLike | None, allowed: tuple[str, ...], words: int
 ) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return shape and dtype of a draw that takes at most ``words`` words a value."""
     lengths = check_shape(where, shape)

@@ -12,13 +12,17 @@ import numpy as np
 
 from jaxinit._checks import check_int, check_shape, type_error, value_error
 from jaxinit._types import DTypeLike, Shape
-from jaxinit.replay._arguments import Started, check_draw, check_range, check_static
-from jaxinit.replay._arguments import check_stream as check_start
+from jaxinit.replay._arguments import (
+    Started,
+    check_draw,
+    check_range,
+    check_static,
+    check_stream,
+)
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
 from jaxinit.replay._walks import Bound, Source, leading, multiplied, rejection, shuffle
 
-_DTYPES = "float32", "float64"
 _LEAST, _MOST = -(1 << 31), (1 << 31) - 1
 _StreamT = TypeVar("_StreamT")
 
@@ -56,28 +60,32 @@ class Draws:
     swap: Bound
     distinct: Callable[[Any, int, int], tuple[Any, jax.Array]] | None = None
 
-    def check(
-        self, stream: object, shape: Shape, dtype: DTypeLike | None
-    ) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Return shape and dtype of a draw of floats."""
-        check_start("", stream, self.kind)
-        return check_draw("", shape, dtype, _DTYPES, 2)
+    def floats(
+        self, stream: object, shape: Shape, dtype: DTypeLike | None, **numbers: float
+    ) -> tuple[np.ndarray, tuple[int, ...], np.dtype[Any]]:
+        """Return the numbers, the shape and the dtype of a draw of floats, checked."""
+        check_stream("", stream, self.kind)
+        lengths, kind = check_draw("", shape, dtype, ("float32", "float64"), 2)
+        for name, number in numbers.items():
+            least = 0.0 if name == "scale" else -math.inf
+            numbers[name] = check_static("", name, number, least)
+        check_range("", np.dtype(np.float64), **numbers)
+        return np.array([*numbers.values()]), lengths, kind
 
     def uniform(
         self, stream: _StreamT, shape: Shape, dtype: DTypeLike | None, **bounds: float
     ) -> tuple[_StreamT, jax.Array]:
         """Draw uniform numbers between two bounds, which are called as they are given."""
-        lengths, kind = self.check(stream, shape, dtype)
-        start, end = (check_static("", *bound) for bound in bounds.items())
-        check_range("", np.dtype(np.float64), **bounds, width=end - start)
-        affine = np.array([start, end - start])
-        return _uniform(self.units, stream, affine, lengths, kind)
+        ends, *rest = self.floats(stream, shape, dtype, **bounds)
+        start, end = ends.tolist()
+        check_range("", np.dtype(np.float64), width=end - start)
+        return _uniform(self.units, stream, np.array([start, end - start]), *rest)
 
     def integers(
         self, stream: _StreamT, shape: Shape, low: int, high: int | None, end: bool = False
     ) -> tuple[_StreamT, jax.Array]:
         """Draw int32 of a range."""
-        check_start("", stream, self.kind)
+        check_stream("", stream, self.kind)
         lengths, bounds = check_shape("", shape), check_bounds(low, high, end)
         size = math.prod(lengths)
         stream, values = integers(self.source, stream, size, *bounds, self.bound)
@@ -85,7 +93,7 @@ class Draws:
 
     def permutation(self, stream: _StreamT, n: int) -> tuple[_StreamT, jax.Array]:
         """Draw an order of the first ints."""
-        check_start("", stream, self.kind)
+        check_stream("", stream, self.kind)
         return permutation(
             self.source, stream, check_int("", "n", n, least=0), 1, self.swap
         )
@@ -99,7 +107,7 @@ class Draws:
         p: Sequence[float] | np.ndarray | None,
     ) -> tuple[_StreamT, jax.Array]:
         """Draw some of the first ints."""
-        check_start("", stream, self.kind)
+        check_stream("", stream, self.kind)
         a, lengths = check_int("", "a", a, least=1), check_shape("", shape)
         size = _check_choice_size(a, lengths, replace, p is not None)
         if p is not None:

@@ -5,10 +5,23 @@ called decides what is checked; what changes no weight is accepted, and ignored.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxinit._boundary import refuse_call
+
+
+def bound(
+    function: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return all arguments of a call by name; one that does not fit is refused."""
+    try:
+        given = inspect.signature(function).bind(*args, **options)
+    except TypeError:
+        refuse_call(function.__name__, function, args, options)
+        raise
+    given.apply_defaults()
+    return given.arguments
 
 
 def constructor(signature: str) -> Callable[..., None]:
@@ -16,13 +29,8 @@ def constructor(signature: str) -> Callable[..., None]:
     taken = inspect.signature(eval(f"lambda self, {signature}: None"))
 
     def construct(self: Any, *args: Any, **options: Any) -> None:
-        try:
-            given = taken.bind(self, *args, **options)
-        except TypeError:
-            refuse_call(type(self).__name__, construct, (self, *args), options)
-            raise
-        given.apply_defaults()
-        self._make({k: v for k, v in given.arguments.items() if k != "self"})
+        given = bound(construct, (self, *args), options)
+        self._make({name: given[name] for name in given if name != "self"})
 
     vars(construct)["__signature__"] = taken
     return construct

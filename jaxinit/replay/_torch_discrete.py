@@ -65,10 +65,7 @@ def randperm(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
 
 @functools.partial(boundary, name="torch_cpu.bernoulli")
 def bernoulli(
-    stream: Stream,
-    shape: Shape,
-    p: float = 0.5,
-    dtype: DTypeLike | None = None,
+    stream: Stream, shape: Shape, p: float = 0.5, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
     """Draw what ``torch.empty(shape).bernoulli_(p)`` draws: 1 with probability p, else 0.
 

@@ -137,6 +137,7 @@ def _draw_all(
         if write.kind not in DRAWS:
             continue
         check_size("torch_layers.build", write.shape, 2)
+        _torch_special.check_numbers(write.kind, write.numbers, dtype)
         draw = _static(write, write.order in live, dtype)
         if draw is None:
             stream = _flush(stream, pending, drawn, dtype)
@@ -273,11 +274,7 @@ def _put(
 
 
 def _value(
-    write: Write,
-    drawn: jax.Array | None,
-    old: Any,
-    values: dict[int, Any],
-    dtype: Dtype,
+    write: Write, drawn: jax.Array | None, old: Any, values: dict[int, Any], dtype: Dtype
 ) -> Any:
     number = write.numbers[0] if write.numbers else 0.0
     if write.kind == "fill":

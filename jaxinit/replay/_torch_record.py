@@ -11,37 +11,20 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import jax
 import numpy as np
 
 from jaxinit._checks import check_number, check_shape, type_error, value_error
 
-Kind = Literal[
-    "array",
-    "copy",
-    "fill",
-    "scale",
-    "divide",
-    "add",
-    "uniform",
-    "normal",
-    "trunc_normal",
-    "trunc_normal_inverse",
-    "orthogonal",
-    "sparse",
+Drawn = Literal[
+    "uniform", "normal", "trunc_normal", "trunc_normal_inverse", "orthogonal", "sparse"
 ]
-DRAWS = frozenset({
-    "uniform",
-    "normal",
-    "trunc_normal",
-    "trunc_normal_inverse",
-    "orthogonal",
-    "sparse",
-})
-UPDATES = frozenset({"scale", "divide", "add"})
-"""Writes that read what was there before."""
+Update = Literal["scale", "divide", "add"]
+Kind = Literal["array", "copy", "fill"] | Update | Drawn
+DRAWS, UPDATES = frozenset(get_args(Drawn)), frozenset(get_args(Update))
+"""Writes that draw, and writes that read what was there before."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -186,9 +186,7 @@ TransformerEncoderLayer = kind(
     _TransformerLayer, "TransformerEncoderLayer", attentions=("self_attn",)
 )
 TransformerDecoderLayer = kind(
-    _TransformerLayer,
-    "TransformerDecoderLayer",
-    attentions=("self_attn", "multihead_attn"),
+    _TransformerLayer, "TransformerDecoderLayer", attentions=("self_attn", "multihead_attn")
 )
 
 

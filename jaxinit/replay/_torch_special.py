@@ -123,6 +123,17 @@ def trunc_normal_inverse(
     return dataclasses.replace(stream, window=window), values.reshape(shape)
 
 
+def check_numbers(kind: Kind, numbers: tuple[float, ...], dtype: np.dtype[Any]) -> None:
+    """Check that the numbers of a draw are not too large or small for the dtype."""
+    if kind == "uniform":
+        low, high = numbers
+        check_range("", dtype, low=low, high=high, width=high - low)
+    elif kind == "sparse":
+        check_range("", dtype, std=numbers[1])
+    elif kind != "orthogonal":
+        check_range("", dtype, mean=numbers[0], std=numbers[1])
+
+
 def draw(
     stream: Stream,
     shape: tuple[int, ...],
@@ -139,9 +150,7 @@ def draw(
     first, second = (0.0, numbers[1]) if kind == "sparse" else numbers[:2]
     small, pair = is_small((first, second), dtype), np.array([first, second])
     if kind == "uniform":
-        check_range("", dtype, low=first, high=second, width=second - first)
         return uniform(stream, shape, (first, second), dtype)
-    check_range("", dtype, mean=first, std=second)
     if kind == "sparse":
         zeros = math.ceil(numbers[0] * shape[0])
         return sparse(stream, pair, shape, zeros, dtype, small)

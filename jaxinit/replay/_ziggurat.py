@@ -149,22 +149,22 @@ def standard_normal(
         stand, reached = jax.lax.fori_loop(0, number, step, walk)
         # A value that takes several words skips those that would begin others.
         inner = np.arange(1, _AHEAD, dtype=np.int32)
-        last = (
-            jnp.where(reached, taken, np.int32(0)).at[tail].get(mode="fill", fill_value=0)
-        )
+        reach = jnp.where(reached, taken, np.int32(0))
+        last = reach.at[tail].get(mode="fill", fill_value=0)[:, None]
         far = special.at[tail].get(mode="clip")[:, None] + inner
-        far = jnp.where(inner < last[:, None], far, np.int32(starts))
-        skipped = jnp.zeros((starts,), jnp.bool_)
-        skipped = skipped.at[far.reshape(-1)].set(True, mode="drop")
+        far = jnp.where(inner < last, far, np.int32(starts)).reshape(-1)
         near = jnp.where(reached, special + 1, np.int32(starts))
-        skipped = skipped.at[near].set(True, mode="drop")
-        inside = jnp.arange(starts, dtype=jnp.int32) < end
+        # The words that a value takes which begins here; 0 where none does.
+        lengths = jnp.where(success, np.int32(1), np.int32(0))
         target = jnp.where(reached, special, starts)
-        emits = success.at[target].set(given | lowest, mode="drop") & ~skipped & inside
+        own = jnp.where(given | lowest, taken, np.int32(0))
+        lengths = lengths.at[jnp.concatenate([target, near, far])].set(
+            jnp.concatenate([own, jnp.zeros((room + far.size,), jnp.int32)]), mode="drop"
+        )
+        emits = (lengths > 0) & (jnp.arange(starts, dtype=jnp.int32) < end)
         drawn = fast.at[target].set(other, mode="drop")
         chosen, total = places_of(emits, count, filled)
         values = jnp.where(place >= filled, drawn[chosen], values)
-        lengths = jnp.ones((starts,), jnp.int32).at[target].set(taken, mode="drop")
         last = chosen[-1]
         stand = jnp.maximum(stand, end)
         used = jnp.where(total >= count, last + lengths[last], stand)

@@ -204,40 +204,18 @@ class _Named(VarianceScaling):
         super().__init__(*self.fixed, seed=seed)
 
 
-class GlorotUniform(_Named):
-    """``keras.initializers.GlorotUniform``."""
-
-    fixed = 1.0, "fan_avg", "uniform"
-
-
-class GlorotNormal(_Named):
-    """``keras.initializers.GlorotNormal``, truncated."""
-
-    fixed = 1.0, "fan_avg", "truncated_normal"
+def _named(name: str, scale: float, mode: str, distribution: str) -> type[_Named]:
+    about = f"``keras.initializers.{name}``: {distribution}, of variance {scale} / {mode}."
+    fixed = scale, mode, distribution
+    return type(name, (_Named,), {"__doc__": about, "__module__": __name__, "fixed": fixed})
 
 
-class LecunUniform(_Named):
-    """``keras.initializers.LecunUniform``."""
-
-    fixed = 1.0, "fan_in", "uniform"
-
-
-class LecunNormal(_Named):
-    """``keras.initializers.LecunNormal``, truncated."""
-
-    fixed = 1.0, "fan_in", "truncated_normal"
-
-
-class HeUniform(_Named):
-    """``keras.initializers.HeUniform``."""
-
-    fixed = 2.0, "fan_in", "uniform"
-
-
-class HeNormal(_Named):
-    """``keras.initializers.HeNormal``, truncated."""
-
-    fixed = 2.0, "fan_in", "truncated_normal"
+GlorotUniform = _named("GlorotUniform", 1.0, "fan_avg", "uniform")
+GlorotNormal = _named("GlorotNormal", 1.0, "fan_avg", "truncated_normal")
+LecunUniform = _named("LecunUniform", 1.0, "fan_in", "uniform")
+LecunNormal = _named("LecunNormal", 1.0, "fan_in", "truncated_normal")
+HeUniform = _named("HeUniform", 2.0, "fan_in", "uniform")
+HeNormal = _named("HeNormal", 2.0, "fan_in", "truncated_normal")
 
 
 class Orthogonal(RandomInitializer):

@@ -26,6 +26,7 @@ from jaxinit._boundary import boundary
 from jaxinit._types import Shape
 from jaxinit.replay import keras_initializers as named
 from jaxinit.replay._arguments import Seed
+from jaxinit.replay._signatures import bound
 
 _ABOUT = """Draw what ``keras.initializers.{}`` draws on TensorFlow.
 
@@ -44,6 +45,7 @@ def _seeded(name: str, kind: Callable[..., named.Initializer]) -> Callable[..., 
     """Return the draw of an initializer: the seed first, then the shape, then options."""
 
     def draw(seed: Seed, shape: Shape, *args: Any, **options: Any) -> jax.Array:
+        bound(draw, (seed, shape, *args), options)
         return kind(*args, seed=seed, **options)(shape)
 
     draw.__name__ = draw.__qualname__ = name

@@ -19,13 +19,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _pcg64, _ziggurat
-from jaxinit.replay._arguments import (
-    Seed,
-    check_range,
-    check_seed,
-    check_static,
-    words_of,
-)
+from jaxinit.replay._arguments import Seed, check_seed, check_static, words_of
 from jaxinit.replay._draws import Draws
 from jaxinit.replay._draws import permutation as permuted
 from jaxinit.replay._native import native
@@ -115,7 +109,7 @@ def random(
         ValueError: float64 was asked for with 64-bit mode off.
         TypeError: The dtype is another.
     """
-    lengths, kind = _DRAWS.check(stream, shape, dtype)
+    _, lengths, kind = _DRAWS.floats(stream, shape, dtype)
     if kind == np.float32:
         return _random32(stream, lengths)
     return _DRAWS.uniform(stream, shape, dtype, low=0.0, high=1.0)
@@ -156,18 +150,7 @@ def uniform(
 def standard_normal(
     stream: Stream, shape: Shape, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.standard_normal(shape)`` draws, by the ziggurat method.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
-        dtype: float32 or float64; None means JAX's default float. NumPy's values are
-            float64; float32 is their one rounding, and not NumPy's ``dtype=np.float32``,
-            which draws other values.
-
-    Returns:
-        The stream after the draw, and the array.
-    """
+    """Draw what ``Generator.standard_normal(shape)`` draws; see `normal`."""
     return normal(stream, shape, dtype=dtype)
 
 
@@ -179,14 +162,16 @@ def normal(
     scale: float = 1.0,
     dtype: DTypeLike | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.normal(loc, scale, shape)`` draws.
+    """Draw what ``Generator.normal(loc, scale, shape)`` draws, by the ziggurat method.
 
     Args:
         stream: The stream.
         shape: Axis lengths; the values fill the array in C order.
         loc: Mean, a Python number.
         scale: Standard deviation, at least 0.
-        dtype: As in `standard_normal`.
+        dtype: float32 or float64; None means JAX's default float. NumPy's values are
+            float64; float32 is their one rounding, and not NumPy's ``dtype=np.float32``,
+            which draws other values.
 
     Returns:
         The stream after the draw, and the array.
@@ -195,19 +180,12 @@ def normal(
         ValueError: A number is not finite, or ``scale`` is negative.
         TypeError: The dtype is another, or a number is an array.
     """
-    lengths, kind = _DRAWS.check(stream, shape, dtype)
-    mean, std = check_static("", "loc", loc), check_static("", "scale", scale, least=0.0)
-    check_range("", np.dtype(np.float64), loc=mean, scale=std)
-    return _normal(stream, np.array([mean, std]), lengths, kind)
+    return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
 
 
 @boundary
 def integers(
-    stream: Stream,
-    shape: Shape,
-    low: int,
-    high: int | None = None,
-    endpoint: bool = False,
+    stream: Stream, shape: Shape, low: int, high: int | None = None, endpoint: bool = False
 ) -> tuple[Stream, jax.Array]:
     """Draw what ``Generator.integers(low, high, shape, endpoint=endpoint)`` draws.
 

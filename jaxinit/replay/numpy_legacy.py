@@ -19,7 +19,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, value_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
-from jaxinit.replay._arguments import Seed, check_range, check_seed, check_static
+from jaxinit.replay._arguments import Seed, check_seed
 from jaxinit.replay._draws import Draws
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import (
@@ -85,17 +85,7 @@ _from_array = jax.jit(_mt19937.window_from_array)
 def rand(
     stream: Stream, shape: Shape, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``np.random.rand`` draws: uniform on [0, 1).
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
-        dtype: float32 or float64; None means JAX's default float. float32 is NumPy's
-            float64 rounded once, so it can be 1.
-
-    Returns:
-        The stream after the draw, and the array.
-    """
+    """Draw what ``np.random.rand`` draws: `uniform` on [0, 1)."""
     return uniform(stream, shape, dtype=dtype)
 
 
@@ -131,17 +121,7 @@ def uniform(
 def randn(
     stream: Stream, shape: Shape, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``np.random.randn`` draws: standard normals by the polar method.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
-        dtype: float32 or float64; None means JAX's default float.
-
-    Returns:
-        The stream after the draw, and the array. If the number of values drawn so far
-        is odd, the stream keeps the second value of the last pair, as NumPy does.
-    """
+    """Draw what ``np.random.randn`` draws: standard `normal` numbers."""
     return normal(stream, shape, dtype=dtype)
 
 
@@ -153,7 +133,7 @@ def normal(
     scale: float = 1.0,
     dtype: DTypeLike | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``np.random.normal`` draws: ``loc + scale randn``.
+    """Draw what ``np.random.normal`` draws, by the polar method.
 
     Args:
         stream: The stream.
@@ -163,16 +143,14 @@ def normal(
         dtype: float32 or float64; None means JAX's default float.
 
     Returns:
-        The stream after the draw, and the array.
+        The stream after the draw, and the array. Values are made in pairs; of an odd
+        number the stream keeps the last, as NumPy does.
 
     Raises:
         ValueError: A number is not finite, or ``scale`` is negative.
         TypeError: The dtype is another.
     """
-    lengths, kind = _DRAWS.check(stream, shape, dtype)
-    mean, std = check_static("", "loc", loc), check_static("", "scale", scale, least=0.0)
-    check_range("", np.dtype(np.float64), loc=mean, scale=std)
-    return _normal(stream, np.array([mean, std]), lengths, kind)
+    return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
 
 
 @boundary

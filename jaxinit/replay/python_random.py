@@ -19,7 +19,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import shown, type_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
-from jaxinit.replay._arguments import check_range, check_static, words_of
+from jaxinit.replay._arguments import words_of
 from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._draws import Draws
 from jaxinit.replay._native import native
@@ -80,17 +80,7 @@ _start = jax.jit(_mt19937.window_from_array)
 def random(
     stream: Stream, shape: Shape, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``random.random()`` draws: uniform on [0, 1).
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths: of ``()`` a single value.
-        dtype: float32 or float64; None means JAX's default float. float32 is Python's
-            double rounded once, so it can be 1.
-
-    Returns:
-        The stream after the draw, and the array.
-    """
+    """Draw what ``random.random()`` draws: `uniform` on [0, 1)."""
     return uniform(stream, shape, dtype=dtype)
 
 
@@ -109,7 +99,8 @@ def uniform(
         shape: Axis lengths.
         a: One bound, a Python number.
         b: The other bound.
-        dtype: As in `random`.
+        dtype: float32 or float64; None means JAX's default float. float32 is Python's
+            double rounded once, so it can be 1.
 
     Returns:
         The stream after the draw, and the array.
@@ -135,7 +126,7 @@ def gauss(
         shape: Axis lengths.
         mu: Mean, a Python number.
         sigma: Standard deviation, which Python lets be negative.
-        dtype: As in `random`.
+        dtype: As in `uniform`.
 
     Returns:
         The stream after the draw, and the array. Values are made in pairs; of an odd
@@ -144,10 +135,7 @@ def gauss(
     Raises:
         ValueError: A number is not finite.
     """
-    lengths, kind = _DRAWS.check(stream, shape, dtype)
-    mean, std = check_static("", "mu", mu), check_static("", "sigma", sigma)
-    check_range("", np.dtype(np.float64), mu=mean, sigma=std)
-    return _gauss(stream, np.array([mean, std]), lengths, kind)
+    return _gauss(stream, *_DRAWS.floats(stream, shape, dtype, mu=mu, sigma=sigma))
 
 
 @boundary

@@ -91,23 +91,13 @@ def stateless_truncated_normal(
     stddev: float = 1.0,
     dtype: DTypeLike | None = jnp.float32,
 ) -> jax.Array:
-    """Draw what ``tf.random.stateless_truncated_normal`` draws.
+    """Draw what ``tf.random.stateless_truncated_normal`` draws; see `stateless_normal`.
 
-    A standard normal is drawn again until it lies within (-2, 2), then scaled.
-
-    Args:
-        shape: Axis lengths.
-        seed: As in `stateless_uniform`.
-        mean: Mean of the distribution before truncation.
-        stddev: Its standard deviation, at least 0; that of the result is 0.88 times it.
-        dtype: float32.
+    A standard normal is drawn again until it lies within (-2, 2), then scaled: ``mean`` and
+    ``stddev`` are those before truncation; the result's is 0.88 times ``stddev``.
 
     Returns:
         The array.
-
-    Raises:
-        ValueError: A seed or a number is out of range.
-        TypeError: The dtype is another.
     """
     scale = tf.normal_scale("", mean, stddev)
     return _drawn("truncated_normal", shape, seed, dtype, scale)

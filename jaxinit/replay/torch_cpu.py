@@ -27,7 +27,7 @@ from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _torch_discrete, _torch_stream, torch_init, torch_layers
 from jaxinit.replay import _torch_rules as rules
 from jaxinit.replay._arguments import Seed, check_draw, check_seed, check_stream
-from jaxinit.replay._torch_special import draw
+from jaxinit.replay._torch_special import check_numbers, draw
 
 Stream = _torch_stream.Stream
 build, calculate_gain = torch_layers.build, torch_init.calculate_gain
@@ -48,7 +48,9 @@ def _drawn(
 ) -> tuple[Stream, jax.Array]:
     check_stream("", stream, Stream)
     lengths, kind = check_draw("", shape, dtype, allowed, 2)
-    return draw(stream, lengths, *rule(lengths, *args), kind, serial)
+    what, numbers = rule(lengths, *args)
+    check_numbers(what, numbers, kind)
+    return draw(stream, lengths, what, numbers, kind, serial)
 
 
 @boundary
@@ -159,17 +161,7 @@ def xavier_uniform(
 def xavier_normal(
     stream: Stream, shape: Shape, gain: float = 1.0, dtype: DTypeLike | None = None
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``torch.nn.init.xavier_normal_(tensor, gain)`` draws.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths in PyTorch's layout ``(out, in, *window)``.
-        gain: Factor on the standard deviation.
-        dtype: As in `normal`.
-
-    Returns:
-        The stream after the draw, and the array.
-    """
+    """Draw what ``torch.nn.init.xavier_normal_`` draws; see `xavier_uniform`."""
     return _drawn(stream, shape, dtype, rules.xavier_normal, gain)
 
 
@@ -207,19 +199,7 @@ def kaiming_normal(
     nonlinearity: str = "leaky_relu",
     dtype: DTypeLike | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``torch.nn.init.kaiming_normal_`` draws.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths in PyTorch's layout ``(out, in, *window)``.
-        a: Negative slope, used with ``leaky_relu`` alone.
-        mode: ``"fan_in"`` or ``"fan_out"``.
-        nonlinearity: A name that `calculate_gain` knows.
-        dtype: As in `normal`.
-
-    Returns:
-        The stream after the draw, and the array.
-    """
+    """Draw what ``torch.nn.init.kaiming_normal_`` draws; see `kaiming_uniform`."""
     return _drawn(stream, shape, dtype, rules.kaiming_normal, a, mode, nonlinearity)
 
 
@@ -272,26 +252,14 @@ def trunc_normal_inverse(
 ) -> tuple[Stream, jax.Array]:
     """Draw what ``trunc_normal_`` of timm, and of PyTorch up to 2.12, draws.
 
-    Uniform numbers go through the inverse distribution function. They are exact; the
-    inverse of the error function is correctly rounded, which PyTorch's is but for 3 values
-    in 10,000. These differ by one unit in its last place, which can be two of the result,
-    or more where the mean is added and cancels.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths.
-        mean: As in `trunc_normal`.
-        std: As in `trunc_normal`.
-        low: Lower bound, PyTorch's ``a``.
-        high: Upper bound, PyTorch's ``b``, above ``low``.
-        dtype: As in `normal`.
+    The arguments are those of `trunc_normal`; the bounds may hold any share. Uniform
+    numbers go through the inverse distribution function. They are exact; the inverse of
+    the error function is correctly rounded, which PyTorch's is but for 3 values in
+    10,000. These differ by one unit in its last place, which can be two of the result, or
+    more where the mean is added and cancels.
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A number is not finite, or the bounds are not in order.
-        TypeError: The dtype is another, or a number is an array.
     """
     return _drawn(stream, shape, dtype, rules.trunc_normal_inverse, mean, std, low, high)
 

@@ -6,11 +6,14 @@ returns the tensor. `torch_cpu` has the same initializers as draws from a stream
 
 import inspect
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
+
+import jax
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, value_error
 from jaxinit.replay import _torch_rules as rules
+from jaxinit.replay._signatures import bound
 from jaxinit.replay._torch_record import Tensor
 
 _P = ParamSpec("_P")
@@ -21,13 +24,21 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     return rules.fans(tensor.shape)
 
 
+def _plain(number: Any) -> Any:
+    """Return an array of one number as that number: it is recorded, and not traced."""
+    return float(number) if isinstance(number, jax.Array) else number
+
+
 def _noted(
     rule: Callable[Concatenate[tuple[int, ...], _P], rules.Draw],
 ) -> Callable[Concatenate[Tensor, _P], Tensor]:
     """Return the function of ``torch.nn.init`` that draws by a rule."""
 
     def note(tensor: Tensor, *args: _P.args, **options: _P.kwargs) -> Tensor:
-        kind, numbers = rule(tensor.shape, *args, **options)
+        given = bound(note, (tensor, *args), options)
+        del given["tensor"]
+        draw: Callable[..., rules.Draw] = rule
+        kind, numbers = draw(tensor.shape, *map(_plain, given.values()))
         return tensor.write(kind, *numbers)
 
     note.__name__ = note.__qualname__ = f"{rule.__name__}_"

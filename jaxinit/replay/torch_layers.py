@@ -9,7 +9,7 @@ of Flax, NNX, Haiku and Equinox.
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -30,7 +30,7 @@ from jaxinit.replay._torch_module import *  # noqa: F403
 from jaxinit.replay._torch_module import Module
 from jaxinit.replay._torch_plain import *  # noqa: F403
 from jaxinit.replay._torch_plan import execute
-from jaxinit.replay._torch_record import Tensor, View, Write, recorded
+from jaxinit.replay._torch_record import Kind, Tensor, View, Write, recorded
 from jaxinit.replay._torch_recurrent import *  # noqa: F403
 from jaxinit.replay._torch_stream import Stream
 
@@ -63,40 +63,26 @@ functional = _Functional()
 nn = sys.modules[__name__]  # for code that says torch.nn.Linear
 
 
-@boundary
-def empty(*size: Any) -> Tensor:
-    """Return a tensor for ``torch.empty(size)``; until it is written to it is zero."""
-    return Tensor(*size).fill_(0.0)
+def _tensors(name: str, about: str, kind: Kind, *numbers: float) -> Callable[..., Tensor]:
+    """Return the function of PyTorch that makes tensors with these values."""
+
+    def make(*size: Any) -> Tensor:
+        return Tensor(*size).write(kind, *numbers)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"Return a tensor for ``torch.{name}(size)``{about}."
+    return boundary(make)
 
 
-@boundary
-def zeros(*size: Any) -> Tensor:
-    """Return a tensor for ``torch.zeros(size)``."""
-    return Tensor(*size).fill_(0.0)
-
-
-@boundary
-def ones(*size: Any) -> Tensor:
-    """Return a tensor for ``torch.ones(size)``."""
-    return Tensor(*size).fill_(1.0)
+empty = _tensors("empty", "; until it is written to it is zero", "fill", 0.0)
+zeros, ones = _tensors("zeros", "", "fill", 0.0), _tensors("ones", "", "fill", 1.0)
+rand, randn = _tensors("rand", "", "uniform", 0, 1), _tensors("randn", "", "normal", 0, 1)
 
 
 @boundary
 def full(size: Any, fill_value: float) -> Tensor:
     """Return a tensor for ``torch.full(size, fill_value)``."""
     return Tensor(size).fill_(fill_value)
-
-
-@boundary
-def rand(*size: Any) -> Tensor:
-    """Return a tensor for ``torch.rand(size)``."""
-    return Tensor(*size).uniform_()
-
-
-@boundary
-def randn(*size: Any) -> Tensor:
-    """Return a tensor for ``torch.randn(size)``."""
-    return Tensor(*size).normal_()
 
 
 class _Tree(Module):

@@ -162,7 +162,8 @@ def test_haiku(torch):
         init = hk.initializers.Constant(0)
         h = hk.MultiHeadAttention(2, 4, w_init=init, model_size=8, name="l4")(h, h, h)
         core = hk.LSTM(6, name="l5")
-        return hk.dynamic_unroll(core, h, core.initial_state(2), time_major=False)[0]
+        start = jax.tree.map(lambda x: x.astype("float32"), core.initial_state(2))
+        return hk.dynamic_unroll(core, h, start, time_major=False)[0]
 
     params = {}
     for name, part in tree.items():
@@ -224,8 +225,8 @@ def test_equinox(torch):
     y = filled[1](filled[0](jnp.asarray(x))).transpose(1, 2, 0).reshape(-1, 4)
     y = jax.vmap(filled[2])(y)
     y = filled[3](y, y, y)
-    state = jnp.zeros(5), jnp.zeros(5)
-    hidden, outputs = jnp.zeros(6), []
+    state = jnp.zeros(5, "float32"), jnp.zeros(5, "float32")
+    hidden, outputs = jnp.zeros(6, "float32"), []
     for row in y:
         state = filled[4](row, state)
         hidden = filled[5](state[0], hidden)
