@@ -4,9 +4,10 @@ A function acts on every element and keeps the dtype. The table serves gains, th
 and experiments alike, so that all three speak of the same function.
 """
 
+import dataclasses
 import functools
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -21,29 +22,32 @@ Activation = Callable[[jax.Array], jax.Array]
 class _Parametric(NamedTuple):
     """A family of activations in one number."""
 
-    make: Callable[[float], Activation]
+    function: Callable[[jax.Array, float], jax.Array]
     default: float
     least: float
 
 
-def _leaky_relu(slope: float) -> Activation:
-    return lambda x: jnp.where(x >= 0, x, slope * x)
+@dataclasses.dataclass(frozen=True)
+class _Member:
+    """One of a family; equal ones are one function to every cache."""
+
+    function: Callable[[jax.Array, float], jax.Array]
+    param: float
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.function(x, self.param)
 
 
-def _elu(alpha: float) -> Activation:
-    return functools.partial(jax.nn.elu, alpha=alpha)
+def _leaky_relu(x: jax.Array, slope: float) -> jax.Array:
+    return jnp.where(x >= 0, x, slope * x)
 
 
-def _celu(alpha: float) -> Activation:
-    return functools.partial(jax.nn.celu, alpha=alpha)
+def _hard_shrink(x: jax.Array, bound: float) -> jax.Array:
+    return jnp.where(jnp.abs(x) > bound, x, 0 * x)
 
 
-def _hard_shrink(bound: float) -> Activation:
-    return lambda x: jnp.where(jnp.abs(x) > bound, x, 0 * x)
-
-
-def _soft_shrink(bound: float) -> Activation:
-    return lambda x: x - jnp.clip(x, -bound, bound)
+def _soft_shrink(x: jax.Array, bound: float) -> jax.Array:
+    return x - jnp.clip(x, -bound, bound)
 
 
 def _identity(x: jax.Array) -> jax.Array:
@@ -60,8 +64,8 @@ _LINEAR = (
 _PARAMETRIC: Mapping[str, _Parametric] = {
     "leaky_relu": _Parametric(_leaky_relu, 0.01, float("-inf")),
     "prelu": _Parametric(_leaky_relu, 0.25, float("-inf")),
-    "elu": _Parametric(_elu, 1.0, 0.0),
-    "celu": _Parametric(_celu, 1.0, 1e-6),
+    "elu": _Parametric(jax.nn.elu, 1.0, 0.0),
+    "celu": _Parametric(jax.nn.celu, 1.0, 1e-6),
     "hard_shrink": _Parametric(_hard_shrink, 0.5, 0.0),
     "soft_shrink": _Parametric(_soft_shrink, 0.5, 0.0),
 }
@@ -98,6 +102,8 @@ _PLAIN: Mapping[str, Activation] = {
     # LeCun et al., "Efficient BackProp", 1998, section 4.4.
     "lecun_tanh": lambda x: 1.7159 * jnp.tanh(x * (2 / 3)),
 }
+
+_OWN = frozenset(_PLAIN.values())
 
 _ALIASES: Mapping[str, str] = {
     "swish": "silu",
@@ -152,17 +158,21 @@ def check_param(where: str, name: str, param: float | None) -> float | None:
 
 
 def activation(name: str, param: float | None = None) -> Activation:
-    """Return a named activation as a function on arrays; equal calls, same object.
+    """Return a named activation as a function on arrays; equal calls, equal results.
 
     ``param`` is the slope of ``leaky_relu`` (0.01) and ``prelu`` (0.25), the alpha of
     ``elu`` and ``celu`` (1), the bound of ``hard_shrink`` and ``soft_shrink`` (0.5).
     """
     name = check_choice("activation", "name", name, ACTIVATION_NAMES)
-    return _made(canonical_name(name), check_param("activation", name, param))
-
-
-@functools.lru_cache(maxsize=64)
-def _made(name: str, param: float | None) -> Activation:
+    param = check_param("activation", name, param)
+    name = canonical_name(name)
     if param is None:
         return _PLAIN[name]
-    return _PARAMETRIC[name].make(param)
+    return _Member(_PARAMETRIC[name].function, param)
+
+
+def is_own(function: Activation) -> bool:
+    """Return whether a function is the library's, so that it never changes."""
+    return isinstance(function, Hashable) and (
+        isinstance(function, _Member) or function in _OWN
+    )

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental.xla_metadata import set_xla_metadata
 
 from jaxinit import _samples
 from jaxinit._bits import random_bits
+from jaxinit._calls import own_call
 from jaxinit._checks import check_dtype, check_shape, is_traced
 from jaxinit._placement import check_out_sharding, handed_over, mesh_context, placed
 from jaxinit._samples import (
@@ -187,10 +187,8 @@ def _program(
     loops = draw.shape if isinstance(numbers, list) else loop_shape(draw)
     if loops != draw.shape:
         inner = dataclasses.replace(draw, shape=loops)
-        made = _program(inner, structure, centred, key, numbers, start)
-        # Were the call inlined, XLA would loop over the axes asked for after all.
-        alone: Any = set_xla_metadata(made, inlineable="false")
-        return alone.reshape(draw.shape)
+        program = functools.partial(_program, inner, structure, centred)
+        return own_call(program, key, numbers, start).reshape(draw.shape)
 
     def values(key: Key, numbers: Any, start: Any) -> jax.Array:
         packed = numbers if isinstance(numbers, list) else jnp.asarray(numbers)
@@ -225,7 +223,6 @@ def _program(
 
 
 def plan_draw(
-    where: str,
     distribution: Distribution,
     shape: Shape,
     dtype: DTypeLike | None,
@@ -235,8 +232,8 @@ def plan_draw(
     allow_complex: bool = True,
 ) -> tuple[Draw, Any]:
     """Return the plan of what the user asks for, checked, and where its window begins."""
-    lengths = check_shape(where, shape)
-    block, start = check_window(where, window, lengths)
-    result = check_dtype(where, dtype, allow_complex=allow_complex)
-    place = check_out_sharding(where, sharding, lengths if block is None else block)
+    lengths = check_shape("", shape)
+    block, start = check_window(window, lengths)
+    result = check_dtype("", dtype, allow_complex=allow_complex)
+    place = check_out_sharding(sharding, lengths if block is None else block)
     return Draw(distribution, lengths, result, place, block), start

@@ -7,6 +7,7 @@ element, so that whatever ``jax.random`` makes of them is one loop without tempo
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -25,6 +26,7 @@ from jaxinit._bits import (
     threefry_2x32,
 )
 from jaxinit._boundary import boundary
+from jaxinit._calls import own_call
 from jaxinit._checks import is_traced, type_error, value_error
 from jaxinit._types import Key
 
@@ -153,15 +155,30 @@ def _seed(seed: jax.Array) -> jax.Array:
 def _split(data: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     if not _partitionable():
         return jax.random.key_data(jax.random.split(_plain(data), shape))
-    words = threefry_2x32((data[0], data[1]), stream_index(shape))
-    return jnp.stack([jnp.broadcast_to(word, shape) for word in words], axis=-1)
+    return own_call(jax.jit(functools.partial(_parts, shape)), data)
+
+
+def _parts(shape: tuple[int, ...], data: jax.Array) -> jax.Array:
+    return _side_by_side(threefry_2x32((data[0], data[1]), stream_index(shape)), shape)
 
 
 @jax.jit
 def _fold_in(data: jax.Array, message: Any) -> jax.Array:
+    return own_call(_folded, data, jnp.asarray(message).astype(jnp.uint32))
+
+
+@jax.jit
+def _folded(data: jax.Array, message: jax.Array) -> jax.Array:
     # A loop over messages may count them, so that an index may come from here as well.
-    low = guarded(jnp.asarray(message).astype(jnp.uint32))
-    return jnp.stack(threefry_2x32((data[0], data[1]), (jnp.uint32(0), low)))
+    counter = (jnp.uint32(0), guarded(message))
+    return _side_by_side(threefry_2x32((data[0], data[1]), counter), ())
+
+
+def _side_by_side(words: Sequence[jax.Array], shape: tuple[int, ...]) -> jax.Array:
+    """Return two words on a last axis, computed once and by one loop, as no stack is."""
+    wide = [jnp.broadcast_to(jnp.expand_dims(w, -1), (*shape, 2)) for w in words]
+    is_first = lax.broadcasted_iota(jnp.uint8, (*shape, 2), len(shape)) == 0
+    return jnp.where(is_first, *wide)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

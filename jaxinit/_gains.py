@@ -14,6 +14,7 @@ from jaxinit._activations import (
     activation,
     canonical_name,
     check_param,
+    is_own,
 )
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, type_error, value_error
@@ -106,7 +107,8 @@ def calculate_gain(
         if param is not None:
             advice = "Bind it: functools.partial(function, param)."
             value_error(where, "a function takes no param", f"param={param!r}", advice)
-        return _computed_gain(resolve_once(nonlinearity), criterion or "forward")
+        known = resolve if is_own(nonlinearity) else resolve_once
+        return _computed_gain(known(nonlinearity), criterion or "forward")
     if not isinstance(nonlinearity, str):
         rule = "nonlinearity must be a name or a function"
         advice = 'Give for example "relu" or jax.numpy.tanh.'

@@ -303,7 +303,7 @@ def resolve(function: Function, reach: int = 5) -> Resolved:
 def resolve_once(function: Function) -> Resolved:
     """Return the same, keeping neither the function nor anything that is known of it."""
     _check_elementwise(function)
-    return resolve(Once(function))
+    return resolve(function if isinstance(function, Once) else Once(function))
 
 
 def _check_elementwise(function: Function) -> None:

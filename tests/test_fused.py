@@ -223,6 +223,16 @@ def test_no_temporaries_and_no_loops() -> None:
     assert analysis.temp_size_in_bytes < 4096
 
 
+def test_keys_are_derived_once_not_for_every_sample() -> None:
+    def draw(key: jax.Array) -> jax.Array:
+        return jax.random.normal(jax.random.split(jax.random.fold_in(key, 3))[1], (64,))
+
+    compiled = jax.jit(draw).lower(FUSED).compile()
+    entry = str(compiled.as_text()).partition("ENTRY")[2]
+    assert re.search(r"= u32\[2\]\S* call\(", entry)
+    assert re.search(r"= u32\[2,2\]\S* call\(", entry)
+
+
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_sharded_without_collectives(kind: AxisType) -> None:
     mesh = jax.make_mesh((4, 2), ("x", "y"), axis_types=(kind, kind))

@@ -15,6 +15,7 @@ FLOORS = {
     "_interrupt": 0,
     "_checks": 1,
     "_boundary": 1,
+    "_calls": 1,
     "_layout": 2,
     "_activations": 2,
     "_gaussian": 2,

@@ -21,7 +21,10 @@ ADAPTERS = ("equinox", "flax", "haiku", "keras")
 STREAMS = sorted(
     f"replay.{p.stem}" for p in (SOURCES / "replay").glob("*.py") if p.stem[0] != "_"
 )
-PARTS = ("", "asserts", "presets", "replay", "signal", *STREAMS, *ADAPTERS)
+PARTS = (
+    *("", "asserts", "presets", "replay", "signal", *STREAMS),
+    *(pytest.param(a, marks=pytest.mark.keras) if a == "keras" else a for a in ADAPTERS),
+)
 PUBLIC = {n: getattr(jaxinit, n) for n in jaxinit.__all__ if not n.startswith("_")}
 UNLISTED = {  # shared between modules, and nothing to a user
     "replay.keras_initializers": {"RandomInitializer"},

@@ -58,6 +58,9 @@ def test_long_arrays_are_divided_evenly(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_draw_in_other_axes_is_a_call_of_its_own_without_temporaries() -> None:
     program = jax.jit(lambda k: jaxinit.normal(k, (1 << 16, 3), "bfloat16"))
+    assert 'inlineable = "false"' in program.lower(KEY).as_text()
+    elsewhere = program.trace(KEY).lower(lowering_platforms=("cuda",))
+    assert "inlineable" not in elsewhere.as_text()
     compiled = program.lower(KEY).compile()
     entry = str(compiled.as_text()).partition("ENTRY")[2]
     assert re.search(r"bf16\[2048,96\]\S* call\(", entry)

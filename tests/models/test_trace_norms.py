@@ -110,6 +110,7 @@ def keras_uses(model: Any, x: Any, *, is_training: bool, stored: bool) -> Uses:
     return trace_params(apply, params, x)
 
 
+@pytest.mark.keras
 @pytest.mark.parametrize("is_training", [False, True])
 @pytest.mark.parametrize("stored", [False, True])
 def test_keras_norms(is_training, stored):

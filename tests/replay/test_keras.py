@@ -67,6 +67,7 @@ def test_models_recorded(backend, name):
         assert_known(w, digest, exact=not orthogonal)
 
 
+@pytest.mark.keras
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_live_model_on_jax():
     live = pytest.importorskip("keras")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxinit._activations import ACTIVATION_NAMES, activation
+from jaxinit._activations import ACTIVATION_NAMES, activation, is_own
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_number, shown, type_error, value_error
 from jaxinit._gaussian import (
@@ -84,10 +84,10 @@ def as_function(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
 def for_one_call(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
     """Return the function that is meant, of which nothing outlives the call.
 
-    A user's function is read anew at each call; names have their results in caches.
+    A user's function is read anew at each call; the library's own are in caches.
     """
     function = as_function(where, nonlinearity)
-    return function if isinstance(nonlinearity, str | Once) else Once(function)
+    return function if isinstance(function, Once) or is_own(function) else Once(function)
 
 
 def differentiable(resolved: Resolved) -> np.ndarray:
