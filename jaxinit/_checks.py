@@ -3,6 +3,9 @@
 Every text reads ``function: rule; got argument=value. What to do.`` A wrong value is a
 ``ValueError``, a wrong kind a ``TypeError``. Checks run before anything is drawn, look at
 no array data that is traced, and return the argument in its canonical form.
+
+``where`` names the function in the text. It is empty inside of public functions, whose
+boundary puts the name in that the user called.
 """
 
 import difflib
@@ -61,7 +64,8 @@ def _raise(kind: type[Exception], where: str, *parts: str) -> NoReturn:
 
 def error_text(where: str, rule: str, got: str, advice: str) -> str:
     """Return the one line that users see."""
-    return f"{where}: {rule}; got {got}. {advice}"
+    text = f"{rule}; got {got}. {advice}"
+    return f"{where}: {text}" if where else text
 
 
 def shown(value: object) -> str:

@@ -113,37 +113,35 @@ def default_layout(rank: int) -> Layout:
     return Layout(("D" * rank + "HWIO")[-rank:])
 
 
-def resolve_layout(
-    where: str, shape: tuple[int, ...], layout: str | Layout | None
-) -> Layout:
+def resolve_layout(shape: tuple[int, ...], layout: str | Layout | None) -> Layout:
     """Return the layout of a weight of that shape, checked against its rank."""
     if layout is None:
         advice = (
             "For a bias use zeros, or a plain distribution with an explicit std; to "
             "scale by the weight's fans pass layout=Fans(fan_in, fan_out)."
         )
-        check_rank(where, shape, 2, advice)
+        check_rank("", shape, 2, advice)
         return default_layout(len(shape))
     if isinstance(layout, str):
         layout = Layout(layout)
     if not isinstance(layout, Layout):
         rule = "layout must say what each axis is, as a string or a Layout"
-        type_error(where, rule, f"layout={layout!r}", 'For a dense kernel write "IO".')
+        type_error("", rule, f"layout={layout!r}", 'For a dense kernel write "IO".')
     if len(layout.axes) != len(shape):
         rule = "layout needs one letter an axis"
         got = f"layout={layout.axes!r} for shape={shape}"
-        value_error(where, rule, got, f"Give {len(shape)} letters.")
+        value_error("", rule, got, f"Give {len(shape)} letters.")
     return layout
 
 
-def single_axis(where: str, layout: Layout, letter: str, letters: str) -> int:
+def single_axis(layout: Layout, letter: str, letters: str) -> int:
     """Return the one axis of that letter, in a layout of none but ``letters``."""
     found = layout.positions(letter)
     if len(found) == 1 and set(layout.axes) <= set(letters):
         return found[0]
     rest = ", ".join(x for x in letters if x not in "IO")
     rule = f"layout must have one I and one O, the rest one of {rest}"
-    value_error(where, rule, f"layout={layout.axes!r}", "Reshape the weight to that form.")
+    value_error("", rule, f"layout={layout.axes!r}", "Reshape the weight to that form.")
 
 
 @boundary
@@ -181,34 +179,31 @@ def compute_fans(shape: Shape, layout: str | Layout | Fans | None = None) -> Fan
         >>> compute_fans((12, 768, 12, 64), "BIOO")  # twelve stacked query kernels
         Fans(fan_in=768, fan_out=768)
     """
-    where = "compute_fans"
-    lengths = check_shape(where, shape)
-    return resolve_fans(where, lengths, layout)
+    lengths = check_shape("", shape)
+    return resolve_fans(lengths, layout)
 
 
-def resolve_fans(
-    where: str, shape: tuple[int, ...], layout: str | Layout | Fans | None
-) -> Fans:
-    """Return the fans on behalf of the function named ``where``."""
+def resolve_fans(shape: tuple[int, ...], layout: str | Layout | Fans | None) -> Fans:
+    """Return the fans of a weight of checked shape."""
     if isinstance(layout, Fans):
         return layout
-    return _fans_of(where, shape, resolve_layout(where, shape, layout))
+    return _fans_of(shape, resolve_layout(shape, layout))
 
 
 @functools.lru_cache(maxsize=4096)
-def _fans_of(where: str, shape: tuple[int, ...], layout: Layout) -> Fans:
+def _fans_of(shape: tuple[int, ...], layout: Layout) -> Fans:
     for fan, letters in (("fan_in", "IDHW"), ("fan_out", "ODHW")):
         if not layout.positions(letters):
             rule = f"{fan} needs an axis that is one of {', '.join(letters)}"
             advice = "State the fans outright: layout=Fans(fan_in, fan_out)."
-            value_error(where, rule, f"layout={layout.axes!r}", advice)
+            value_error("", rule, f"layout={layout.axes!r}", advice)
     count = dict.fromkeys(LETTERS, 1)
     for letter, length in zip(layout.axes, shape, strict=True):
         count[letter] *= length
     if count[layout.grouped] % layout.groups:
         rule = f"groups must divide the length of the {layout.grouped!r} axes"
         got = f"groups={layout.groups} for {count[layout.grouped]} channels"
-        value_error(where, rule, got, "Give the layer's own number of groups.")
+        value_error("", rule, got, "Give the layer's own number of groups.")
     count[layout.grouped] //= layout.groups
     window = math.prod(count[letter] for letter in WINDOW)
     return Fans(max(1, count["I"] * window), max(1, count["O"] * window))

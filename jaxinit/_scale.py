@@ -54,7 +54,6 @@ def range_of(dtype: np.dtype[Any]) -> Range:
 
 
 def check_scale(
-    where: str,
     dtype: np.dtype[Any],
     shift: Any,
     std: Any,
@@ -67,7 +66,6 @@ def check_scale(
     stand for all.
 
     Args:
-        where: Name of the function that the error is to name.
         dtype: Dtype of the result.
         shift: Location of the distribution.
         std: Its standard deviation. 0 is fine.
@@ -78,7 +76,7 @@ def check_scale(
         return
     low, high = bounds or (shift - reach * std, shift + reach * std)
     if are_floats((shift, std, low, high)):
-        _check_scale(where, dtype, shift, std, low, high, place="")
+        _check_scale(dtype, shift, std, low, high, place="")
         return
     ends = range_of(dtype)
 
@@ -92,11 +90,10 @@ def check_scale(
             return sizes, np.maximum(np.abs(low), np.abs(high)), shares
 
     for numbers, place in worst_of(worst, shift, std, low, high):
-        _check_scale(where, dtype, *numbers, place=place)
+        _check_scale(dtype, *numbers, place=place)
 
 
 def _check_scale(
-    where: str,
     dtype: np.dtype[Any],
     shift: float,
     std: float,
@@ -109,14 +106,14 @@ def _check_scale(
     if 0 < std <= least:
         rule = f"std must be above {least:.3g}, which {dtype.name} rounds to 0"
         advice = "Use a wider dtype, or scale the weight up here and down in the layer."
-        value_error(where, rule, f"std={std:.6g}{place}", advice)
+        value_error("", rule, f"std={std:.6g}{place}", advice)
     furthest = max(abs(low), abs(high))
     if furthest > most:
         rule = f"values must stay below {most:g}, the largest {dtype.name}"
         got = f"std={std:.6g}, which draws values up to {furthest:.6g}"
         if std == 0:
             got = f"the value {furthest:.6g}"
-        value_error(where, rule, got + place, "Use a smaller scale or a wider dtype.")
+        value_error("", rule, got + place, "Use a smaller scale or a wider dtype.")
     centre = abs(min(max(shift, low), high))
     spread = min(std * math.sqrt(12), high - low)
     if std > 0 and centre > 0:
@@ -125,7 +122,7 @@ def _check_scale(
             rule = f"values must spread over more than one {dtype.name}"
             got = f"a spread of {spread:.3g} at {centre:g}, in steps of {spacing:.3g}"
             advice = "Use a wider dtype, or constant for one value."
-            value_error(where, rule, got + place, advice)
+            value_error("", rule, got + place, advice)
 
 
 def worst_of(

@@ -118,25 +118,22 @@ def log_uniform(
         >>> round(float(jax.numpy.log10(step).mean()), 1), bool(step.max() <= 0.1001)
         (-2.0, True)
     """
-    where = "log_uniform"
     if activation is not None:
-        check_choice(where, "activation", activation, get_args(Inverse))
+        check_choice("", "activation", activation, get_args(Inverse))
     most = 1.0 if activation == "sigmoid" else math.inf
-    lower, upper = check_bounds(where, low, high, shape, least=0, most=most)
+    lower, upper = check_bounds(low, high, shape, least=0, most=most)
     for (a, b), at in worst_of(lambda a, b: (-a, b), lower, upper):
         if a == 0:
-            value_error(
-                where, "low must be above 0", f"low=0{at}", "Give the smallest value."
-            )
+            value_error("", "low must be above 0", f"low=0{at}", "Give the smallest value.")
         if b == most:
             advice = "A sigmoid stays below it."
-            value_error(where, "high must be below 1", f"high=1{at}", advice)
-    result = check_dtype(where, dtype)
+            value_error("", "high must be below 1", f"high=1{at}", advice)
+    result = check_dtype("", dtype)
     wide = wide_dtype(result)
     start, end = exactly(wide, lambda f, a, b: (f.log(a), f.log(b)), lower, upper)
     drawn = uniform(key, shape, wide, low=start, high=end, window=window)
-    place = check_out_sharding(where, out_sharding, drawn.shape)
-    _, first = check_window(where, window, tuple(shape))
+    place = check_out_sharding(out_sharding, drawn.shape)
+    _, first = check_window(window, tuple(shape))
     bounds = [b if is_traced(b) else np.asarray(b, wide) for b in (lower, upper)]
     given = handed_over((tuple(bounds), first))
     with mesh_context(place):
@@ -167,7 +164,7 @@ def _finish(
 def _prior_moments(
     _shape: Shape, _complex: bool, *, prior: Any, activation: Any
 ) -> Moments:
-    return fixed_moments(_log_odds("class_prior", prior, activation))
+    return fixed_moments(_log_odds(prior, activation))
 
 
 @described(Descriptor(_prior_moments, is_fixed=True))
@@ -219,24 +216,23 @@ def class_prior(
         >>> [round(float(p), 2) for p in jax.nn.softmax(bias)]
         [0.7, 0.2, 0.1]
     """
-    where = "class_prior"
-    check_choice(where, "activation", activation, ("sigmoid", "softmax"))
-    value = _log_odds(where, prior, activation)
+    check_choice("", "activation", activation, ("sigmoid", "softmax"))
+    value = _log_odds(prior, activation)
     return constant(key, shape, dtype, value=value, out_sharding=out_sharding)
 
 
-def _log_odds(where: str, prior: Any, activation: str) -> np.ndarray:
+def _log_odds(prior: Any, activation: str) -> np.ndarray:
     rule = "prior must be a known probability, or an array of them"
     try:
         p = np.asarray(None if is_traced(prior) else prior)
     except (TypeError, ValueError):
         p = np.asarray(None)
     if p.dtype.kind not in "iuf":
-        type_error(where, rule, f"prior={shown(prior)}", "Give for example 0.01.")
+        type_error("", rule, f"prior={shown(prior)}", "Give for example 0.01.")
     p = p.astype(np.float64)
     sigmoid = activation == "sigmoid"
     bad = ~((p > 0) & ((p < 1) if sigmoid else (p <= 1)))
     if bad.any():
         rule = f"prior must be above 0 and {'below' if sigmoid else 'at most'} 1"
-        value_error(where, rule, f"prior={p[bad].flat[0]:g}", "Give frequencies.")
+        value_error("", rule, f"prior={p[bad].flat[0]:g}", "Give frequencies.")
     return np.log(p) - np.log1p(-p) if sigmoid else np.log(p)

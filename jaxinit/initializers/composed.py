@@ -49,12 +49,14 @@ class Parts:
         out_sharding: OutSharding = None,
     ) -> jax.Array:
         """Return the parts side by side, each drawn with a key of its own."""
-        axis, shapes = self._shapes(check_shape("parts", shape))
-        keys = part_keys("parts", key, len(shapes))
+        axis, shapes = self._shapes(check_shape("", shape))
+        keys = part_keys(key, len(shapes))
         triples = zip(self.values, keys, shapes, strict=True)
         drawn = [make_value(value, k, own, dtype) for value, k, own in triples]
         joined = functools.partial(jnp.concatenate, axis=axis)
-        return place_result("parts", lambda *xs: joined(xs), out_sharding, *drawn)
+        return place_result(lambda *xs: joined(xs), out_sharding, *drawn)
+
+    __call__ = boundary(__call__, "parts")
 
     def describe(self, shape: tuple[int, ...], dtype: Any = None) -> Distribution:
         """Return the distribution of an entry of any part."""
@@ -72,14 +74,14 @@ class Parts:
         return dataclasses.replace(self, values=bound)
 
     def _shapes(self, shape: tuple[int, ...]) -> tuple[int, list[tuple[int, ...]]]:
-        axis = axis_of("parts", self.axis, shape)
+        axis = axis_of(self.axis, shape)
         length, count = shape[axis], len(self.values)
         sizes = self.sizes or (length // count,) * count
         if sum(sizes) != length:
             rule = "the sizes of the parts must add up to the length of their axis"
             got = f"sizes={self.sizes}" if self.sizes else f"{count} equal parts"
             advice = "Give one size a part."
-            value_error("parts", rule, f"{got} for {length} along axis {axis}", advice)
+            value_error("", rule, f"{got} for {length} along axis {axis}", advice)
         return axis, [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
 
 
@@ -126,35 +128,34 @@ def parts(
         >>> [round(float(x.std()), 2) for x in jax.numpy.split(w, [256, 320], axis=1)]
         [0.06, 0.08, 0.08]
     """
-    where = "parts"
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
         advice = "Write [0.0, 1.0, 0.0, 0.0]."
-        type_error(where, "values must be a sequence", f"values={shown(values)}", advice)
+        type_error("", "values must be a sequence", f"values={shown(values)}", advice)
     if len(values) == 0:
-        value_error(where, "values must have an entry a part", "none", "Give one or more.")
+        value_error("", "values must have an entry a part", "none", "Give one or more.")
     for value in values:
-        check_value(where, "values", value)
+        check_value("values", value)
     lengths = None
     if sizes is not None:
-        lengths = tuple(check_int(where, "sizes", size, least=1) for size in sizes)
+        lengths = tuple(check_int("", "sizes", size, least=1) for size in sizes)
         if len(lengths) != len(values):
             got = f"{len(lengths)} sizes for {len(values)} values"
-            value_error(where, "there must be one size a part", got, "Leave out none.")
-    return Parts(tuple(values), lengths, check_int(where, "axis", axis, least=-(2**31)))
+            value_error("", "there must be one size a part", got, "Leave out none.")
+    return Parts(tuple(values), lengths, check_int("", "axis", axis, least=-(2**31)))
 
 
-def part_keys(where: str, key: Key, count: int) -> list[Key]:
+def part_keys(key: Key, count: int) -> list[Key]:
     """Return keys for the parts of one array."""
-    inner = jax.random.fold_in(check_key(where, key), _TAG)
+    inner = jax.random.fold_in(check_key("", key), _TAG)
     return [jax.random.fold_in(inner, i) for i in range(count)]
 
 
 def place_result(
-    where: str, f: Callable[..., jax.Array], sharding: OutSharding, *arrays: jax.Array
+    f: Callable[..., jax.Array], sharding: OutSharding, *arrays: jax.Array
 ) -> jax.Array:
     """Return ``f(*arrays)``, placed."""
     shape = jax.eval_shape(f, *arrays).shape
-    place = check_out_sharding(where, sharding, shape)
+    place = check_out_sharding(sharding, shape)
     with mesh_context(place):
         return placed(f, place)(*arrays)
 
@@ -180,25 +181,25 @@ def value_with_layout(value: Value, layout: Layout | None, fans: Fans | None) ->
     return with_layout(value, layout, fans) if callable(value) else value
 
 
-def axis_of(where: str, axis: int, shape: tuple[int, ...]) -> int:
+def axis_of(axis: int, shape: tuple[int, ...]) -> int:
     """Return the axis counted from 0."""
     if not -len(shape) <= axis < len(shape):
         got = f"axis={axis} for shape={shape}"
-        value_error(where, "axis must be one of the array's", got, "Count from 0.")
+        value_error("", "axis must be one of the array's", got, "Count from 0.")
     return axis % len(shape)
 
 
-def check_initializer(where: str, initializer: object) -> None:
+def check_initializer(initializer: object) -> None:
     """Refuse what is no function."""
     if not callable(initializer):
         rule = "initializer must be a function (key, shape, dtype)"
         advice = "Give for example jaxinit.lecun_normal."
-        type_error(where, rule, shown(initializer), advice)
+        type_error("", rule, shown(initializer), advice)
 
 
-def check_value(where: str, name: str, value: object) -> None:
+def check_value(name: str, value: object) -> None:
     """Refuse what is neither a function nor a number or array."""
     number = isinstance(value, (int, float, complex, np.number, np.ndarray, jax.Array))
     if not callable(value) and (not number or isinstance(value, bool)):
         rule = f"{name} must be initializers, numbers or arrays"
-        type_error(where, rule, shown(value), "Give for example 0.0.")
+        type_error("", rule, shown(value), "Give for example 0.0.")

@@ -120,7 +120,7 @@ def zeros(
         >>> jaxinit.zeros(jax.random.key(0), (3,)).tolist()
         [0.0, 0.0, 0.0]
     """
-    return _constant("zeros", key, shape, dtype, 0.0, out_sharding)
+    return _constant(key, shape, dtype, 0.0, out_sharding)
 
 
 @described(Descriptor(functools.partial(_constant_moments, value=1.0), is_fixed=True))
@@ -155,7 +155,7 @@ def ones(
         >>> jaxinit.ones(jax.random.key(0), (3,)).tolist()
         [1.0, 1.0, 1.0]
     """
-    return _constant("ones", key, shape, dtype, 1.0, out_sharding)
+    return _constant(key, shape, dtype, 1.0, out_sharding)
 
 
 @described(Descriptor(_constant_moments, is_fixed=True))
@@ -192,12 +192,12 @@ def constant(
         >>> jaxinit.constant(jax.random.key(0), (2, 2), value=[0.5, 2.0]).tolist()
         [[0.5, 2.0], [0.5, 2.0]]
     """
-    return _constant("constant", key, shape, dtype, value, out_sharding)
+    return _constant(key, shape, dtype, value, out_sharding)
 
 
 def _identity_moments(shape: Shape, _complex: bool, *, gain: Any, layout: Any) -> Moments:
     axes = "B" * (len(shape) - 2) + "IO"
-    roles = resolve_layout("identity", tuple(shape), layout or Layout(axes))
+    roles = resolve_layout(tuple(shape), layout or Layout(axes))
     pair = [shape[a] for a in roles.positions("IO")]
     return fixed_moments(gain, min(pair) / max(1, math.prod(pair)))
 
@@ -244,27 +244,26 @@ def identity(
         >>> jaxinit.identity(jax.random.key(0), (2, 3)).tolist()
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
-    where = "identity"
-    check_unused_key(where, key)
-    lengths = check_shape(where, shape)
-    check_rank(where, lengths, 2, "Give (in, out).")
+    check_unused_key(key)
+    lengths = check_shape("", shape)
+    check_rank("", lengths, 2, "Give (in, out).")
     roles = layout if layout is not None else Layout("B" * (len(lengths) - 2) + "IO")
-    roles = resolve_layout(where, lengths, roles)
-    pair = single_axis(where, roles, "I", "IOB"), single_axis(where, roles, "O", "IOB")
-    result = check_any_dtype(where, dtype)
-    number = check_number(where, "gain", gain)
+    roles = resolve_layout(lengths, roles)
+    pair = single_axis(roles, "I", "IOB"), single_axis(roles, "O", "IOB")
+    result = check_any_dtype("", dtype)
+    number = check_number("", "gain", gain)
     pattern = Pattern(
         lengths,
         result,
-        check_out_sharding(where, out_sharding, lengths),
+        check_out_sharding(out_sharding, lengths),
         pair,
         period=max(1, lengths[pair[1]]),
     )
-    return filled(pattern, rounded(where, "gain", number, result))
+    return filled(pattern, rounded("gain", number, result))
 
 
 def _dirac_moments(shape: Shape, _complex: bool, *, groups: Any, layout: Any) -> Moments:
-    roles = resolve_layout("dirac", tuple(shape), layout)
+    roles = resolve_layout(tuple(shape), layout)
     inputs, outputs = (math.prod(shape[a] for a in roles.positions(x)) for x in "IO")
     count = max(int(groups), roles.groups)
     held = min(inputs, outputs // count) * count
@@ -319,29 +318,28 @@ def dirac(
         >>> int(w.sum()), bool((w[1, 1] == jaxinit.identity(None, (8, 16))).all())
         (8, True)
     """
-    where = "dirac"
-    check_unused_key(where, key)
-    lengths = check_shape(where, shape)
+    check_unused_key(key)
+    lengths = check_shape("", shape)
     if not 3 <= len(lengths) <= 5:
         rule = "shape must have 3, 4 or 5 axes"
-        value_error(where, rule, f"shape={lengths}", "For a dense layer use identity.")
-    roles = resolve_layout(where, lengths, layout)
-    first = single_axis(where, roles, "I", "IODHW")
-    second = single_axis(where, roles, "O", "IODHW")
-    count = check_int(where, "groups", groups, least=1)
+        value_error("", rule, f"shape={lengths}", "For a dense layer use identity.")
+    roles = resolve_layout(lengths, layout)
+    first = single_axis(roles, "I", "IODHW")
+    second = single_axis(roles, "O", "IODHW")
+    count = check_int("", "groups", groups, least=1)
     if roles.groups != 1 and count not in {1, roles.groups}:
         got = f"groups={count} and layout.groups={roles.groups}"
-        value_error(where, "groups must be stated once", got, "Leave one out.")
+        value_error("", "groups must be stated once", got, "Leave one out.")
     count = max(count, roles.groups)
     if lengths[second] % count:
         got = f"groups={count} for {lengths[second]} outputs"
-        value_error(where, "groups must divide the outputs", got, "Use the layer's own.")
-    result = check_any_dtype(where, dtype)
+        value_error("", "groups must divide the outputs", got, "Use the layer's own.")
+    result = check_any_dtype("", dtype)
     window = roles.positions("DHW")
     pattern = Pattern(
         lengths,
         result,
-        check_out_sharding(where, out_sharding, lengths),
+        check_out_sharding(out_sharding, lengths),
         (first, second),
         period=max(1, lengths[second] // count),
         fixed=tuple((axis, lengths[axis] // 2) for axis in window),
@@ -350,35 +348,34 @@ def dirac(
 
 
 def _constant(
-    where: str,
     key: Key | None,
     shape: Shape,
     dtype: DTypeLike | None,
     value: Any,
     out_sharding: OutSharding,
 ) -> jax.Array:
-    check_unused_key(where, key)
-    lengths = check_shape(where, shape)
-    result = check_any_dtype(where, dtype)
-    fill_value = rounded(where, "value", value, result)
+    check_unused_key(key)
+    lengths = check_shape("", shape)
+    result = check_any_dtype("", dtype)
+    fill_value = rounded("value", value, result)
     try:
         fits = np.broadcast_shapes(fill_value.shape, lengths) == lengths
     except ValueError:
         fits = False
     if not fits:
         got = f"value of shape {fill_value.shape} for shape={lengths}"
-        value_error(where, "value must broadcast to shape", got, "Give one number.")
-    sharding = check_out_sharding(where, out_sharding, lengths)
+        value_error("", "value must broadcast to shape", got, "Give one number.")
+    sharding = check_out_sharding(out_sharding, lengths)
     return filled(Pattern(lengths, result, sharding), fill_value)
 
 
-def check_unused_key(where: str, key: Key | None) -> None:
+def check_unused_key(key: Key | None) -> None:
     """Refuse what is neither a key nor None."""
     if key is not None:
-        check_key(where, key)
+        check_key("", key)
 
 
-def rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+def rounded(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     """Return the value in the dtype, refusing one that the dtype cannot hold."""
     if is_traced(value):
         return value
@@ -390,7 +387,7 @@ def rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
         np.issubdtype(exact.dtype, np.number) or jnp.issubdtype(exact.dtype, np.floating)
     ):
         rule = f"{name} must be a number or an array of numbers"
-        type_error(where, rule, f"{name}={value!r}", "Give a float.")
+        type_error("", rule, f"{name}={value!r}", "Give a float.")
     if dtype.kind == "c" or exact.dtype.kind != "c":
         wide = exact.astype(np.complex128 if dtype.kind == "c" else np.float64)
         with np.errstate(all="ignore"):
@@ -402,7 +399,7 @@ def rounded(where: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
             return result
     rule = f"{name} must be a finite number that {dtype.name} can hold"
     shown = f"{exact.item():g}" if exact.size == 1 else f"an array of shape {exact.shape}"
-    value_error(where, rule, f"{name}={shown}", "Use a wider dtype.")
+    value_error("", rule, f"{name}={shown}", "Use a wider dtype.")
 
 
 def _once(wide: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

@@ -210,10 +210,11 @@ def kaiming_truncated_normal(
 ) -> jax.Array:
     r"""Draw truncated normal weights that keep the variance behind a nonlinearity.
 
-    .. math:: \operatorname{Var} W = gain^2 / fan
+    .. math:: W = s Z, \quad Z \sim N(0, 1) \text{ given } |Z| \le 2, \quad
+        s^2 \operatorname{E} |Z|^2 = gain^2 / fan
 
-    The distribution is a normal one cut at two of its standard deviations and scaled to
-    the stated variance. Also named ``he_truncated_normal``.
+    with a complex Z for a complex dtype. No weight is beyond 2.274 standard deviations
+    (complex: 2.08). Also named ``he_truncated_normal``.
 
     Args:
         key: One typed key, or a legacy ``uint32`` key.

@@ -52,14 +52,14 @@ class Rows:
         out_sharding: OutSharding = None,
     ) -> jax.Array:
         """Return the draw of the initializer with those rows replaced."""
-        lengths = check_shape("rows", shape)
+        lengths = check_shape("", shape)
         axis, index, own = self._places(lengths)
         drawn = self.initializer(key, lengths, dtype)
-        other = make_value(self.value, part_keys("rows", key, 1)[0], own, drawn.dtype)
+        other = make_value(self.value, part_keys(key, 1)[0], own, drawn.dtype)
         at = (slice(None),) * axis + (np.array(index, np.int32),)
-        return place_result(
-            "rows", lambda x, y: x.at[at].set(y), out_sharding, drawn, other
-        )
+        return place_result(lambda x, y: x.at[at].set(y), out_sharding, drawn, other)
+
+    __call__ = boundary(__call__, "rows")
 
     def describe(self, shape: tuple[int, ...], dtype: Any = None) -> Distribution:
         """Return the distribution of an entry of any row."""
@@ -79,13 +79,13 @@ class Rows:
     def _places(
         self, shape: tuple[int, ...]
     ) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-        axis = axis_of("rows", self.axis, shape)
+        axis = axis_of(self.axis, shape)
         length = shape[axis]
         index = tuple(dict.fromkeys(i + length if i < 0 else i for i in self.index))
         bad = [i for i in index if not 0 <= i < length]
         if bad:
             rule = f"index must be of the {length} rows along axis {axis}"
-            value_error("rows", rule, f"index={self.index}", "Count from 0.")
+            value_error("", rule, f"index={self.index}", "Count from 0.")
         return axis, index, (*shape[:axis], len(index), *shape[axis + 1 :])
 
 
@@ -131,15 +131,14 @@ def rows(
         >>> bool((w[0] == 0).all()), round(float(w[1:].std()), 3)
         (True, 0.02)
     """
-    where = "rows"
-    check_initializer(where, initializer)
-    check_value(where, "value", value)
+    check_initializer(initializer)
+    check_value("value", value)
     given = [index] if isinstance(index, (int, np.integer)) else index
     if isinstance(given, (str, bytes)) or not isinstance(given, (Sequence, np.ndarray)):
         rule = "index must be an int or a sequence of ints"
-        type_error(where, rule, f"index={shown(index)}", "Give for example [0, 3].")
-    numbers = tuple(check_int(where, "index", i, least=-(2**31)) for i in given)
-    return Rows(initializer, numbers, value, check_int(where, "axis", axis, least=-(2**31)))
+        type_error("", rule, f"index={shown(index)}", "Give for example [0, 3].")
+    numbers = tuple(check_int("", "index", i, least=-(2**31)) for i in given)
+    return Rows(initializer, numbers, value, check_int("", "axis", axis, least=-(2**31)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -159,14 +158,14 @@ class Where:
         out_sharding: OutSharding = None,
     ) -> jax.Array:
         """Return the draw where the mask holds, and the other values elsewhere."""
-        lengths = check_shape("where", shape)
+        lengths = check_shape("", shape)
         mask = self._mask(lengths)
         drawn = self.initializer(key, lengths, dtype)
-        other = make_value(
-            self.otherwise, part_keys("where", key, 1)[0], lengths, drawn.dtype
-        )
+        other = make_value(self.otherwise, part_keys(key, 1)[0], lengths, drawn.dtype)
         chosen = functools.partial(jnp.where, mask)
-        return place_result("where", chosen, out_sharding, drawn, other)
+        return place_result(chosen, out_sharding, drawn, other)
+
+    __call__ = boundary(__call__, "where")
 
     def describe(self, shape: tuple[int, ...], dtype: Any = None) -> Distribution:
         """Return the distribution of an entry, inside the mask or outside."""
@@ -202,9 +201,7 @@ class Where:
             fits = False
         if not fits:
             got = f"mask of shape {self.mask.shape} for shape={shape}"
-            value_error(
-                "where", "mask must broadcast to shape", got, "Add axes of length 1."
-            )
+            value_error("", "mask must broadcast to shape", got, "Add axes of length 1.")
         return self.mask
 
 
@@ -250,14 +247,13 @@ def where(
         >>> (new == 7).all(axis=0).tolist(), round(float(new[:, 1].std()), 1)
         ([True, False, True], 0.1)
     """
-    name = "where"
-    check_initializer(name, initializer)
-    check_value(name, "otherwise", otherwise)
+    check_initializer(initializer)
+    check_value("otherwise", otherwise)
     try:
         array = np.asarray(mask)
     except (TypeError, ValueError):
         array = np.zeros(())
     if array.dtype != np.bool_:
         rule = "mask must be an array of booleans that is known"
-        type_error(name, rule, f"mask={shown(mask)}", "Compare first: mask = scores > 0.")
+        type_error("", rule, f"mask={shown(mask)}", "Compare first: mask = scores > 0.")
     return Where(array, initializer, otherwise)

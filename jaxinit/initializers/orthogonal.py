@@ -67,7 +67,7 @@ def _moments(
     name: str = "orthogonal",
 ) -> Moments:
     """Return the moments of Haar matrices that fill a share of the entries."""
-    roles = resolve_layout(name, tuple(shape), layout)
+    roles = resolve_layout(tuple(shape), layout)
     inner = "IDHW" if share == 1 else "I"
     rows = math.prod(shape[a] for a in roles.positions(inner))
     columns = math.prod(shape[a] for a in roles.positions("O"))
@@ -80,7 +80,7 @@ def _moments(
 
 def _delta_moments(shape: Shape, is_complex: bool, *, gain: Any, layout: Any) -> Moments:
     name = "delta_orthogonal"
-    roles = resolve_layout(name, tuple(shape), layout)
+    roles = resolve_layout(tuple(shape), layout)
     window = max(1, math.prod(shape[a] for a in roles.positions("DHW")))
     share = 1 / window
     return _moments(shape, is_complex, gain=gain, layout=layout, share=share, name=name)
@@ -142,20 +142,19 @@ def orthogonal(
         >>> bool(abs(gram - jax.numpy.eye(32)[None]).max() < 1e-5)
         True
     """
-    where = "orthogonal"
-    lengths = check_shape(where, shape)
-    roles = resolve_layout(where, lengths, layout)
+    lengths = check_shape("", shape)
+    roles = resolve_layout(lengths, layout)
     for letters, name in (("IDHW", "an input"), ("O", "an output")):
         if not roles.positions(letters):
             got = f"layout={roles.axes!r}"
-            value_error(where, f"layout needs {name} axis", got, 'Write "IO".')
-    _check_no_groups(where, roles)
+            value_error("", f"layout needs {name} axis", got, 'Write "IO".')
+    _check_no_groups(roles)
     batch, rows = roles.positions("B"), roles.positions("IDHW")
     order = (*batch, *rows, *roles.positions("O"))
-    result = check_dtype(where, dtype, allow_complex=True)
-    sharding = check_out_sharding(where, out_sharding, lengths)
+    result = check_dtype("", dtype, allow_complex=True)
+    sharding = check_out_sharding(out_sharding, lengths)
     frames = Frames(lengths, result, sharding, order, len(batch), len(rows))
-    return _draw_frames(where, key, frames, gain)
+    return _draw_frames(key, frames, gain)
 
 
 @described(Descriptor(_delta_moments, gain="gain", layout="axes"))
@@ -211,41 +210,40 @@ def delta_orthogonal(
         >>> round(float((w**2).sum()), 3), round(float((w[1, 1] ** 2).sum()), 3)
         (8.0, 8.0)
     """
-    where = "delta_orthogonal"
-    lengths = check_shape(where, shape)
+    lengths = check_shape("", shape)
     if not 3 <= len(lengths) <= 5:
         rule = "shape must have 3, 4 or 5 axes"
-        value_error(where, rule, f"shape={lengths}", "For a dense layer use orthogonal.")
-    roles = resolve_layout(where, lengths, layout)
-    _check_no_groups(where, roles)
-    order = tuple(single_axis(where, roles, letter, "IODHW") for letter in "IO")
+        value_error("", rule, f"shape={lengths}", "For a dense layer use orthogonal.")
+    roles = resolve_layout(lengths, layout)
+    _check_no_groups(roles)
+    order = tuple(single_axis(roles, letter, "IODHW") for letter in "IO")
     centre = tuple((axis, (lengths[axis] - 1) // 2) for axis in roles.positions("DHW"))
-    result = check_dtype(where, dtype, allow_complex=True)
-    sharding = check_out_sharding(where, out_sharding, lengths)
+    result = check_dtype("", dtype, allow_complex=True)
+    sharding = check_out_sharding(out_sharding, lengths)
     frames = Frames(lengths, result, sharding, order, 0, 1, centre)
-    return _draw_frames(where, key, frames, gain)
+    return _draw_frames(key, frames, gain)
 
 
-def _check_no_groups(where: str, layout: Layout) -> None:
+def _check_no_groups(layout: Layout) -> None:
     if layout.groups != 1:
         rule = "layout must have no groups"
         advice = "Draw one weight a group, with a B axis, and join them."
-        value_error(where, rule, f"groups={layout.groups}", advice)
+        value_error("", rule, f"groups={layout.groups}", advice)
 
 
-def _draw_frames(where: str, key: Key, frames: Frames, gain: Scalar) -> jax.Array:
-    factor = check_number(where, "gain", gain, least=0)
+def _draw_frames(key: Key, frames: Frames, gain: Scalar) -> jax.Array:
+    factor = check_number("", "gain", gain, least=0)
     if isinstance(factor, float):
-        _check_entries(where, frames, factor)
+        _check_entries(frames, factor)
     number = (
         np.asarray(factor, wide_dtype(frames.dtype)) if not is_traced(factor) else factor
     )
     number = number if is_traced(key) else handed_over(number)
     with mesh_context(frames.sharding):
-        return _program(frames, check_key(where, key), number)
+        return _program(frames, check_key("", key), number)
 
 
-def _check_entries(where: str, frames: Frames, gain: float) -> None:
+def _check_entries(frames: Frames, gain: float) -> None:
     """Refuse entries, of size ``gain / sqrt(n)``, that the dtype rounds to 0."""
     least, most, *_ = range_of(frames.dtype)
     lengths = [frames.shape[axis] for axis in frames.order[frames.batch :]]
@@ -254,7 +252,7 @@ def _check_entries(where: str, frames: Frames, gain: float) -> None:
     if gain != 0 and not least < size <= gain <= most:
         rule = f"entries of size gain / sqrt({largest}) must fit {frames.dtype.name}"
         got = f"gain={gain:g}, of which it holds {least:.3g} to {most:g}"
-        value_error(where, rule, got, "Use a wider dtype.")
+        value_error("", rule, got, "Use a wider dtype.")
 
 
 @functools.partial(jax.jit, static_argnames="frames")

@@ -72,23 +72,21 @@ def uniform(
         >>> round(float(w.std()), 3)  # 0.2 / sqrt(12)
         0.058
     """
-    where = "uniform"
     draw, start = plan_draw(
-        where, "uniform", shape, dtype, out_sharding, window, allow_complex=False
+        "uniform", shape, dtype, out_sharding, window, allow_complex=False
     )
-    lower, upper = check_bounds(where, low, high, draw.shape)
+    lower, upper = check_bounds(low, high, draw.shape)
     centre, half = exactly(
         draw.wide, lambda _, a, b: (a / 2 + b / 2, b / 2 - a / 2), lower, upper
     )
     bounds = (lower, upper)
-    check_scale(where, draw.dtype, centre, half / UNIFORM_LIMIT, UNIFORM_LIMIT, bounds)
+    check_scale(draw.dtype, centre, half / UNIFORM_LIMIT, UNIFORM_LIMIT, bounds)
     symmetric = isinstance(centre, float) and centre == 0
     limits = None if symmetric else bounds
-    return execute(draw, check_key(where, key), centre, half, start=start, limits=limits)
+    return execute(draw, check_key("", key), centre, half, start=start, limits=limits)
 
 
 def check_bounds(
-    where: str,
     low: Scalars,
     high: Scalars,
     shape: Shape,
@@ -97,12 +95,12 @@ def check_bounds(
     most: float = math.inf,
 ) -> tuple[Number, Number]:
     """Return two bounds of a uniform distribution in their canonical form."""
-    lower = check_entries(where, "low", low, shape, least=least)
-    upper = check_entries(where, "high", high, shape, least=least, most=most)
+    lower = check_entries("", "low", low, shape, least=least)
+    upper = check_entries("", "high", high, shape, least=least, most=most)
     for (a, b), place in worst_of(lambda a, b: (a - b,), lower, upper):
         if b < a:
             got = f"low={a:g}, high={b:g}{place}"
-            value_error(where, "high must be no less than low", got, "Swap the bounds.")
+            value_error("", "high must be no less than low", got, "Swap the bounds.")
     return lower, upper
 
 
@@ -162,12 +160,11 @@ def normal(
         >>> w.shape, round(float(w.std()), 3)
         ((200, 300), 0.02)
     """
-    where = "normal"
-    draw, start = plan_draw(where, "normal", shape, dtype, out_sharding, window)
-    shift = check_entries(where, "mean", mean, draw.shape, allow_complex=draw.is_complex)
-    scale = check_entries(where, "std", std, draw.shape, least=0)
-    check_scale(where, draw.dtype, size_of(shift), scale, draw.limit)
-    return execute(draw, check_key(where, key), parts_of(shift), scale, start=start)
+    draw, start = plan_draw("normal", shape, dtype, out_sharding, window)
+    shift = check_entries("", "mean", mean, draw.shape, allow_complex=draw.is_complex)
+    scale = check_entries("", "std", std, draw.shape, least=0)
+    check_scale(draw.dtype, size_of(shift), scale, draw.limit)
+    return execute(draw, check_key("", key), parts_of(shift), scale, start=start)
 
 
 def parts_of(value: Any) -> Any:

@@ -30,9 +30,9 @@ Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
-def fan_of(where: str, fans: Fans, mode: Mode) -> float:
+def fan_of(fans: Fans, mode: Mode) -> float:
     """Return the one number that a mode makes of the fans."""
-    check_choice(where, "mode", mode, MODES)
+    check_choice("", "mode", mode, MODES)
     return {
         "fan_in": float(fans.fan_in),
         "fan_out": float(fans.fan_out),
@@ -45,8 +45,8 @@ def moments_by_fan(
     shape: Shape, is_complex: bool, distribution: str, gain: Any, mode: Mode, layout: Any
 ) -> Moments:
     """Return the moments of what :func:`draw_scaled` draws."""
-    fans = resolve_fans("moments", tuple(shape), layout)
-    std = np.asarray(gain, float) / math.sqrt(fan_of("moments", fans, mode))
+    fans = resolve_fans(tuple(shape), layout)
+    std = np.asarray(gain, float) / math.sqrt(fan_of(fans, mode))
     return scaled_moments(standard_moments(distribution, is_complex=is_complex), std)
 
 
@@ -150,12 +150,12 @@ def draw_scaled(
     out_sharding: OutSharding,
 ) -> jax.Array:
     """Return a draw of standard deviation ``gain / sqrt(fan)``, of unchecked arguments."""
-    draw, start = plan_draw("", distribution, shape, dtype, out_sharding, window)
+    draw, start = plan_draw(distribution, shape, dtype, out_sharding, window)
     factor = check_entries("", "gain", gain, draw.shape, least=0)
-    fans = resolve_fans("", draw.shape, layout)
-    root = math.sqrt(fan_of("", fans, mode))
+    fans = resolve_fans(draw.shape, layout)
+    root = math.sqrt(fan_of(fans, mode))
     unit = UNIFORM_LIMIT if distribution == "uniform" and not draw.is_complex else 1.0
     if not is_traced(factor):
-        check_scale("", draw.dtype, 0.0, factor / root, draw.limit)
+        check_scale(draw.dtype, 0.0, factor / root, draw.limit)
     scale = exactly(draw.wide, lambda _, g: g / root * unit, factor)
     return execute(draw, check_key("", key), 0.0, scale, start=start)

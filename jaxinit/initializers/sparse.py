@@ -59,7 +59,7 @@ def _zeros(sparsity: float, count: int) -> int:
 def _moments(
     shape: Shape, _complex: bool, *, sparsity: Any, std: Any, layout: Any
 ) -> Moments:
-    roles = resolve_layout("sparse", tuple(shape), layout)
+    roles = resolve_layout(tuple(shape), layout)
     count = math.prod(shape[a] for a in roles.positions("O"))
     kept = 1 - _zeros(float(sparsity), count) / max(count, 1)
     kurtosis = 3 / kept if kept else None
@@ -118,28 +118,27 @@ def sparse(
         >>> (w == 0).sum(axis=1).tolist()
         [2, 2, 2, 2, 2]
     """
-    where = "sparse"
-    lengths = check_shape(where, shape)
-    roles = resolve_layout(where, lengths, layout)
-    share = check_number(where, "sparsity", sparsity, least=0, most=1)
+    lengths = check_shape("", shape)
+    roles = resolve_layout(lengths, layout)
+    share = check_number("", "sparsity", sparsity, least=0, most=1)
     if not isinstance(share, float):
         rule = "sparsity must be known when the program is compiled"
-        type_error(where, rule, "a traced array", "Give a Python float.")
-    scale = check_entries(where, "std", std, lengths, least=0)
+        type_error("", rule, "a traced array", "Give a Python float.")
+    scale = check_entries("", "std", std, lengths, least=0)
     outputs = roles.positions("O")
     if not outputs:
         rule = "layout needs an output axis, along which zeros are counted"
-        value_error(where, rule, f"layout={roles.axes!r}", 'Write "IO".')
-    check_rank(where, lengths, 2, "Give (in, out).")
-    sharding = check_out_sharding(where, out_sharding, lengths)
-    draw = Draw("normal", lengths, check_dtype(where, dtype), sharding)
-    check_scale(where, draw.dtype, 0.0, scale, draw.limit)
+        value_error("", rule, f"layout={roles.axes!r}", 'Write "IO".')
+    check_rank("", lengths, 2, "Give (in, out).")
+    sharding = check_out_sharding(out_sharding, lengths)
+    draw = Draw("normal", lengths, check_dtype("", dtype), sharding)
+    check_scale(draw.dtype, 0.0, scale, draw.limit)
     zeros = _zeros(share, math.prod(lengths[a] for a in outputs))
     number = scale if is_traced(scale) else np.asarray(scale, draw.wide)
     number = number if is_traced(key) else handed_over(number)
     with mesh_context(sharding):
         plan = SparseDraw(draw, outputs, zeros)
-        return _program(plan, check_key(where, key), number)
+        return _program(plan, check_key("", key), number)
 
 
 @functools.partial(jax.jit, static_argnames="plan")

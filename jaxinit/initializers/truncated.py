@@ -98,23 +98,22 @@ def truncated_normal(
         >>> bool(abs(w).max() <= 0.04), round(float(w.std()), 4)  # 0.02 * 0.8796
         (True, 0.0176)
     """
-    where = "truncated_normal"
-    draw, start = plan_draw(where, "truncated_normal", shape, dtype, out_sharding, window)
+    draw, start = plan_draw("truncated_normal", shape, dtype, out_sharding, window)
     lengths, is_complex = draw.shape, draw.is_complex
-    shift = check_entries(where, "mean", mean, lengths, allow_complex=is_complex)
-    scale = check_entries(where, "std", std, lengths, least=0)
-    lower = check_entries(where, "low", low, lengths, allow_complex=is_complex)
-    upper = check_entries(where, "high", high, lengths, allow_complex=is_complex)
-    typed_key = check_key(where, key)
+    shift = check_entries("", "mean", mean, lengths, allow_complex=is_complex)
+    scale = check_entries("", "std", std, lengths, least=0)
+    lower = check_entries("", "low", low, lengths, allow_complex=is_complex)
+    upper = check_entries("", "high", high, lengths, allow_complex=is_complex)
+    typed_key = check_key("", key)
     if is_complex:
-        shift, scale, disc = _checked_disc(where, draw, shift, scale, lower, upper)
+        shift, scale, disc = _checked_disc(draw, shift, scale, lower, upper)
         return execute(draw, typed_key, shift, scale, start=start, interval=disc)
     limits = (lower, upper)
     options = (shift, scale, *limits)
     furthest = _FURTHEST[draw.bits]
     for numbers, place in worst_of(_faults, *options):
-        _check_bounds(where, furthest, *numbers, place=place)
-    check_scale(where, draw.dtype, shift, scale, draw.limit, limits)
+        _check_bounds(furthest, *numbers, place=place)
+    check_scale(draw.dtype, shift, scale, draw.limit, limits)
     if are_floats(options):
         least, most = (lower - shift) / scale, (upper - shift) / scale
         interval = None if (least, most) == (-2, 2) else _interval(least, most)
@@ -137,7 +136,6 @@ def _faults(mean: Any, std: Any, low: Any, high: Any) -> Any:
 
 
 def _check_bounds(
-    where: str,
     furthest: float,
     mean: float,
     std: float,
@@ -148,14 +146,14 @@ def _check_bounds(
 ) -> None:
     if std == 0:
         advice = "Use constant for one value."
-        value_error(where, "std must be above 0", f"std=0{place}", advice)
+        value_error("", "std must be above 0", f"std=0{place}", advice)
     if high <= low:
         got = f"low={low:g}, high={high:g}{place}"
-        value_error(where, "high must be above low", got, "Give a wider interval.")
+        value_error("", "high must be above low", got, "Give a wider interval.")
     if (low - mean) / std > furthest or (high - mean) / std < -furthest:
         rule = f"the bounds must come within {furthest:g} std of the mean"
         got = f"low={low:g}, high={high:g} for mean={mean:g}, std={std:g}{place}"
-        value_error(where, rule, got, "No value of that distribution lies between them.")
+        value_error("", rule, got, "No value of that distribution lies between them.")
 
 
 def _interval(start: float, end: float) -> Interval:
@@ -204,17 +202,17 @@ def _intervals(
 
 
 def _checked_disc(
-    where: str, draw: Draw, mean: Any, std: Number, low: Any, high: Any
+    draw: Draw, mean: Any, std: Number, low: Any, high: Any
 ) -> tuple[tuple[Any, Any], Any, Disc]:
     """Return location, scale and disc of a complex draw."""
     parts: list[Any] = [part for v in (mean, low, high) for part in (v.real, v.imag)]
     for numbers, place in worst_of(
         lambda std, *parts: (-std, *_misplaced(*parts)), std, *parts
     ):
-        _check_disc(where, *numbers, place=place)
+        _check_disc(*numbers, place=place)
     if not any(map(is_traced, (std, *parts))):
         size, reach = size_of(mean), (high.real - low.real) / 2
-        check_scale(where, draw.dtype, size, std, draw.limit, (size - reach, size + reach))
+        check_scale(draw.dtype, size, std, draw.limit, (size - reach, size + reach))
     known = [np.asarray(n) if isinstance(n, float) else n for n in (std, *parts)]
     return exactly(draw.wide, _disc, *known)
 
@@ -226,17 +224,17 @@ def _misplaced(mean: Any, mean_i: Any, low: Any, low_i: Any, high: Any, high_i: 
     return -radius, off - 1e-5 * (abs(radius) + abs(mean) + abs(mean_i))
 
 
-def _check_disc(where: str, std: float, *parts: float, place: str) -> None:
+def _check_disc(std: float, *parts: float, place: str) -> None:
     if std == 0:
         advice = "Use constant for one value."
-        value_error(where, "std must be above 0", f"std=0{place}", advice)
+        value_error("", "std must be above 0", f"std=0{place}", advice)
     inside, off = _misplaced(*parts)
     if inside >= 0 or off > 0:
         values = zip(("mean", "low", "high"), parts[::2], parts[1::2], strict=True)
         got = ", ".join(f"{name}={complex(x, y) if y else x:g}" for name, x, y in values)
         rule = "low and high of a complex dtype must be mean - r and mean + r, r above 0"
         advice = "Its values are cut at the distance r from the mean."
-        value_error(where, rule, got + place, advice)
+        value_error("", rule, got + place, advice)
 
 
 def _disc(f: Any, std: Any, *parts: Any) -> tuple[tuple[Any, Any], Any, Disc]:

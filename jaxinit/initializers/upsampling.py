@@ -33,7 +33,7 @@ def _window(lengths: tuple[int, ...], roles: Layout) -> np.ndarray:
 
 
 def _moments(shape: Shape, _complex: bool, *, groups: Any, layout: Any) -> Moments:
-    roles = resolve_layout("bilinear", tuple(shape), layout)
+    roles = resolve_layout(tuple(shape), layout)
     inputs, outputs = (math.prod(shape[a] for a in roles.positions(x)) for x in "IO")
     count = max(int(groups), roles.groups)
     held = min(inputs, outputs // count) * count
@@ -91,21 +91,20 @@ def bilinear(
         >>> jaxinit.bilinear(None, (4, 1, 1))[:, 0, 0].tolist()
         [0.25, 0.75, 0.75, 0.25]
     """
-    where = "bilinear"
-    check_unused_key(where, key)
-    lengths = check_shape(where, shape)
+    check_unused_key(key)
+    lengths = check_shape("", shape)
     if not 3 <= len(lengths) <= 5:
         advice = "Give (window..., in, out)."
-        value_error(where, "shape must have 3, 4 or 5 axes", f"shape={lengths}", advice)
-    roles = resolve_layout(where, lengths, layout)
-    pair = tuple(single_axis(where, roles, letter, "IODHW") for letter in "IO")
-    count = max(check_int(where, "groups", groups, least=1), roles.groups)
+        value_error("", "shape must have 3, 4 or 5 axes", f"shape={lengths}", advice)
+    roles = resolve_layout(lengths, layout)
+    pair = tuple(single_axis(roles, letter, "IODHW") for letter in "IO")
+    count = max(check_int("", "groups", groups, least=1), roles.groups)
     outputs = lengths[pair[1]]
     if outputs % count:
         got = f"groups={count} for {outputs} outputs"
-        value_error(where, "groups must divide the outputs", got, "Use the layer's own.")
-    result = check_any_dtype(where, dtype)
-    place = check_out_sharding(where, out_sharding, lengths)
+        value_error("", "groups must divide the outputs", got, "Use the layer's own.")
+    result = check_any_dtype("", dtype)
+    place = check_out_sharding(out_sharding, lengths)
     period = max(1, outputs // count)
     pattern = Pattern(lengths, result, place, (pair[0], pair[1]), period=period)
-    return filled(pattern, rounded(where, "value", _window(lengths, roles), result))
+    return filled(pattern, rounded("value", _window(lengths, roles), result))

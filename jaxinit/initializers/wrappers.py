@@ -38,25 +38,26 @@ class PerSlice:
         wide = final if final.itemsize >= 4 else jnp.dtype(np.float32)
         std = distribution_of(self.initializer, tuple(shape), wide).std
         for scale in scales if std else ():
-            check_scale("per_slice", final, 0.0, abs(scale) * float(std or 0), 1.0)
+            check_scale(final, 0.0, abs(scale) * float(std or 0), 1.0)
         factor = np.asarray(scales, np.float64).astype(jnp.finfo(wide).dtype)
         factor = factor.reshape([-1 if i == self.axis else 1 for i in range(len(shape))])
         kept = {"out_sharding": out_sharding} if out_sharding is not None else {}
         return (self.initializer(key, shape, wide, **kept) * factor).astype(final)
 
+    __call__ = boundary(__call__, "per_slice")
+
     def _scales_for(self, shape: tuple[int, ...]) -> tuple[float, ...]:
-        where = "per_slice"
         if not self.axis < len(shape):
             got = f"axis={self.axis} for shape={shape}"
             value_error(
-                where, "axis must be one of the leaf's", got, "Give that of the stack."
+                "", "axis must be one of the leaf's", got, "Give that of the stack."
             )
         length = shape[self.axis]
         if callable(self.scales):
             return tuple(float(self.scales(i)) for i in range(length))
         if len(self.scales) != length:
             got = f"{len(self.scales)} scales for {length} slices of axis {self.axis}"
-            value_error(where, "there must be one scale a slice", got, "Give one a layer.")
+            value_error("", "there must be one scale a slice", got, "Give one a layer.")
         return self.scales
 
     def describe(self, shape: tuple[int, ...], dtype: Any = None) -> Distribution:
@@ -110,15 +111,14 @@ def per_slice(
         >>> [round(float(x.std()) * 300**0.5, 1) for x in w]  # 1 / sqrt(2), 1 / sqrt(4)
         [0.7, 0.5]
     """
-    where = "per_slice"
     if not callable(initializer):
         advice = "Give for example jaxinit.lecun_normal."
-        type_error(where, "initializer must be a function", f"{initializer!r}", advice)
-    check_int(where, "axis", axis, least=0)
+        type_error("", "initializer must be a function", f"{initializer!r}", advice)
+    check_int("", "axis", axis, least=0)
     if callable(scales):
         return PerSlice(initializer, scales, axis)
     numbers = tuple(float(s) for s in scales)
     bad = [s for s in numbers if not math.isfinite(s)]
     if bad:
-        value_error(where, "scales must be finite", f"{bad[0]}", "Give finite factors.")
+        value_error("", "scales must be finite", f"{bad[0]}", "Give finite factors.")
     return PerSlice(initializer, numbers, axis)

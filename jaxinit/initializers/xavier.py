@@ -145,11 +145,11 @@ def xavier_truncated_normal(
 ) -> jax.Array:
     r"""Draw truncated normal weights whose variance suits the signal both ways.
 
-    .. math:: \operatorname{Var} W = 2\,gain^2 / (fan_{in} + fan_{out})
+    .. math:: W = s Z, \quad Z \sim N(0, 1) \text{ given } |Z| \le 2, \quad
+        s^2 \operatorname{E} |Z|^2 = 2\,gain^2 / (fan_{in} + fan_{out})
 
-    The distribution is a normal one cut at two of its standard deviations and scaled to
-    the stated variance, so that no weight is beyond 2.274 of them. Also
-    ``glorot_truncated_normal``.
+    with a complex Z for a complex dtype. No weight is beyond 2.274 standard deviations
+    (complex: 2.08). Also named ``glorot_truncated_normal``.
 
     Args:
         key: One typed key, or a legacy ``uint32`` key.

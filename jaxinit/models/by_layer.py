@@ -87,7 +87,7 @@ def uses_of(tree: PyTree, layers: Iterable[Layer]) -> Uses:
 
 def _use(path: str, leaf: Any, weight: Weight) -> ParamUse:
     shape = tuple(leaf.shape)
-    fans = resolve_fans("reinitialize", shape, weight.layout)
+    fans = resolve_fans(shape, weight.layout)
     fans = Fans(max(1, fans.fan_in / weight.stride), max(1, fans.fan_out / weight.parts))
     splits = None
     if weight.parts > 1:
