@@ -6,6 +6,7 @@ changes its speed by the minute.
 """
 
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -59,11 +60,11 @@ class Row:
 
 def seconds(call: Callable[[], Any], calls: int = 1) -> float:
     """Return the time of one call, its result waited for."""
-    return _times(call, calls)[0]
+    return wall_and_cpu(call, calls)[0]
 
 
-def _times(call: Callable[[], Any], calls: int) -> tuple[float, float]:
-    """Return the wall time and the CPU time of one call."""
+def wall_and_cpu(call: Callable[[], Any], calls: int = 1) -> tuple[float, float]:
+    """Return the wall time and the CPU time of one call, its result waited for."""
     start, cpu = time.perf_counter(), time.process_time()
     for _ in range(calls):
         jax.block_until_ready(call())
@@ -106,15 +107,36 @@ def paired(
     for turn in range(pairs):
         sides = [(ours, mine), (theirs, other)]
         for call, into in sides if turn % 2 == 0 else reversed(sides):
-            into.append(_times(call, calls))
-    (wall, cpu), (their_wall, their_cpu) = zip(*mine, strict=True), zip(*other, strict=True)
-    row = summary(name, wall, their_wall, against=against, goal=goal, note=note)
-    cpu_ratio = summary(name, cpu, their_cpu, against=against).ratio
-    row = replace(row, cpu_ratio=cpu_ratio)
+            into.append(wall_and_cpu(call, calls))
+    row = summary_with_cpu(name, mine, other, against=against, goal=goal, note=note)
     if not samples:
         return row
     rates = [samples / t / 1e6 for t in (row.ours, row.theirs or math.nan)]
     return replace(row, note=f"{rates[0]:.0f} against {rates[1]:.0f} M/s. {note}".strip())
+
+
+def summary_with_cpu(
+    name: str,
+    ours: Sequence[tuple[float, float]],
+    theirs: Sequence[tuple[float, float]],
+    *,
+    against: str,
+    goal: float | None = None,
+    note: str = "",
+) -> Row:
+    """Return the row of paired wall and CPU seconds."""
+    wall, cpu = (
+        summary(
+            name,
+            [one[i] for one in ours],
+            [one[i] for one in theirs],
+            against=against,
+            goal=goal,
+            note=note,
+        )
+        for i in (0, 1)
+    )
+    return replace(wall, cpu_ratio=cpu.ratio)
 
 
 def summary(
@@ -151,8 +173,12 @@ def _quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def fresh_process(code: str) -> list[float]:
-    """Return the numbers that a program prints, run in a Python of its own."""
+    """Return the numbers that a program prints at last, run in a Python of its own.
+
+    What JAX compiled before is not at hand there, be it in a persistent cache.
+    """
+    cold = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=cold
     )
-    return [float(word) for word in done.stdout.split()]
+    return [float(word) for word in done.stdout.splitlines()[-1].split()]

@@ -5,19 +5,17 @@ enough for a CPU. Ratios over fill say how near a draw is to what memory alone a
 """
 
 import contextlib
-import statistics
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxinit
+from benchmarks._programs import compiled, fill, limits, rate
 from benchmarks._timing import Row, paired, seconds
-
-Call = Callable[[], Any]
 
 DRAWS: dict[str, Callable[..., jax.Array]] = {
     "uniform": partial(jaxinit.uniform, low=-1.0, high=1.0),
@@ -61,51 +59,15 @@ def _key(kind: str) -> jax.Array | None:
         return jax.random.key(0, impl=kind)
 
 
-def _compiled(f: Callable[..., Any], *arguments: Any) -> tuple[Call, float]:
-    """Return a call of the compiled program, and the bytes of its temporaries."""
-    program = jax.jit(f).lower(*arguments).compile()
-    analysis = program.memory_analysis()
-    temporaries = float(analysis.temp_size_in_bytes) if analysis else float("nan")
-    return partial(program, *arguments), temporaries
-
-
-def fill(size: int, dtype: Any) -> Call:
-    """Return a call that writes one number everywhere in a new array."""
-    value = jnp.asarray(1.5, dtype)
-    return _compiled(lambda v: jnp.broadcast_to(v, (size,)), value)[0]
-
-
-def _rate(size: int, dtype: str, took: float) -> str:
-    return f"{size * jnp.dtype(dtype).itemsize / took / 1e9:.3g} GB/s written"
-
-
-def limits(size: int, pairs: int) -> Iterator[Row]:
-    """Time what memory alone allows: writing, and reading and writing."""
-    for dtype in ("float32", "bfloat16"):
-        values = jax.block_until_ready(jnp.ones((size,), dtype))
-        for name, call in (
-            ("fill", fill(size, dtype)),
-            ("copy", _compiled(lambda x: -x, values)[0]),
-        ):
-            seconds(call, 2)
-            took = statistics.median(seconds(call) for _ in range(pairs))
-            note = _rate(size, dtype, took)
-            yield Row(f"{name}, {dtype}, {size} values", took, note=note)
-
-
 def draws(kind: str, dtype: str, size: int, pairs: int) -> Iterator[Row]:
     """Time each distribution against a fill of the same array."""
     key, plain = _key(kind), fill(size, dtype)
     for name, draw in DRAWS.items():
-        call, temporaries = _compiled(partial(draw, shape=(size,), dtype=dtype), key)
+        call, temporaries = compiled(partial(draw, shape=(size,), dtype=dtype), key)
         label = f"{name}, {dtype}, {kind}, {size} values"
         row = paired(label, call, plain, against="a plain fill", pairs=pairs)
-        note = f"{_rate(size, dtype, row.ours)}, {temporaries:.0f} B of temporaries"
-        yield Row(**{**_fields(row), "note": note})
-
-
-def _fields(row: Row) -> dict[str, Any]:
-    return {k: v for k, v in row.as_dict().items() if k != "reached"}
+        note = f"{rate(size, dtype, row.ours)}, {temporaries:.0f} B of temporaries"
+        yield replace(row, note=note)
 
 
 def against_jax(size: int, pairs: int) -> Iterator[Row]:
@@ -113,10 +75,8 @@ def against_jax(size: int, pairs: int) -> Iterator[Row]:
     key = jax.random.key(0)
     for name, theirs in THEIRS.items():
         for dtype in ("float32", "bfloat16"):
-            ours, _ = _compiled(partial(DRAWS[name], shape=(size,), dtype=dtype), key)
-            other, _ = _compiled(
-                partial(theirs, shape=(size,), dtype=jnp.dtype(dtype)), key
-            )
+            ours, _ = compiled(partial(DRAWS[name], shape=(size,), dtype=dtype), key)
+            other, _ = compiled(partial(theirs, shape=(size,), dtype=jnp.dtype(dtype)), key)
             label = f"{name}, {dtype}, {size} values"
             yield paired(label, ours, other, against="jax.nn.initializers", pairs=pairs)
 
@@ -125,8 +85,8 @@ def samplers(size: int, pairs: int) -> Iterator[Row]:
     """Time ``jax.random`` itself with a fused key against the plain one."""
     for name in ("normal", "uniform", "gumbel"):
         draw = partial(getattr(jax.random, name), shape=(size,))
-        ours, _ = _compiled(draw, jaxinit.fused_key(0))
-        plain, _ = _compiled(draw, jax.random.key(0))
+        ours, _ = compiled(draw, jaxinit.fused_key(0))
+        plain, _ = compiled(draw, jax.random.key(0))
         label = f"jax.random.{name} with a fused key, {size} values"
         yield paired(label, ours, plain, against="the same key, plain", pairs=pairs)
 
@@ -162,8 +122,8 @@ def _ulp(x: np.ndarray, y: np.ndarray) -> float:
 def orthogonal(side: int, pairs: int) -> Row:
     """Time an orthogonal matrix."""
     key = jax.random.key(0)
-    ours, _ = _compiled(partial(jaxinit.orthogonal, shape=(side, side)), key)
-    other, _ = _compiled(partial(jax.nn.initializers.orthogonal(), shape=(side, side)), key)
+    ours, _ = compiled(partial(jaxinit.orthogonal, shape=(side, side)), key)
+    other, _ = compiled(partial(jax.nn.initializers.orthogonal(), shape=(side, side)), key)
     label = f"orthogonal, float32, {side} x {side}"
     return paired(label, ours, other, against="jax.nn.initializers", pairs=min(pairs, 3))
 

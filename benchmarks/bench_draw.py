@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-import statistics
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -12,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxinit
-from benchmarks._timing import Row, paired, seconds
-from benchmarks.bench_device import fill as plain_fill
+from benchmarks._programs import Call, compiled, fill, limits
+from benchmarks._timing import Row, paired
 from jaxinit.cli.commands import cores
 
 Draw = Callable[..., jax.Array]
-Call = Callable[[], Any]
 
 _JAX = jax.nn.initializers
 
@@ -45,12 +43,12 @@ def run(quick: bool) -> Iterator[Row]:
     shape, size = (side, side), f"2^{2 * int(math.log2(side))}"
     for name, ours, theirs, dtype, goal in CASES:
         label = f"{name}, {jnp.dtype(dtype).name}, {size}"
-        mine = jax.jit(partial(ours, shape=shape, dtype=dtype)).lower(key).compile()
-        other = jax.jit(partial(theirs, shape=shape, dtype=dtype)).lower(key).compile()
+        mine, temporaries = compiled(partial(ours, shape=shape, dtype=dtype), key)
+        other, their_temporaries = compiled(partial(theirs, shape=shape, dtype=dtype), key)
         yield paired(
             f"{label}, compiled",
-            partial(mine, key),
-            partial(other, key),
+            mine,
+            other,
             against="jax.nn.initializers, compiled",
             pairs=pairs,
             goal=None if quick else goal,
@@ -58,8 +56,8 @@ def run(quick: bool) -> Iterator[Row]:
         )
         yield paired(
             f"{label}, compiled",
-            partial(mine, key),
-            plain_fill(side**2, dtype),
+            mine,
+            fill(side**2, dtype),
             against="filling a new array with one number",
             pairs=pairs,
         )
@@ -73,10 +71,10 @@ def run(quick: bool) -> Iterator[Row]:
         )
         yield Row(
             f"{label}: temporaries",
-            _temporaries(mine),
+            temporaries,
             "bytes",
             "jax.nn.initializers",
-            _temporaries(other),
+            their_temporaries,
             goal=4096,
         )
         yield paired(
@@ -87,7 +85,7 @@ def run(quick: bool) -> Iterator[Row]:
             pairs=pairs // 2,
             samples=side**2,
         )
-    yield _copy(side)
+    yield from limits(side**2, pairs)
     yield from _against_torch(key, side, size, pairs, quick)
     yield from _many_seeds(key, side, size, pairs)
 
@@ -110,23 +108,6 @@ def _into_donated(draw: Draw, key: jax.Array, shape: tuple[int, ...], dtype: Any
         return held[0]
 
     return call
-
-
-def _temporaries(compiled: jax.stages.Compiled) -> float:
-    analysis = compiled.memory_analysis()
-    return float(analysis.temp_size_in_bytes) if analysis else math.nan
-
-
-def _copy(side: int) -> Row:
-    """Time what any program must do: read and write as many bytes."""
-    x = jax.block_until_ready(jnp.ones((side, side), np.float32))
-    copy = jax.jit(lambda x: -x)
-    times = [seconds(partial(copy, x)) for _ in range(23)][2:]
-    took = statistics.median(times)
-    rate = f"{x.size / took / 1e6:.0f} M/s. What memory alone allows, read and written."
-    return Row(
-        f"negation of {x.nbytes / 2**20:.0f} MiB of float32, compiled", took, note=rate
-    )
 
 
 def _against_torch(
@@ -153,8 +134,8 @@ def _against_torch(
         ("normal", jaxinit.normal, init.normal_, jnp.bfloat16, None),
         ("uniform", jaxinit.uniform, init.uniform_, jnp.bfloat16, None),
     )
-    for name, ours, fill, dtype, goal in cases:
-        mine = jax.jit(partial(ours, shape=shape, dtype=dtype)).lower(key).compile()
+    for name, ours, theirs, dtype, goal in cases:
+        mine, _ = compiled(partial(ours, shape=shape, dtype=dtype), key)
         kind = getattr(torch, jnp.dtype(dtype).name)
         kept = torch.empty(shape, dtype=kind)
         in_place = _into_donated(ours, key, shape, dtype)
@@ -162,24 +143,24 @@ def _against_torch(
             (
                 "compiled",
                 "torch, a new tensor",
-                partial(mine, key),
-                lambda fill=fill, kind=kind: fill(torch.empty(shape, dtype=kind)),
+                mine,
+                lambda theirs=theirs, kind=kind: theirs(torch.empty(shape, dtype=kind)),
             ),
             (
                 "into a donated array",
                 "torch, in place",
                 in_place,
-                lambda fill=fill, kept=kept: fill(kept),
+                lambda theirs=theirs, kept=kept: theirs(kept),
             ),
         )
-        for way, against, call, theirs in ways:
+        for way, against, call, other in ways:
             yield paired(
                 f"{name}, {jnp.dtype(dtype).name}, {size}, {way}",
                 call,
-                theirs,
+                other,
                 against=against,
                 pairs=min(pairs, 5)
-                if fill is init.trunc_normal_
+                if theirs is init.trunc_normal_
                 else pairs,  # seconds each
                 goal=None if quick else goal,
                 samples=side**2,

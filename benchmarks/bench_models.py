@@ -4,18 +4,14 @@ A program that is compiled is kept, so every measurement is a process of its own
 """
 
 import functools
-import json
-import os
 import resource
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks._timing import Row, summary
+from benchmarks._timing import Row, fresh_process, summary_with_cpu, wall_and_cpu
+from jaxinit.cli.commands import cores
 
 
 def gpt(layers: int, width: int, heads: int) -> Any:
@@ -46,9 +42,10 @@ def gpt(layers: int, width: int, heads: int) -> Any:
     return GPT()
 
 
-def measure(method: str, layers: int, width: int) -> dict[str, float]:
+def measure(method: str, layers: int, width: int) -> tuple[float, float, float]:
+    """Return wall and CPU seconds, and memory beyond the parameters relative to theirs."""
     if method == "torch":
-        return measure_torch(layers, width)
+        return *measure_torch(layers, width), 0.0
     import jax
     import jax.numpy as jnp
 
@@ -56,79 +53,77 @@ def measure(method: str, layers: int, width: int) -> dict[str, float]:
 
     model = gpt(layers, width, width // 64)
     tokens = jnp.zeros((1, 8), jnp.int32)
-    key = jax.block_until_ready(jax.random.key(0))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    if method == "jit init":
-        made = jax.jit(model.init)(key, tokens)
-    elif method == "materialize":
-        made = jaxinit.materialize(model.init, key, tokens)
-    else:
-        params = jax.eval_shape(model.init, key, tokens)
-        if method == "trace":
-            jaxinit.trace_params(model.apply, params, tokens)
-            return {"seconds": time.perf_counter() - start, "extra": 0.0}
-        shapes = time.perf_counter() - start
+    fused = method.endswith("fused key")
+    key = jax.block_until_ready(jaxinit.fused_key(0) if fused else jax.random.key(0))
+
+    def initialize(shapes: Any) -> Any:
         small = functools.partial(jaxinit.normal, std=0.02)
         rules = [("**/bias", jaxinit.zeros), ("**/scale", jaxinit.ones), ("**", small)]
-        made = jaxinit.initialize(key, params, rules)
-        if method == "initialize, shapes known":
-            start += shapes
-    made = jax.block_until_ready(made)
-    seconds = time.perf_counter() - start
+        return jaxinit.initialize(key, shapes, rules)
+
+    def shapes() -> Any:
+        return jax.eval_shape(model.init, key, tokens)
+
+    known = shapes() if method == "initialize, shapes known" else None
+    ways = {
+        "jit init": lambda: jax.jit(model.init)(key, tokens),
+        "eager init": lambda: model.init(key, tokens),
+        "materialize": lambda: jaxinit.materialize(model.init, key, tokens),
+        "initialize": lambda: initialize(shapes()),
+        "initialize, shapes known": lambda: initialize(known),
+        "trace": lambda: jaxinit.trace_params(model.apply, shapes(), tokens) and None,
+    }
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    made: list[Any] = []
+    way = ways[method.removesuffix(", fused key")]
+    taken = wall_and_cpu(lambda: made.append(jax.block_until_ready(way())))
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(made))
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    return {"seconds": seconds, "extra": (peak - size) / size}
+    return *taken, (peak - size) / max(size, 1)
 
 
-def measure_torch(layers: int, width: int) -> dict[str, float]:
+def measure_torch(layers: int, width: int) -> tuple[float, float]:
+    """Return wall and CPU seconds of the constructor of the same model."""
     import torch  # pyright: ignore[reportMissingImports]
+    from transformers import GPT2Config, GPT2LMHeadModel  # pyright: ignore[reportMissingImports]
 
-    start = time.perf_counter()
-    made = [torch.nn.Embedding(50257, width), torch.nn.Embedding(1024, width)]
-    for _ in range(layers):
-        sizes = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)]
-        made += [torch.nn.Linear(*size) for size in sizes]
-        made += [torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)]
-    for module in made:
-        if isinstance(module, (torch.nn.Linear, torch.nn.Embedding)):
-            torch.nn.init.normal_(module.weight, std=0.02)
-    return {"seconds": time.perf_counter() - start, "extra": 0.0}
+    torch.set_num_threads(cores())
+    shape = GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64)
+    return wall_and_cpu(lambda: GPT2LMHeadModel(shape) and None)
 
 
-def in_fresh_process(*arguments: Any) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.bench_models", *map(str, arguments)]
-    found = subprocess.run(
-        command, check=True, capture_output=True, text=True, env=os.environ
-    )
-    return json.loads(found.stdout.splitlines()[-1])
+_CODE = "from benchmarks.bench_models import measure; print(*measure({!r}, {}, {}))"
+
+_PAIRS = (
+    ("materialize", "jit init", "jax.jit(model.init)", 4.0),
+    ("initialize", "jit init", "jax.jit(model.init)", 8.0),
+    ("initialize, shapes known", "jit init", "jax.jit(model.init)", None),
+    ("trace", "jit init", "jax.jit(model.init)", None),
+    ("jit init, fused key", "jit init", "the same, plain key", 1.2),
+    ("eager init, fused key", "eager init", "the same, plain key", 1.6),
+    ("initialize", "torch", "transformers' GPT2LMHeadModel", 1.3),
+)
+"""Ours, what it is compared with, what that is called, and the goal of 12 x 768."""
 
 
 def run(quick: bool) -> Iterator[Row]:
-    """Yield our ways to start GPT-2 against its own compiled init, and against torch."""
-    ours = ["materialize", "initialize", "initialize, shapes known", "trace"]
-    methods = ["jit init", *ours] + (["torch"] if find_spec("torch") else [])
-    for layers, width in [(12, 768)] if quick else [(12, 768), (48, 768), (96, 256)]:
-        runs: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
+    """Yield the ways to start GPT-2 against those without us."""
+    has_torch = find_spec("torch") and find_spec("transformers")
+    pairs = [pair for pair in _PAIRS if pair[1] != "torch" or has_torch]
+    methods = sorted({method for pair in pairs for method in pair[:2]})
+    for layers, width in [(2, 64)] if quick else [(12, 768), (48, 768), (96, 256)]:
+        runs: dict[str, list[list[float]]] = {method: [] for method in methods}
         for _ in range(1 if quick else 3):
             for method, found in runs.items():
-                found.append(in_fresh_process(method, layers, width))
-        taken = {method: [r["seconds"] for r in found] for method, found in runs.items()}
-        for method in ours:
-            extra = statistics.median(r["extra"] for r in runs[method])
-            yield summary(
-                f"{method}, GPT-2 of {layers} x {width}",
-                taken[method],
-                taken["jit init"],
-                against="jax.jit(model.init)",
-                goal=None if method == "trace" else 4.0,
-                note=f"peak memory {extra:.1%} beyond the parameters",
+                found.append(fresh_process(_CODE.format(method, layers, width)))
+        taken = {m: [(wall, cpu) for wall, cpu, _ in found] for m, found in runs.items()}
+        for ours, theirs, against, goal in pairs:
+            extra = statistics.median(r[2] for r in runs[ours])
+            yield summary_with_cpu(
+                f"{ours}, GPT-2 of {layers} x {width}",
+                taken[ours],
+                taken[theirs],
+                against=against,
+                goal=goal if (layers, width) == (12, 768) else None,
+                note="" if ours == "trace" else f"memory {extra:.1%} beyond the parameters",
             )
-        if "torch" in taken:
-            name = f"initialize, GPT-2 of {layers} x {width}"
-            yield summary(name, taken["initialize"], taken["torch"], against="torch layers")
-
-
-if __name__ == "__main__":
-    own, depth, units = sys.argv[1:]
-    print(json.dumps(measure(own, int(depth), int(units))))

@@ -1,5 +1,6 @@
 """The study: its cold time, against a loop in PyTorch, over seeds, and theory alone."""
 
+import functools
 import itertools
 import math
 import multiprocessing
@@ -14,14 +15,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks._timing import Row
+from benchmarks._timing import Row, fresh_process, summary_with_cpu, wall_and_cpu
 from jaxinit.cli.commands import cores
 from jaxinit.signal import Study, mean_field, phase_diagram, run_studies
 
 _MEMORY = """
-import resource, sys
+import resource
 from jaxinit.signal import study
-study("tanh", "xavier_uniform", depth=10, width=64, seeds=int(sys.argv[1]))
+study("tanh", "xavier_uniform", depth=10, width=64, seeds={})
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -48,11 +49,16 @@ def run(quick: bool) -> Iterator[Row]:
     mean_field("mish", 1.3, 0.2)
     yield Row("theory of one activation, cold", time.perf_counter() - start, goal=1)
     start = time.perf_counter()
-    phase_diagram("atan", np.linspace(0.5, 3, 30), np.linspace(0, 1, 20))
-    yield Row("phase diagram of 30 x 20, cold", time.perf_counter() - start, goal=10)
-    peak = [_peak(n) for n in ((1, 8) if quick else (1, 1000))]
+    across, up = (3, 2) if quick else (30, 20)
+    phase_diagram("atan", np.linspace(0.5, 3, across), np.linspace(0, 1, up))
+    yield Row(
+        f"phase diagram of {across} x {up}, cold", time.perf_counter() - start, goal=10
+    )
+    counts = (1, 8) if quick else (1, 1000)
+    peak = [fresh_process(_MEMORY.format(n))[0] * 1024 for n in counts]
     note = f"of the process; {peak[0] / 2**20:.0f} MiB for one seed"
-    yield Row("peak memory at 1000 seeds", peak[1], "bytes", goal=2**31, note=note)
+    name = f"peak memory at {counts[1]} seeds"
+    yield Row(name, peak[1], "bytes", goal=2**31, note=note)
 
 
 def _children() -> float:
@@ -60,12 +66,6 @@ def _children() -> float:
 
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _peak(seeds: int) -> float:
-    command = [sys.executable, "-c", _MEMORY, str(seeds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout) * 1024
 
 
 _DEFAULT = (
@@ -81,9 +81,8 @@ def _timed(
     pairs: Sequence[tuple[str, str]], depth: int, width: int, seeds: int
 ) -> tuple[float, float]:
     """Return wall and CPU seconds of studies, whose program may be compiled already."""
-    start, cpu = time.perf_counter(), time.process_time()
-    run_studies([Study(*pair, depth, width, seeds, seed=1) for pair in pairs])
-    return time.perf_counter() - start, time.process_time() - cpu
+    asked = [Study(*pair, depth, width, seeds, seed=1) for pair in pairs]
+    return wall_and_cpu(lambda: run_studies(asked) and None)
 
 
 def _against_torch(depth: int, width: int, seeds: int) -> list[Row]:
@@ -99,9 +98,8 @@ def _against_torch(depth: int, width: int, seeds: int) -> list[Row]:
         "kaiming_normal": lambda w: torch.nn.init.kaiming_normal_(w, nonlinearity="relu"),
     }
 
-    def loop(pairs: Sequence[tuple[str, str]]) -> tuple[float, float]:
+    def loop(pairs: Sequence[tuple[str, str]]) -> None:
         """Schemes and seeds one by one: draw, forward with moments, backward with norms."""
-        start, cpu = time.perf_counter(), time.process_time()
         found = []
         for (name, init), seed in itertools.product(pairs, range(seeds)):
             torch.manual_seed(seed)
@@ -114,7 +112,6 @@ def _against_torch(depth: int, width: int, seeds: int) -> list[Row]:
                 outs[-1].retain_grad()
             outs[-1].backward(torch.randn(1, width))
             found.append([_moments(out) for out in outs])
-        return time.perf_counter() - start, time.process_time() - cpu
 
     rows: list[Row] = []
     for about, pairs in (("default study", _DEFAULT), ("its last network", _DEFAULT[3:])):
@@ -122,17 +119,13 @@ def _against_torch(depth: int, width: int, seeds: int) -> list[Row]:
         ours, theirs = [], []
         for _ in range(3):
             ours.append(_timed(pairs, depth, width, seeds))
-            theirs.append(loop(pairs))
-        ratios = [t[0] / o[0] for o, t in zip(ours, theirs, strict=True)]
-        cpu = [t[1] / o[1] for o, t in zip(ours, theirs, strict=True)]
-        row = Row(
+            theirs.append(wall_and_cpu(functools.partial(loop, pairs)))
+        row = summary_with_cpu(
             f"{about}, {seeds} seeds, {depth} x {width}, warm",
-            float(np.median([o[0] for o in ours])),
+            ours,
+            theirs,
             against="a loop in PyTorch",
-            theirs=float(np.median([t[0] for t in theirs])),
-            ratio=float(np.median(ratios)),
-            cpu_ratio=float(np.median(cpu)),
-            goal=3 if len(pairs) > 1 else None,
+            goal=3.5 if len(pairs) > 1 else 1.6,
             note=f"{jax.local_device_count()} devices, {torch.get_num_threads()} threads",
         )
         rows.append(row)
