@@ -24,11 +24,16 @@ INLINE = DERIVATIVES | {"closed_call", "core_call"}
 CALLS = INLINE | {"jit", "pjit", "remat", "remat2", "checkpoint"}
 """Primitives that only run a program inside of them, once."""
 
+_FOLDS = frozenset({"reduce", "reduce_window"})
+"""What runs a program of two entries on all of them, one after the other."""
+
 V = TypeVar("V")
 
 
 def called(equation: Any) -> Any:
     """Return the one program that a call runs on its own arguments, or None."""
+    if equation.primitive.name in _FOLDS:
+        return None
     found = _program_of(equation.params)
     inner = getattr(found, "jaxpr", found)
     # A kernel's program has references to its results among its arguments.

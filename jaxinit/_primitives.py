@@ -87,6 +87,16 @@ def _numpy_cases(which: Any, *cases: Any) -> Any:
     return np.select([which == i for i in range(len(cases))], list(cases))
 
 
+def _round(value: Any, method: Any = lax.RoundingMethod.TO_NEAREST_EVEN) -> Any:
+    return lax.round(value, method)
+
+
+def _numpy_round(value: Any, method: Any = lax.RoundingMethod.TO_NEAREST_EVEN) -> Any:
+    if method == lax.RoundingMethod.TO_NEAREST_EVEN:
+        return np.round(value)
+    return np.trunc(value + np.copysign(0.5, value))
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -141,7 +151,7 @@ _PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "pow": (jnp.power, np.power),
     "reduce_precision": (_same, _same),
     "rem": (jnp.fmod, np.fmod),
-    "round": (jnp.round, np.round),
+    "round": (_round, _numpy_round),
     "rsqrt": (jax.lax.rsqrt, lambda x: 1 / np.sqrt(x)),
     "select_n": (_cases, _numpy_cases),
     "sign": (jnp.sign, np.sign),
@@ -159,6 +169,9 @@ _PAIRS |= {
     name: (getattr(jnp, f"arc{name[1:]}"), getattr(np, f"arc{name[1:]}"))
     for name in ("acos", "acosh", "asin", "asinh", "atan", "atanh")
 }
+OPTIONS = {"integer_pow": "y", "round": "rounding_method"}
+"""The one parameter that their functions take, behind the operands."""
+
 NATIVE = {name: pair[1] for name, pair in _PAIRS.items()}
 """What acts on each entry alone and is NumPy's, in float64."""
 

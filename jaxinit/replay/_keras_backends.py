@@ -1,7 +1,6 @@
 """The three draws of Keras' initializers, on each of its backends."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import jax
@@ -36,7 +35,10 @@ def backend(where: str, name: str) -> Backend:
 def _reduced(seed: Seed, most: int, modulus: int) -> int | jax.Array:
     """Return a seed within a modulus, of Python's sign: never negative."""
     if isinstance(seed, jax.Array):
-        check_seed("seed", seed, least=0, most=most)
+        if modulus < 1 << 31:  # no bit is lost, whatever the seed's width and sign
+            check_seed("seed", seed, least=-(1 << 63), most=(1 << 64) - 1)
+        else:
+            check_seed("seed", seed, least=0, most=most)
         if seed.dtype.itemsize < 4:
             seed = seed.astype(jnp.int32)
         if modulus >> 31:
@@ -52,11 +54,7 @@ def _tensorflow(draw: Callable[..., jax.Array]) -> Draw:
         pair = (number, 0)
         if isinstance(number, jax.Array):
             pair = jnp.stack([number, jnp.zeros_like(number)])
-        # A longer draw begins with the shorter one: few lengths need few programs.
-        size = math.prod(shape)
-        longer = max(1024, 1 << (size - 1).bit_length()) if 0 < size <= 1 << 24 else size
-        flat = draw((longer,), pair, *numbers)
-        return jax.lax.slice(flat, (0,), (size,)).reshape(shape)
+        return draw(shape, pair, *numbers)
 
     return drawn
 

@@ -87,10 +87,10 @@ class Layer:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "signature" in vars(cls):
-            taken = vars(cls)["signature"]
-            cls.__init__ = constructor(f"{taken}{', ' if taken else ''}**options")
         if cls.__module__.startswith("jaxinit.replay."):
+            if "signature" in vars(cls):
+                taken = vars(cls)["signature"]
+                cls.__init__ = constructor(f"{taken}{', ' if taken else ''}**options")
             part = "models" if cls.__module__.endswith("models") else "layers"
             boundary(cls, f"keras_{part}.{cls.__name__}")
 

@@ -132,12 +132,10 @@ Op = Literal["uniform", "normal", "truncated_normal"]
 _FOURS = {"uniform": _uniform, "normal": _normal, "truncated_normal": _truncated_normal}
 
 
-@native
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
 def values(
     op: Op,
-    place: jax.Array,
-    scale: jax.Array,
+    place: jax.Array | np.ndarray,
+    scale: np.ndarray,
     shape: tuple[int, ...],
     small: bool,
     start: Start = _BEGIN,
@@ -146,6 +144,16 @@ def values(
     size = math.prod(shape)
     if size == 0:
         return jnp.zeros(shape, jnp.float32)
-    index = jnp.arange(-(-size // 4), dtype=jnp.uint64)
-    fours = _FOURS[op](place, index, start).reshape(-1)[:size]
-    return _affine(fours, scale[0], scale[1], small).reshape(shape)
+    # A longer draw begins with the shorter one: few lengths need few programs.
+    longer = max(1024, 1 << (size - 1).bit_length()) if size <= 1 << 24 else size
+    flat = _program(op, place, scale, -(-longer // 4), small, start)
+    return jax.lax.slice(flat, (0,), (size,)).reshape(shape)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _program(
+    op: Op, place: jax.Array, scale: jax.Array, blocks: int, small: bool, start: Start
+) -> jax.Array:
+    fours = _FOURS[op](place, jnp.arange(blocks, dtype=jnp.uint64), start)
+    return _affine(fours.reshape(-1), scale[0], scale[1], small)

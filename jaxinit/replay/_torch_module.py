@@ -35,9 +35,9 @@ class Module:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "signature" in vars(cls):
-            cls.__init__ = constructor(vars(cls)["signature"])
         if cls.__module__.startswith("jaxinit.replay."):
+            if "signature" in vars(cls):
+                cls.__init__ = constructor(vars(cls)["signature"])
             boundary(cls, f"torch_layers.{cls.__name__}")
         # For help, which would show the arguments of __new__.
         taken = [*inspect.signature(cls.__init__).parameters.values()]

@@ -151,61 +151,52 @@ class Tensor:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape})"
 
-    def _write(self, kind: Kind, *numbers: float, source: Any = None) -> Self:
-        self._note(self, kind, numbers, source, None)
-        return self
+    def _place(self) -> "tuple[Tensor, Part | None]":
+        """Return the whole tensor, and which part of it this is."""
+        return self, None
 
-    @staticmethod
-    def _note(
-        tensor: "Tensor",
-        kind: Kind,
-        numbers: tuple[float, ...],
-        source: Any,
-        part: Part | None,
-    ) -> None:
-        where = f"Tensor.{kind}"
+    def write(self, kind: Kind, *numbers: float, source: Any = None) -> Self:
+        """Note a write of one of the kinds; `torch_init` has a function for each."""
+        where, (base, part) = f"Tensor.{kind}", self._place()
         plain = tuple(float(check_number(where, "value", x)) for x in numbers)
-        write = Write(next(_count), tensor, kind, plain, source, part)
+        write = Write(next(_count), base, kind, plain, source, part)
         if part is not None and kind in DRAWS and not part.contiguous:
             rule = "a draw needs a tensor whose values follow each other in memory"
             got = f"a part of shape {part.shape} and strides {part.strides}"
             value_error(where, rule, got, "Draw the whole tensor.")
-        tensor.writes.append(write)
+        base.writes.append(write)
         log = _recording.get()
         if log is not None:
             log.append(write)
-
-    def write(self, kind: Kind, *numbers: float, source: Any = None) -> Self:
-        """Note a write of one of the kinds; `torch_init` has a function for each."""
-        return self._write(kind, *numbers, source=source)
+        return self
 
     def fill_(self, value: float) -> Self:
         """Note ``tensor.fill_(value)``."""
-        return self._write("fill", value)
+        return self.write("fill", value)
 
     def zero_(self) -> Self:
         """Note ``tensor.zero_()``."""
-        return self._write("fill", 0.0)
+        return self.write("fill", 0.0)
 
     def uniform_(self, a: float = 0.0, b: float = 1.0) -> Self:
         """Note ``tensor.uniform_(a, b)``."""
-        return self._write("uniform", a, b)
+        return self.write("uniform", a, b)
 
     def normal_(self, mean: float = 0.0, std: float = 1.0) -> Self:
         """Note ``tensor.normal_(mean, std)``."""
-        return self._write("normal", mean, std)
+        return self.write("normal", mean, std)
 
     def mul_(self, factor: float) -> Self:
         """Note ``tensor.mul_(factor)``."""
-        return self._write("scale", factor)
+        return self.write("scale", factor)
 
     def div_(self, divisor: float) -> Self:
         """Note ``tensor.div_(divisor)``."""
-        return self._write("divide", divisor)
+        return self.write("divide", divisor)
 
     def add_(self, term: float) -> Self:
         """Note ``tensor.add_(term)``."""
-        return self._write("add", term)
+        return self.write("add", term)
 
     def copy_(self, source: Any) -> Self:
         """Note ``tensor.copy_(source)`` of a tensor or an array of the same shape."""
@@ -214,11 +205,11 @@ class Tensor:
             got = f"{tuple(source.shape)} for {self.shape}"
             value_error("Tensor.copy_", rule, got, "Reshape it first.")
         kind = "copy" if isinstance(source, Tensor) else "array"
-        return self._write(kind, source=source)
+        return self.write(kind, source=source)
 
     def clone(self) -> "Tensor":
         """Return another tensor with the same values."""
-        return Tensor(self.shape)._write("copy", source=self)
+        return Tensor(self.shape).write("copy", source=self)
 
     def detach(self) -> Self:
         """Return the tensor itself."""
@@ -243,7 +234,7 @@ class Tensor:
         memo[id(self)] = other
         other.shape, other.writes = self.shape, []
         other.requires_grad = self.requires_grad
-        return other._write("copy", source=self)
+        return other.write("copy", source=self)
 
     def __getitem__(self, index: Any) -> "View":
         # An array that is never touched takes no memory; it only does the indexing.
@@ -278,9 +269,8 @@ class View(Tensor):
         start = _address(self._window) - _address(self._whole)
         return Part(start, self._window.shape, self._window.strides)
 
-    def _write(self, kind: Kind, *numbers: float, source: Any = None) -> Self:
-        self._note(self.base, kind, numbers, source, self.part)
-        return self
+    def _place(self) -> tuple[Tensor, Part | None]:
+        return self.base, self.part
 
     def _assign(self, value: Any) -> None:
         if isinstance(value, (int, float)):

@@ -143,8 +143,10 @@ def test_array_seeds_agree_with_ints(dtype):
         numbers.append(-(2**31))
     seeds = jnp.asarray(np.array(numbers, dtype))
     drawn = jax.vmap(lambda seed: keras_tensorflow.glorot_uniform(seed, (2, 2)))(seeds)
-    for w, number in zip(drawn, numbers, strict=True):
-        assert_same_bits(w, keras_tensorflow.glorot_uniform(number, (2, 2)))
+    for i, number in enumerate(numbers):
+        known = keras_tensorflow.glorot_uniform(number, (2, 2))
+        assert_same_bits(drawn[i], known)
+        assert_same_bits(keras_tensorflow.glorot_uniform(seeds[i], (2, 2)), known)
 
 
 def test_names_are_keras_own():
@@ -206,6 +208,17 @@ def made(*layers):
             ValueError,
             "keras_models.Sequential: conv2d: the output must have a length of at least 1 on each "
             "axis; got 0 from a length of 8 with a window of 9. Make the input larger.",
+        ),
+        (
+            lambda: keras.build(0, made(lambda: keras.layers.Dense(3, lora_rank=2))),
+            ValueError,
+            "keras_layers.Dense: lora_rank cannot be replayed; got lora_rank=2. Leave it out.",
+        ),
+        (
+            lambda: keras.build(0, made(lambda: keras.layers.Conv2D(3))),
+            TypeError,
+            "keras_layers.Conv2D: kernel_size must be given; got filters. Add "
+            "kernel_size=....",
         ),
         (
             lambda: keras.build(0, made(lambda: keras.layers.Dense(3)), "theano"),

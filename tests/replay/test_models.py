@@ -369,6 +369,19 @@ def test_a_replaced_layer_has_drawn():
     assert_same_bits(state["head.weight"], whole["2.weight"])
 
 
+def test_modules_of_a_user_have_names_of_their_own():
+    class Net(nn.Linear):
+        signature = "x -> y"
+
+        def __init__(self, width):
+            super().__init__(width, 2)
+            self.gates = self.axes = 3
+
+    _, state = build(lambda: Net(5), 0)
+    assert_same_bits(state["weight"], build(nn.Linear(5, 2), 0)[1]["weight"])
+    assert list(inspect.signature(Net).parameters) == ["width"]
+
+
 def test_a_layer_that_is_used_twice_is_one():
     layer = nn.Linear(3, 3)
     _, state = build([layer, None, layer], 0)
@@ -425,6 +438,29 @@ def test_models_of_more_words_than_are_made_at_a_time(monkeypatch):
             TypeError,
             "torch_layers.Linear: all tensors of a model have one dtype, which build takes; got "
             "dtype='float16'. Give dtype to build instead.",
+        ),
+        (
+            lambda: nn.Linear(3, 4, biass=False),
+            TypeError,
+            "torch_layers.Linear: an argument must be one of in_features, out_features, bias, "
+            "device, dtype; got biass=False. Did you mean 'bias'?",
+        ),
+        (
+            lambda: nn.init.sparse_(nn.zeros(3, 4)),  # pyright: ignore[reportCallIssue]
+            TypeError,
+            "torch_init.sparse_: sparsity must be given; got tensor. Add sparsity=....",
+        ),
+        (
+            lambda: nn.init.trunc_normal_(nn.zeros(3), a=5.0, b=6.0),
+            ValueError,
+            "torch_init.trunc_normal_: the bounds must hold more than 0.3 of the normal "
+            "distribution; got a share of 2.86e-07. PyTorch's values cannot be replayed there.",
+        ),
+        (
+            lambda: build(lambda: [nn.Parameter(3, partial(nn.init.normal_, std=1e39))], 0),
+            ValueError,
+            "torch_layers.build: std must be at most 3.4e38 in size; got std=1e+39. Draw with "
+            "another scale, and scale the result.",
         ),
         (
             lambda: nn.LSTM(3, 4, proj_size=4),

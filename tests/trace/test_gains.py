@@ -364,3 +364,61 @@ def test_what_finite_width_adds_is_noted(width, first):
         if i == first:
             text = f"at this width its mean square is on average {raised:.0%} larger"
             assert uses[name].notes == (text,)
+
+
+@pytest.mark.parametrize("width", [16, 25, 48, 64, 100, 256])
+@pytest.mark.parametrize("slope", [0.1, 0.2])
+def test_a_slope_is_no_factor_of_the_weight(width, slope):
+    """A slope that happens to be 1 / sqrt(fan_in) is not that of the NTK."""
+    leaky = {
+        "where": lambda h: jnp.where(h > 0, h, slope * h),
+        "maximum": lambda h: jnp.maximum(h, slope * h),
+        "library": lambda h: jax.nn.leaky_relu(h, slope),
+    }
+    params = {"w": spec(width, 32), "v": spec(32, 3)}
+    for function in leaky.values():
+        uses = trace_params(
+            lambda p, x, f=function: f(x @ p["w"]) @ p["v"], params, spec(4, width)
+        )
+        assert uses["w"].output_factor == 1
+        assert uses["v"].gain == pytest.approx((2 / (1 + slope**2)) ** 0.5, rel=1e-3)
+    for act in (jax.nn.relu, jax.nn.silu, jnp.tanh, lambda h: h):
+        ntk = trace_params(
+            lambda p, x, f=act: f(x @ p["w"] / width**0.5) @ p["v"], params, spec(4, width)
+        )
+        assert ntk["w"].output_factor == pytest.approx(width**-0.5)
+
+
+@pytest.mark.parametrize(
+    ("function", "square"),
+    [(lax.round, 1.0), (jnp.round, 0.5)],  # of 0.5: away from 0, to even
+)
+def test_halves_are_rounded_as_the_program_says(function, square):
+    def apply(p, x):
+        signs = jnp.sign(x @ p["w"])  # -1 or 1
+        return function(0.5 + (1 + signs) / 2) @ p["v"]
+
+    use = trace_params(apply, {"w": spec(8, 16), "v": spec(16, 3)}, spec(4, 8))["v"]
+    away = 1 / math.sqrt((1 + 4) / 2)
+    even = 1 / math.sqrt((0 + 4) / 2)
+    assert use.gain == pytest.approx(away if square == 1.0 else even)
+
+
+def test_what_data_chooses_or_convolves_and_integers_that_are_cut_off():
+    params = {"w": spec(64, 256), "v": spec(256, 3)}
+
+    def use(function):
+        return trace_params(
+            lambda p, x: function(x @ p["w"]) @ p["v"], params, spec(32, 64)
+        )["v"]
+
+    def cut_off(h):  # half of all are negative, and 0 as such
+        return (h * 1e6).astype("uint32").astype("float32") / 1e6
+
+    assert use(cut_off).gain == pytest.approx(2**0.5, rel=1e-3)
+    hot = use(lambda h: jax.nn.one_hot(jnp.argmax(h, -1), 256) * h)
+    assert any("counts as chosen at random" in note for note in hot.notes)
+    itself = use(lambda h: jax.scipy.signal.convolve(h, h, mode="same"))
+    assert "entries that data convolves with data count as independent" in itself.notes
+    # A sum of some thousand independent products, not the square of as many.
+    assert 0.01 < (itself.gain or 0) < 0.03

@@ -170,6 +170,7 @@ ROWS = {
     "cond": lambda h: lax.cond(h.sum() > 0, jnp.sin, jnp.cos, h),
     "cholesky": lambda h: jnp.linalg.cholesky(h @ h.T) @ h,
     "pure_callback": lambda h: jax.pure_callback(np.sin, h, h),
+    "reduce": lambda h: h * lax.reduce(h, 0.0, lambda a, b: a + b * b, (0, 1)),
 }
 NOT_MOMENTS = {
     "cumprod": "no distribution of products of a random number of terms",
@@ -177,6 +178,7 @@ NOT_MOMENTS = {
     "fft": "complex numbers",
     "cholesky": "linear algebra",
     "pure_callback": "what it does is not known",
+    "reduce": "a function of the user's folds the entries",
     "argmax": "integers that are numbers, not places",
 }
 """What the moments call not followed, and why; all else they follow."""

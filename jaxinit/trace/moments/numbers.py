@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from jaxinit._jaxpr import bind
-from jaxinit._primitives import BITS, ELEMENTWISE, NATIVE
+from jaxinit._primitives import BITS, ELEMENTWISE, NATIVE, OPTIONS
 from jaxinit.trace.moments.dependencies import Book, normal_sum
 from jaxinit.trace.moments.distribution import NODES, Spread, gaussian, scalar, source
 from jaxinit.trace.moments.graph import Found, Note
@@ -121,6 +121,8 @@ class Numbers:
         known = [x for x in xs if isinstance(x, Known)]
         if name == "eq" and lost.integers and len(known) == 1:
             # One of n numbers is equal to each with probability 1 / n.
+            if not lost.why.startswith("an input"):
+                notes.add(Note(f"what {lost.why} chooses counts as chosen at random"))
             count = len(np.unique(known[0].array))
             weights = np.array([1 - 1 / count, 1 / count])
             return [source(avals[0].shape, np.array([False, True]), weights)]
@@ -209,7 +211,7 @@ def _function(equation: Any, name: str, xs: Sequence[Spread]) -> Callable[..., A
     params = equation.params
     if name not in NATIVE or not all(x.values.dtype.kind in "fb" for x in xs):
         return lambda *tables: equation.primitive.bind(*tables, **params)
-    host, extra = NATIVE[name], [params["y"]] if name == "integer_pow" else []
+    host, extra = NATIVE[name], [params[OPTIONS[name]]] if name in OPTIONS else []
 
     def computed(*tables: np.ndarray) -> Any:
         with np.errstate(all="ignore"):

@@ -142,8 +142,8 @@ def _counts(
 def convolved(eqn: Any, book: Book, xs: Sequence[Spread]) -> Spread:
     """Return the convolution of two arrays, none of them a weight to be drawn."""
     count, square = taps(eqn)
-    alone = [x.moved((1,), lambda _: (None,)) for x in xs]
-    product = book.combined(np.multiply, alone)
+    book.remarks.append("entries that data convolves with data count as independent")
+    product = book.combined(np.multiply, [fresh(x, (1,)) for x in xs])
     return windowed_sum(product, eqn.outvars[0].aval.shape, count, square - count**2)
 
 

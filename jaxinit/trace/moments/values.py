@@ -115,7 +115,15 @@ def converted(x: Spread, dtype: Any) -> Value:
     if kind(dtype) == "c":
         return Unknown("a complex array")
     wanted = np.dtype(np.float64) if kind(dtype) == "f" else np.dtype(dtype)
-    return x if x.values.dtype == wanted else x.mapped(lambda table: table.astype(wanted))
+    if x.values.dtype == wanted:
+        return x
+    if x.values.dtype.kind == "f" and wanted.kind in "iu":  # as XLA: cut off at the ends
+        limits = jnp.iinfo(dtype)
+        least, most = int(limits.min), int(limits.max)
+        cut = np.clip(np.trunc(np.nan_to_num(x.values)), float(least), float(most))
+        whole = [min(max(int(value), least), most) for value in cut.reshape(-1)]
+        return x.mapped(lambda table: np.array(whole, wanted).reshape(table.shape))
+    return x.mapped(lambda table: table.astype(wanted))
 
 
 def iota(eqn: Any) -> Spread:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit._primitives import FUNCTIONS, ON_HOST
+from jaxinit._primitives import FUNCTIONS, ON_HOST, OPTIONS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,14 +45,11 @@ def number(value: Any) -> Expression:
     return Expression("number", number=item)
 
 
-_WITH_OPTION = {"integer_pow": "y"}
-
-
 def apply(
     name: str, arguments: tuple[Expression, ...], params: dict[str, Any]
 ) -> Expression:
     """Return the node of a primitive, or its number where all arguments are numbers."""
-    option = params[_WITH_OPTION[name]] if name in _WITH_OPTION else None
+    option = params[OPTIONS[name]] if name in OPTIONS else None
     return Expression(name, arguments, option)
 
 

@@ -99,6 +99,8 @@ def _same_base(
             return give_up(walk, values, f"{name} with a constant array")
     if len(signals) == 1 and first.level == 0:
         _note_scaling(name, first, arguments)
+    if len(signals) > 1 or name not in _PLAIN_ON_STATISTICS:
+        _note_entering(signals)
     learned = _learned(walk, signals)
     summed = frozenset().union(*(signal.summed for signal in signals))
     expression = VALUE
@@ -138,6 +140,18 @@ def _note_scaling(name: str, signal: Signal, arguments: Sequence[Expression]) ->
         factor = linear_factor(apply(name, tuple(arguments), {}))
         for record in signal.base.records if factor is not None else ():
             record.scalings = (record.scalings - {before}) | {factor or 1.0}
+
+
+def _note_entering(signals: Sequence[Signal]) -> None:
+    """Tell weights with what factor their output enters, so as to know a part's from all's.
+
+    A leaky ReLU multiplies its input by the slope, but takes it as it is too.
+    """
+    for signal in signals:
+        if signal.level == 0 and signal.base.records:
+            factor = linear_factor(signal.expression)
+            for record in signal.base.records if factor is not None else ():
+                record.entered.add(factor or 1.0)
 
 
 def _learned(walk: Walk, signals: list[Signal]) -> frozenset[int]:

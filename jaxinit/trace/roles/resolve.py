@@ -113,9 +113,10 @@ def _with_output_factor(use: ParamUse, record: Record) -> ParamUse:
         return dataclasses.replace(
             use, output_factor=record.frequency, notes=(*use.notes, note)
         )
-    if len(record.scalings) != 1 or use.dot_size is not None or count < _MANY:
+    factors = record.scalings | (record.entered if record.scalings else set())
+    if len(factors) != 1 or use.dot_size is not None or count < _MANY:
         return use
-    (factor,) = record.scalings
+    (factor,) = factors
     if not 0.7 <= abs(factor) * count**0.5 <= 1.55:  # NTK parametrization: about 1/sqrt(n)
         return use
     note = f"its product is multiplied by {factor:.4g}, about 1 / sqrt(fan_in)"

@@ -130,6 +130,7 @@ class Record:
         dot_size: Entries that products of its output with another signal sum.
         frequency: The number that its output is multiplied with inside of a sine.
         scalings: Other numbers that its output is multiplied with.
+        entered: With which such numbers it enters what is no multiplication.
     """
 
     leaf: int
@@ -148,6 +149,7 @@ class Record:
     dot_size: int | None = None
     frequency: float | None = None
     scalings: set[float] = dataclasses.field(default_factory=set)
+    entered: set[float] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
