@@ -206,7 +206,7 @@ ERRORS = {
     "std=0 at index 1. Use constant for one value.",
     "truncated_normal(K, (2,), low=[-1, 2])": "truncated_normal: high must be above low; got "
     "low=2, high=2 at index 1. Give a wider interval.",
-    "truncated_normal(K, (2,), low=[0, 11], high=12)": "truncated_normal: the bounds must "
+    "truncated_normal(K, (2,), 'float32', low=[0, 11], high=12)": "truncated_normal: the bounds must "
     "come within 10 std of the mean; got low=11, high=12 for mean=0, std=1 at index 1. No "
     "value of that distribution lies between them.",
     "xavier_normal(K, (2, 2), gain=[1, -1])": "xavier_normal: gain must be a finite number, "

@@ -196,7 +196,7 @@ def test_a_new_initializer_is_one_function_with_its_descriptor() -> None:
     def apply(params: Any, x: jax.Array) -> jax.Array:
         return x @ params["w"]
 
-    chosen = jaxinit.auto(apply, params, jnp.ones((2, 64)), scheme=signs)
+    chosen = jaxinit.auto(apply, params, jnp.ones((2, 64), jnp.float32), scheme=signs)
     assert chosen["w"].std == pytest.approx(1 / 8)
     assert chosen["w"].distribution.text == "signs(gain=1)"
 
@@ -208,7 +208,7 @@ def test_auto_by_any_name(scheme: str) -> None:
 
     shapes = {"a": (64, 64), "b": (64, 64)}
     params = {k: jax.ShapeDtypeStruct(s, jnp.float32) for k, s in shapes.items()}
-    made = jaxinit.auto(apply, params, jnp.ones((2, 64)), scheme=scheme)
+    made = jaxinit.auto(apply, params, jnp.ones((2, 64), jnp.float32), scheme=scheme)
     assert made["a"].std == pytest.approx(1 / 8)
     assert made["b"].std == pytest.approx(math.sqrt(2) / 8)
 
