@@ -1,6 +1,7 @@
 """The public face: names, docstrings, examples, version."""
 
 import ast
+import functools
 import importlib
 import inspect
 import itertools
@@ -101,6 +102,7 @@ def public_module(part: str) -> ModuleType:
     return importlib.import_module(f"jaxinit.{part}".rstrip("."))
 
 
+@functools.cache
 def described_variables() -> set[str]:
     """Names in our sources whose assignment is followed by a string."""
     found: set[str] = set()

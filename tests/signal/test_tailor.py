@@ -40,8 +40,7 @@ def test_the_reference_package(row):
     assert min(errors if symmetric else errors[:1]) < atol
 
 
-@pytest.mark.parametrize("name", ["tanh", "softplus", "elu"])
-@pytest.mark.parametrize("depth", [10, 100])
+@pytest.mark.parametrize(("name", "depth"), [("tanh", 10), ("softplus", 100), ("elu", 10)])
 def test_conditions_by_mean_field_theory(name, depth):
     def slope(c, function):
         return correlation_map(function, c, 1.0, 1.0, 0.0)[1]
