@@ -277,7 +277,7 @@ def test_dirac_hands_its_input_on(
     shape = (*[3] * (rank - 2), per_group, outputs)
     kernel = jaxinit.dirac(KEY, shape, groups=groups)
     size = (2, *[5] * (rank - 2), per_group * groups)
-    x = jnp.asarray(np.random.default_rng(0).standard_normal(size, "float32"))
+    x = jnp.asarray(np.random.default_rng(0).standard_normal(size), kernel.dtype)
     y = lax.conv_general_dilated(
         x,
         kernel,
