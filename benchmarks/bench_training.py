@@ -26,13 +26,13 @@ from jaxinit.signal.theory.maps import as_function
 
 CASES = (
     ("tanh", "unit_uniform"),
-    ("tanh", "tailored"),
+    ("tanh", "tailored, orthogonal"),
     ("tanh", "xavier_normal"),
     ("tanh", "kaiming_normal"),
     ("tanh", "orthogonal"),
     ("relu", "xavier_normal"),
     ("relu", "kaiming_normal"),
-    ("relu", "tailored"),
+    ("relu", "tailored, orthogonal"),
 )
 DEPTH, WIDTH, BATCH, RATE = 50, 64, 128, 0.01
 
@@ -56,11 +56,13 @@ def digits() -> tuple[jax.Array, jax.Array]:
 
 def _function_of(activation: str, name: str) -> Callable[..., jax.Array]:
     """Return the activation, scaled and shifted for the depth where that is the case."""
-    return tailor(activation, DEPTH) if name == "tailored" else as_function("", activation)
+    is_tailored = name.startswith("tailored")
+    return tailor(activation, DEPTH) if is_tailored else as_function("", activation)
 
 
 def _scheme_of(name: str) -> str:
-    return "lecun_normal" if name == "tailored" else name
+    # As Martens et al. 2021 do: what Gaussian weights give spreads with depth.
+    return name.removeprefix("tailored, ")
 
 
 def init(key: jax.Array, activation: str, name: str) -> Params:
