@@ -1,5 +1,6 @@
 """Gains against reference numbers of 25 digits and against PyTorch's table."""
 
+import dataclasses
 import functools
 import gc
 import json
@@ -13,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinit._activations import ACTIVATION_NAMES, activation
+from jaxinit._activations import ACTIVATION_NAMES, activation, is_own
 from jaxinit._gains import GAIN_NAMES, calculate_gain
+from jaxinit._gaussian import resolve
 
 GOLDEN = json.loads((pathlib.Path(__file__).parent / "data/gains.json").read_text())
 CRITERIA = {"forward": "forward", "centered": "centred", "backward": "backward"}
@@ -303,3 +305,22 @@ def test_features_of_the_stated_width_are_found(width: float) -> None:
         values = x + np.where(abs(x - centre) < half, 30.0, 0.0)
         expected = (density * values**2).sum() * (x[1] - x[0])
         assert calculate_gain(bumped) == pytest.approx(expected**-0.5, rel=1e-4)
+
+
+def test_own_functions_are_known_and_others_are_not() -> None:
+    """What is the library's is computed once; a user's may change, or have no hash."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Scaled:
+        factor: np.ndarray
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return float(self.factor) * x
+
+    assert all(is_own(activation(name)) for name in ACTIVATION_NAMES)
+    assert is_own(activation("leaky_relu", 0.3))
+    scaled = Scaled(np.array(0.5))
+    assert not is_own(scaled)
+    assert not is_own(lambda x: x)
+    assert calculate_gain(scaled) == pytest.approx(2)
+    assert resolve(activation("leaky_relu", 0.3)) is resolve(activation("leaky_relu", 0.3))
