@@ -53,7 +53,7 @@ def assert_tree(
         >>> asserts.assert_tree(params, expected)
     """
     where = "assert_tree"
-    alpha = check_alpha(where, alpha)
+    alpha = check_alpha(alpha)
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     paths = [path_text(path) for path, _ in leaves]
     values = [leaf for _, leaf in leaves]
@@ -69,22 +69,22 @@ def assert_tree(
         for finding in _leaf(place, leaf, want, alpha / max(distributions, 1)):
             findings.append(replace(finding, path=path))
     summary = f"{{failed}} of {len(leaves)} leaves fail (alpha={alpha:g} for all):"
-    settle(where, findings, summary)
+    settle("assert_tree", findings, summary)
 
 
 def _leaf(place: str, leaf: Any, want: Any, alpha: float) -> list[Finding]:
     if want is None:
         return []
-    check_array(place, leaf)
+    check_array(leaf)
     if isinstance(want, Distribution):
-        return of_distribution(place, leaf, want, alpha)
+        return of_distribution(leaf, want, alpha)
     if isinstance(want, Orthogonal):
-        return gram(place, leaf, want)
+        return gram(leaf, want)
     if isinstance(want, jax.ShapeDtypeStruct):
         return form(leaf, want.shape, want.dtype, None)
     rule = "expected must be a Distribution, an Orthogonal, a jax.ShapeDtypeStruct or None"
     advice = "Give one of these for each leaf."
-    _checks.type_error(place, rule, f"{want!r}", advice)
+    _checks.type_error(rule, f"{want!r}", advice, where=place)
 
 
 def _is_expectation(node: Any) -> bool:

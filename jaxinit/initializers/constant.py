@@ -245,13 +245,13 @@ def identity(
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
     check_unused_key(key)
-    lengths = check_shape("", shape)
-    check_rank("", lengths, 2, "Give (in, out).")
+    lengths = check_shape(shape)
+    check_rank(lengths, 2, "Give (in, out).")
     roles = layout if layout is not None else Layout("B" * (len(lengths) - 2) + "IO")
     roles = resolve_layout(lengths, roles)
     pair = single_axis(roles, "I", "IOB"), single_axis(roles, "O", "IOB")
-    result = check_any_dtype("", dtype)
-    number = check_number("", "gain", gain)
+    result = check_any_dtype(dtype)
+    number = check_number("gain", gain)
     pattern = Pattern(
         lengths,
         result,
@@ -319,22 +319,22 @@ def dirac(
         (8, True)
     """
     check_unused_key(key)
-    lengths = check_shape("", shape)
+    lengths = check_shape(shape)
     if not 3 <= len(lengths) <= 5:
         rule = "shape must have 3, 4 or 5 axes"
-        value_error("", rule, f"shape={lengths}", "For a dense layer use identity.")
+        value_error(rule, f"shape={lengths}", "For a dense layer use identity.")
     roles = resolve_layout(lengths, layout)
     first = single_axis(roles, "I", "IODHW")
     second = single_axis(roles, "O", "IODHW")
-    count = check_int("", "groups", groups, least=1)
+    count = check_int("groups", groups, least=1)
     if roles.groups != 1 and count not in {1, roles.groups}:
         got = f"groups={count} and layout.groups={roles.groups}"
-        value_error("", "groups must be stated once", got, "Leave one out.")
+        value_error("groups must be stated once", got, "Leave one out.")
     count = max(count, roles.groups)
     if lengths[second] % count:
         got = f"groups={count} for {lengths[second]} outputs"
-        value_error("", "groups must divide the outputs", got, "Use the layer's own.")
-    result = check_any_dtype("", dtype)
+        value_error("groups must divide the outputs", got, "Use the layer's own.")
+    result = check_any_dtype(dtype)
     window = roles.positions("DHW")
     pattern = Pattern(
         lengths,
@@ -355,8 +355,8 @@ def _constant(
     out_sharding: OutSharding,
 ) -> jax.Array:
     check_unused_key(key)
-    lengths = check_shape("", shape)
-    result = check_any_dtype("", dtype)
+    lengths = check_shape(shape)
+    result = check_any_dtype(dtype)
     fill_value = rounded("value", value, result)
     try:
         fits = np.broadcast_shapes(fill_value.shape, lengths) == lengths
@@ -364,7 +364,7 @@ def _constant(
         fits = False
     if not fits:
         got = f"value of shape {fill_value.shape} for shape={lengths}"
-        value_error("", "value must broadcast to shape", got, "Give one number.")
+        value_error("value must broadcast to shape", got, "Give one number.")
     sharding = check_out_sharding(out_sharding, lengths)
     return filled(Pattern(lengths, result, sharding), fill_value)
 
@@ -372,7 +372,7 @@ def _constant(
 def check_unused_key(key: Key | None) -> None:
     """Refuse what is neither a key nor None."""
     if key is not None:
-        check_key("", key)
+        check_key(key)
 
 
 def rounded(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
@@ -387,7 +387,7 @@ def rounded(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
         np.issubdtype(exact.dtype, np.number) or jnp.issubdtype(exact.dtype, np.floating)
     ):
         rule = f"{name} must be a number or an array of numbers"
-        type_error("", rule, f"{name}={value!r}", "Give a float.")
+        type_error(rule, f"{name}={value!r}", "Give a float.")
     if dtype.kind == "c" or exact.dtype.kind != "c":
         wide = exact.astype(np.complex128 if dtype.kind == "c" else np.float64)
         with np.errstate(all="ignore"):
@@ -399,7 +399,7 @@ def rounded(name: str, value: Any, dtype: np.dtype[Any]) -> Any:
             return result
     rule = f"{name} must be a finite number that {dtype.name} can hold"
     shown = f"{exact.item():g}" if exact.size == 1 else f"an array of shape {exact.shape}"
-    value_error("", rule, f"{name}={shown}", "Use a wider dtype.")
+    value_error(rule, f"{name}={shown}", "Use a wider dtype.")
 
 
 def _once(wide: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

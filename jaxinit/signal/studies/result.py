@@ -33,7 +33,7 @@ class Prediction:
 
     def band(self, quantity: str) -> Band:
         """Return the band of one of the quantities."""
-        return self.bands[check_choice("band", "quantity", quantity, self.bands)]
+        return self.bands[check_choice("quantity", quantity, self.bands)]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -80,7 +80,7 @@ class Result:
         Raises:
             ValueError: The quantity is unknown.
         """
-        name = check_choice("band", "quantity", quantity, self.values)
+        name = check_choice("quantity", quantity, self.values)
         found = self.values[name].astype(np.float64)
         finite = np.where(np.isinf(found), np.sign(found) * _NOTHING, found)
         edges = np.quantile(finite, [0.5, low, high], axis=0)
@@ -95,7 +95,7 @@ class Result:
         """
         if "steps" in self.settings:
             rule = "a result of one width has no table or plot of its own"
-            value_error("table", rule, self.label, "Take that of width_study.")
+            value_error(rule, self.label, "Take that of width_study.")
         if "model" in self.settings:
             return model_table(self)
         return study_table([self], [prediction])
@@ -116,7 +116,7 @@ class Result:
         """
         if "steps" in self.settings:
             rule = "a result of one width has no table or plot of its own"
-            value_error("plot", rule, self.label, "Take that of width_study.")
+            value_error(rule, self.label, "Take that of width_study.")
         if "model" in self.settings:
             return plot_models([self], path)
         return plot_study([self], [prediction], path)
