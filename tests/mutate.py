@@ -44,7 +44,7 @@ FAULTS = (
     F("limits of uniform", "_draw", "if limits is not None:", "if False:", "initializers/test_families.py::uniform_bounds_hold_where_the_centre_is_rounded"),
     F("spread below the spacing", "_scale", "if spread < spacing:", "if spread < 0:", "test_errors.py"),
     # Initializers, gains, layouts
-    F("dirac centre of even windows", "initializers/constant", "(axis, lengths[axis] // 2)", "(axis, (lengths[axis] - 1) // 2)", "initializers/test_families.py::centre_of_even_windows"),
+    F("dirac centre of even windows", "initializers/identity", "(axis, lengths[axis] // 2)", "(axis, (lengths[axis] - 1) // 2)", "initializers/test_families.py::centre_of_even_windows"),
     F("delta centre of even windows", "initializers/orthogonal", "(lengths[axis] - 1) // 2)", "lengths[axis] // 2)", "initializers/test_families.py::centre_of_even_windows"),
     F("haar without signs", "initializers/orthogonal", "jnp.where(single, sign, -sign)", "jnp.where(single, 1, -1)", "initializers/test_families.py::orthogonal_is_haar"),
     F("sparse rounds down", "initializers/sparse", "math.ceil(Fraction", "math.floor(Fraction", "initializers/test_families.py::sparse_zeros"),
@@ -76,7 +76,7 @@ FAULTS = (
     F("dtype is not checked", "models/checkpoint", "        _check_value(path, value, leaf)\n", "", "models/test_checkpoint.py::what_does_not_fit_is_listed"),
     F("0.0 is -0.0", "models/initialize", "text = repr(value) if", 'text = "" if', "models/test_plan.py::custom_initializers_are_never_stale models/test_plan.py::values_are_those_of_single_calls"),
     F("filled by options", "models/initialize", "!= 0 or has_options or not", "!= 0 or not", "models/test_plan.py"),
-    F("everything is needed", "_jaxpr", "return sorted(seen)", "return list(range(len(steps)))", "models/test_cold_start.py::steps_that_a_result_needs"),
+    F("everything is needed", "_pieces", "return sorted(seen)", "return list(range(len(steps)))", "models/test_cold_start.py::steps_that_a_result_needs"),
     F("tracer runs dead code", "_jaxpr", "if not (equation.effects or any(", "if False and not (equation.effects or any(", "models/test_trace_roles.py::what_no_output_needs_is_no_use"),
     F("bits of fused keys", "_fused", "threefry_2x32((data[0], data[1]), (jnp.uint32(0), low))", "threefry_2x32((data[0], data[1]), (jnp.uint32(1), low))", "test_fused.py::split_and_fold_in"),
     F("fused program keeps plain keys", "_fused_program", 'if name in {"random_wrap", "random_seed"}:', "if name in {}:", "test_fused.py::a_program_with_fused_keys"),

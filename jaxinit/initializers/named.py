@@ -19,6 +19,7 @@ from jaxinit._types import ShardedInitializer
 from jaxinit.initializers import (
     biases,
     constant,
+    identity,
     kaiming,
     lecun,
     orthogonal,
@@ -33,6 +34,7 @@ from jaxinit.initializers import (
 _FAMILIES = (
     biases,
     constant,
+    identity,
     kaiming,
     lecun,
     orthogonal,
@@ -66,7 +68,7 @@ KERAS: dict[str, Callable[..., jax.Array]] = {
     "GlorotUniform": xavier.xavier_uniform,
     "HeNormal": kaiming.kaiming_truncated_normal,
     "HeUniform": kaiming.kaiming_uniform,
-    "Identity": constant.identity,
+    "Identity": identity.identity,
     "LecunNormal": lecun.lecun_truncated_normal,
     "LecunUniform": lecun.lecun_uniform,
     "Ones": constant.ones,
@@ -205,7 +207,7 @@ def _try(initializer: Callable[..., jax.Array], options: Mapping[str, Any]) -> N
         3
         if function
         in (
-            constant.dirac,
+            identity.dirac,
             orthogonal.delta_orthogonal,
             upsampling.bilinear,
         )

@@ -13,7 +13,8 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
-from jaxinit._jaxpr import (
+from jaxinit._paths import PyTree, flatten
+from jaxinit._pieces import (
     Ref,
     Step,
     cut_piece,
@@ -21,7 +22,6 @@ from jaxinit._jaxpr import (
     needed,
     run_step,
 )
-from jaxinit._paths import PyTree, flatten
 from jaxinit._placement import handed_over
 from jaxinit.models.compiling import Call, compiled_piece, run_calls
 from jaxinit.models.host import constant_of, run_on_host, to_device, to_host
