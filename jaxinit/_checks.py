@@ -8,10 +8,11 @@ The function in the text is the public one that the user called: its boundary pu
 name in (`jaxinit._boundary`). Only what is raised outside of any boundary says ``where``.
 """
 
+import contextlib
 import difflib
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
 import jax
@@ -60,6 +61,18 @@ def _raise(kind: type[Exception], where: str, *parts: str) -> NoReturn:
     error = kind(error_text(where, *parts))
     setattr(error, PARTS, (where, *parts))
     raise error
+
+
+@contextlib.contextmanager
+def at(place: str) -> Iterator[None]:
+    """Put a place, such as a path in a tree, behind the name in errors raised inside."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        where, *parts = getattr(error, PARTS, ("",))
+        if place and parts and not where:
+            setattr(error, PARTS, (f": {place}", *parts))
+        raise
 
 
 def error_text(where: str, rule: str, got: str, advice: str) -> str:
