@@ -120,7 +120,8 @@ def _refuse(
     text = " ".join(str(error).split())[:200].rstrip(".")
     try:
         got = f"{type(error).__name__}: {text}"
-        kind(name, "the arguments must be as its help says", got, f"See help({name}).")
+        rule = "the arguments must be as its help says"
+        kind(rule, got, f"See help({name}).", where=name)
     except (TypeError, ValueError) as clear:
         raise clear from error
 
