@@ -44,6 +44,7 @@ if keras.backend.backend() != "jax":
 class KerasInitializer(keras.initializers.Initializer):
     """The initializer that :func:`initializer` returns."""
 
+    @functools.partial(boundary, name="keras.initializer")
     def __init__(
         self,
         name: str | Initializer,
@@ -82,6 +83,7 @@ class KerasInitializer(keras.initializers.Initializer):
         words = jnp.asarray(self.seed.next()).astype(jnp.uint32)
         return jax.random.wrap_key_data(words)
 
+    @functools.partial(boundary, name="keras.initializer")
     def get_config(self) -> dict[str, Any]:
         """Return name, options and seed as plain values, which ``from_config`` takes."""
         function, options = unwrapped(self._function)

@@ -94,7 +94,7 @@ def _scaled(
     if unknown:
         rule = "updates must have the paths of the traced uses"
         advice = "Trace the tree that is trained."
-        value_error(rule, ", ".join(unknown[:8]), advice)
+        value_error(rule, ", ".join(unknown[:8]), advice, where="scale_updates")
 
     def scale(path: Any, update: Any) -> Any:
         return update * jnp.asarray(factors[path_text(path)], update.dtype)

@@ -113,7 +113,7 @@ class Reshape(Layer):
         if total is not None and (total % known if -1 in target else total != known):
             rule = "target_shape must have as many values as the input"
             got = f"target_shape={target} for {rest}"
-            value_error(rule, got, "Change one of the two.")
+            value_error(rule, got, "Change one of the two.", where="Reshape")
         free = None if total is None else total // known
         return (shapes[0][0], *(free if n == -1 else n for n in target))
 

@@ -1,11 +1,13 @@
 """What NumPy hashes to seed a generator; public through `numpy_generator`."""
 
 import dataclasses
+import functools
 import operator
 from collections.abc import Sequence
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, shown, type_error, value_error
 from jaxinit.replay._arguments import words_of
 
@@ -32,6 +34,7 @@ class SeedSequence:
     def __post_init__(self) -> None:
         self.words()
 
+    @functools.partial(boundary, name="SeedSequence.spawn")
     def spawn(self, n_children: int) -> list["SeedSequence"]:
         """Return the first children, those of a sequence that has spawned none."""
         count = check_int("n_children", n_children, least=0)

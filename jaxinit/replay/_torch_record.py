@@ -163,7 +163,7 @@ class Tensor:
         if part is not None and kind in DRAWS and not part.contiguous:
             rule = "a draw needs a tensor whose values follow each other in memory"
             got = f"a part of shape {part.shape} and strides {part.strides}"
-            value_error(rule, got, "Draw the whole tensor.")
+            value_error(rule, got, "Draw the whole tensor.", where=f"Tensor.{kind}")
         base.writes.append(write)
         log = _recording.get()
         if log is not None:
@@ -203,7 +203,7 @@ class Tensor:
         if tuple(source.shape) != self.shape:
             rule = "source must have the shape of the tensor"
             got = f"{tuple(source.shape)} for {self.shape}"
-            value_error(rule, got, "Reshape it first.")
+            value_error(rule, got, "Reshape it first.", where="Tensor.copy_")
         kind = "copy" if isinstance(source, Tensor) else "array"
         return self.write(kind, source=source)
 
@@ -286,7 +286,9 @@ class View(Tensor):
         parts = index if isinstance(index, tuple) else (index,)
         if not all(isinstance(i, (int, slice, type(None), type(...))) for i in parts):
             rule = "an index must be made of ints and slices"
-            type_error(rule, f"index={index!r}", "Index one part at a time.")
+            type_error(
+                rule, f"index={index!r}", "Index one part at a time.", where="Tensor"
+            )
         # The ellipsis keeps NumPy from returning a scalar in place of a view.
         full = parts if Ellipsis in parts else (*parts, ...)
         return View(self.base, self._window[full], self._whole)

@@ -66,8 +66,8 @@ def test_same_paths_are_refused():
     jax.tree_util.register_pytree_with_keys(
         Twins, lambda _: ([(name, 1.0) for name in names], None), lambda *_: Twins()
     )
-    assert error_of(flatten, "plan", {"t": Twins()}) == (
-        "plan: leaves need different paths, from which their keys are made; "
+    assert error_of(flatten, {"t": Twins()}) == (
+        "leaves need different paths, from which their keys are made; "
         "got t/x and t/x. Rename one of them."
     )
 

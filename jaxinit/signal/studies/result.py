@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, value_error
 from jaxinit.signal.report.plot import plot_models, plot_study
 from jaxinit.signal.report.table import Table, model_table, study_table
@@ -31,6 +32,7 @@ class Prediction:
         layers = max((len(band.median) for band in self.bands.values()), default=1) - 1
         return f"<Prediction {self.label}: {layers} layers; {', '.join(self.bands)}>"
 
+    @boundary
     def band(self, quantity: str) -> Band:
         """Return the band of one of the quantities."""
         return self.bands[check_choice("quantity", quantity, self.bands)]
@@ -66,6 +68,7 @@ class Result:
         """Number of seeds measured."""
         return len(next(iter(self.values.values()), ()))
 
+    @boundary
     def band(self, quantity: str, low: float = 0.05, high: float = 0.95) -> Band:
         """Return median and quantiles over seeds for each layer.
 
@@ -87,6 +90,7 @@ class Result:
         edges = np.where(np.abs(edges) > _NOTHING / 2, np.copysign(np.inf, edges), edges)
         return Band(*edges)
 
+    @boundary
     def table(self, prediction: Prediction | None = None) -> Table:
         """Return the table that ``jaxinit study`` prints; ``print`` shows it.
 
@@ -100,6 +104,7 @@ class Result:
             return model_table(self)
         return study_table([self], [prediction])
 
+    @boundary
     def plot(
         self,
         path: str | pathlib.Path | None = None,
