@@ -225,5 +225,5 @@ def test_options_are_checked() -> None:
     with pytest.raises(TypeError) as error_2:
         distribution_of(jaxinit.constant, (3,))
     assert str(error_2.value) == (
-        'constant: constant needs the option value; got options []. Add "value".'
+        'constant needs the option value; got options []. Add "value".'
     )
