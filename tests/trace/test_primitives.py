@@ -212,7 +212,8 @@ def test_what_numpy_writes_out_in_full():
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             use = trace_params(apply, params, spec(N, N))["v"]
         assert use.role == "weight"
-        assert use.gain == 1 or use.notes == ("a sorted entry counts as any entry",)
+        few = "arrays that depend on each other count as independent"  # a median of 16
+        assert use.gain == 1 or use.notes == (few,)
 
 
 @pytest.mark.parametrize("name", ROWS)

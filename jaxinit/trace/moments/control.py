@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxinit._jaxpr import loop_of
+from jaxinit.trace.moments.distribution import fresh, mixture
 from jaxinit.trace.moments.graph import (
     NONE,
     Found,
@@ -17,7 +18,7 @@ from jaxinit.trace.moments.graph import (
     derived,
     parameter,
 )
-from jaxinit.trace.moments.moves import fresh, mixture, part
+from jaxinit.trace.moments.moves import part
 from jaxinit.trace.moments.values import (
     Known,
     Unknown,

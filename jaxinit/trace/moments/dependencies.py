@@ -11,22 +11,24 @@ import numpy as np
 from jaxinit._gaussian import host_float64
 from jaxinit.trace.moments.distribution import (
     FEW,
+    FEW_SORTED,
     LIMIT,
     NODES,
     ROW_ENTRIES,
-    Axis,
-    Place,
     Spread,
     fresh_place,
     node_count,
     normal_nodes,
-    other_dims,
     spelled_out,
     wide,
 )
+from jaxinit.trace.moments.random_axes import Axis, Label, Origin, Place, other_dims
 
 _TRIALS = 16  # of rows
+_TABLE = 2**18  # nodes of a table that is made small to fit
+_FEWEST = 16  # nodes of what an array shares with no other
 POOLED = "averages over positions are taken to keep the scale"
+_TAKEN_APART = "arrays that depend on each other count as independent"
 
 
 class Book:
@@ -43,16 +45,32 @@ class Book:
         self._copies: dict[tuple[Axis, Place, bool], Axis] = {}
         self._rows: dict[tuple[Axis, Place, frozenset[Any]], tuple[Axis, Axis]] = {}
         self._nodes: dict[Axis, np.ndarray] = {}
+        self._residues: dict[tuple[int, int], tuple[Axis, Label]] = {}
         # By the table and the places; each entry keeps its table alive.
         self._condensed: dict[tuple[Any, ...], tuple[np.ndarray, Spread]] = {}
 
     def pooled_dims(self, x: Spread, dims: Collection[int]) -> list[int]:
         """Return those of the dimensions along which all entries count as alike."""
+        ranks = [
+            p[d].rank for p in x.places.values() for d in dims if isinstance(p[d], Label)
+        ]
+        if any(r and x.shape[d] < r.count <= FEW_SORTED for r in ranks for d in dims):
+            self.remarks.append("chosen ones of few sorted entries count as independent")
         kinds = x.positions() if self.alike else (False,) * len(x.shape)
         found = [d for d in dims if kinds[d]]
         if found:
             self.remarks.append(POOLED)
         return found
+
+    def residues(self, shape: tuple[int, ...], d: int, step: int) -> Spread:
+        """Return the coordinate along a dimension modulo ``step``, always the same one."""
+        key = shape[d], step
+        if key not in self._residues:
+            axis = Axis(np.full(step, 1 / step), whole=True)
+            self._residues[key] = axis, Label()
+        axis, label = self._residues[key]
+        place = tuple(label if k == d else None for k in range(len(shape)))
+        return Spread(shape, {axis: place}, np.arange(step))
 
     def copied(self, x: Spread, wanted: Collection[Axis], *, whole: bool = True) -> Spread:
         """Return the array with some axes, and their families, replaced by copies."""
@@ -63,6 +81,8 @@ class Book:
             if (axis.parent or axis) not in heads:
                 continue
             key = (axis, place, whole)
+            while self._copies.get(key) in x.places:  # then one of that copy
+                key = (self._copies[key], place, whole)
             if key not in self._copies:
                 parent = None if axis.parent is None else renamed[axis.parent]
                 self._copies[key] = Axis(axis.weights, parent, axis.whole and whole)
@@ -183,8 +203,7 @@ class Book:
     def _aligned(
         self, shape: tuple[int, ...], operands: Sequence[Spread]
     ) -> tuple[list[Spread], dict[Axis, Place]]:
-        places: dict[Axis, Place] = {}
-        aligned = []
+        """Return arrays of one rank, and all their axes, shared ones at one place."""
         every = {axis for x in operands for axis in x.places}
         met = {axis for axis in every if axis in self._nodes}
         full = []
@@ -193,13 +212,56 @@ class Book:
             x = self._joined(x, met) if met else x
             lead = (None,) * (len(shape) - len(operand.shape))
             full.append(x.moved(shape, lambda place, lead=lead: (*lead, *place)))
+        whole = self._traced_back(full) if len(every) > 1 else full
+        found, places = self._met(whole)
+        shared = [axis for axis in places if sum(axis in x.places for x in found) > 1]
+        apart = _alike(places)
+        if whole is full and not apart:
+            return found, places
+        if not shared and not apart:  # the same at other places, which are independent
+            return self._met(full)
+        narrow = None if apart else _narrowed(found, places, shared)
+        if narrow is None:
+            self.remarks.append(_TAKEN_APART)
+            return self._met(full)
+        axes = {axis: place for x in narrow for axis, place in x.places.items()}
+        return narrow, {axis: places.get(axis, place) for axis, place in axes.items()}
+
+    def _traced_back(self, xs: list[Spread]) -> list[Spread]:
+        """Return arrays as functions of what they share; the list itself if they do not."""
+        while True:
+            shared = _alike({axis for x in xs for axis in x.places})
+            # The last computed ones first, which may be made of the others.
+            for axis in sorted(shared, key=lambda a: len(a.roots), reverse=True):
+                found = [self._spelled(x, axis) if axis in x.places else x for x in xs]
+                whole = [x for x in found if x is not None]
+                if len(whole) == len(xs):
+                    xs = whole
+                    break
+            else:
+                return xs
+
+    def _spelled(self, x: Spread, axis: Axis) -> Spread | None:
+        """Return an array by what an axis was computed of, if that can be."""
+        clash = axis.origin and [a for a in axis.origin.places if a in x.places]
+        if axis.origin and clash:
+            there = {a: axis.origin.moved(a, x.places[axis]) for a in clash}
+            if not all(p and _torn(x.places[a], p) for a, p in there.items()):
+                return None
+            x = self.copied(x, clash)
+        return x.expanded(axis)
+
+    def _met(self, xs: Sequence[Spread]) -> tuple[list[Spread], dict[Axis, Place]]:
+        """Return arrays of which no axis stands at two places, and all their axes."""
+        places: dict[Axis, Place] = {}
+        aligned = []
         entries = {
             axis: (place, x.places[axis.parent])
-            for x in full
+            for x in xs
             for axis, place in x.places.items()
             if axis.parent is not None and self.is_entries(axis)
         }
-        for whole in full:
+        for whole in xs:
             x = self._matched(whole, entries) if entries else whole
             torn = [a for a, p in x.places.items() if a in places and _torn(places[a], p)]
             if torn:
@@ -213,10 +275,38 @@ class Book:
         return aligned, places
 
 
+def _alike(axes: Collection[Axis]) -> list[Axis]:
+    """Return the axes that depend on another one of them."""
+    found = [a for a in axes if len(a.roots) > 1]
+    if not found:
+        return []
+    return [a for a in axes if any(a is not b and a.roots & b.roots for b in axes)]
+
+
+def _narrowed(
+    xs: list[Spread], axes: Collection[Axis], shared: Collection[Axis]
+) -> list[Spread] | None:
+    """Return arrays of which one table can be made; None if they share too much for that.
+
+    What an array shares with no other becomes one random number: given what it shares,
+    its entries keep their distribution.
+    """
+    if node_count(axes) <= _TABLE:
+        return xs
+    large = [x for x in xs if node_count(set(x.places) - set(shared)) > FEW]
+    if any(x.values.dtype.kind != "f" for x in large):
+        return None
+    most = int((_TABLE / node_count(shared)) ** (1 / max(1, len(large))))
+    return [x.given(shared, min(most, NODES)) for x in xs] if most >= _FEWEST else None
+
+
 def normal_sum(xs: Sequence[Spread], sign: float) -> Spread | None:
     """Return the sum of two independent normal arrays, or None if they are not that."""
     one, two = (_normal_moments(x) for x in xs)
-    if one is None or two is None or set(xs[0].places) & set(xs[1].places):
+    if one is None or two is None:
+        return None
+    (first,), (second,) = (x.places for x in xs)
+    if first.roots & second.roots:
         return None
     shape = np.broadcast_shapes(*(x.shape for x in xs))
     lead = [(None,) * (len(shape) - len(x.shape)) for x in xs]
@@ -226,8 +316,12 @@ def normal_sum(xs: Sequence[Spread], sign: float) -> Spread | None:
         for place in x.places.values()
     ]
     z, weights = normal_nodes()
-    values = one[0] + sign * two[0] + math.hypot(one[1], two[1]) * z
-    return Spread(shape, {Axis(weights): fresh_place(shape, places)}, values)
+    std = math.hypot(one[1], two[1])
+    sums = (one[1] * z[:, None] + sign * two[1] * z) / std
+    place = fresh_place(shape, places)
+    origin = Origin(dict(zip((first, second), places, strict=True)), place, sums, z)
+    values = one[0] + sign * two[0] + std * z
+    return Spread(shape, {Axis(weights, origin=origin): place}, values)
 
 
 def _normal_moments(x: Spread) -> tuple[float, float] | None:
@@ -245,7 +339,7 @@ def _drawn_rows(axis: Axis, count: int, number: int) -> tuple[Axis, Axis, np.nda
     """Return rows of entries, and their nodes; all entries fit the distribution exactly."""
     below = np.cumsum(axis.weights)
     nodes = np.searchsorted(below / below[-1], _even_rows(number, count))
-    rows = Axis(np.full(number, 1 / number))
+    rows = Axis(np.full(number, 1 / number), since=axis.roots)
     return rows, Axis(np.full((number, count), 1 / count), parent=rows, whole=True), nodes
 
 
@@ -291,9 +385,6 @@ def _torn(place: Place, other: Place) -> bool:
     left, right = set(place) - {None}, set(other) - {None}
     if not left or not right:
         return False
-    if not left & right:
+    if any(place.index(s) != other.index(s) for s in left & right):
         return True
-    if any(place.index(label) != other.index(label) for label in left & right):
-        return True
-    pairs = zip(place, other, strict=True)
-    return any(a is not None and b is not None and a != b for a, b in pairs)
+    return not (left <= right or right <= left)  # a sum lacks labels of its terms

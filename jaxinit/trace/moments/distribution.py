@@ -20,57 +20,22 @@ from typing import Any
 
 import numpy as np
 
-Place = tuple[Any, ...]
+from jaxinit.trace.moments.random_axes import (
+    Axis,
+    Label,
+    Origin,
+    Place,
+    is_position,
+    other_dims,
+)
 
 LIMIT = 2**20  # nodes of one table, 8 MiB
 NODES = 256  # of an axis that stands for a whole distribution
 ROW_ENTRIES = 2**16  # in all rows that are drawn together
 _MOST_ROWS = 32  # of a constant table such as a causal mask
+FEW_SORTED = 32  # entries, of which one tells much of the others
 FEW = 4  # that such a table may take
 _MOST_ENTRIES = 2**18  # of a constant that are looked at one by one
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Label:
-    """A dimension along which a random number takes new values.
-
-    Attributes:
-        position: Whether entries along it are the same feature at several positions.
-        ranked: Whether entries along it are sorted.
-    """
-
-    position: bool = False
-    ranked: bool = False
-
-
-def is_position(label: Any) -> bool:
-    """Whether a label, or all that it was merged of, runs over positions."""
-    if isinstance(label, Label):
-        return label.position
-    if label[0] == "merge":
-        return all(is_position(part) for part in label[1] if part is not None)
-    return is_position(label[1] if label[0] == "split" else label[-1])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Axis:
-    """One random number.
-
-    Attributes:
-        weights: The probability of each node; with a parent, a row for each node of it.
-        parent: The axis that these depend on.
-        whole: Whether the entries along its dimensions are an enumeration, as those of a
-            constant are, not independent draws. A sum over all of them is then certain.
-    """
-
-    weights: np.ndarray
-    parent: "Axis | None" = None
-    whole: bool = False
-
-    @property
-    def size(self) -> int:
-        """The number of nodes."""
-        return self.weights.shape[-1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,12 +47,14 @@ class Spread:
         places: The place of each axis; labels stand at dimensions of two or more only.
         values: The entry at the nodes, one dimension an axis; floats are float64.
         top_of: The array of which these are the maxima, if they are.
+        joined: The arrays that were joined along a dimension to make this one, if any.
     """
 
     shape: tuple[int, ...]
     places: dict[Axis, Place]
     values: np.ndarray
     top_of: "Spread | None" = None
+    joined: "tuple[int, tuple[Spread, ...]] | None" = None
 
     @property
     def size(self) -> int:
@@ -156,12 +123,44 @@ class Spread:
         weights = np.broadcast_to(self.weights(self.places), self.values.shape)
         values, weights = condensed(self.values.reshape(-1), weights.reshape(-1), most)
         place = fresh_place(self.shape, self.places.values())
-        return Spread(self.shape, {Axis(weights): place}, values)
+        origin = None
+        if values.size > 1 and all(axis.parent is None for axis in self.places):
+            # It lives as long as what follows from it: in half the memory.
+            table = self.values.astype(np.float32)
+            origin = Origin(self.places, place, table, values)
+        return Spread(self.shape, {Axis(weights, origin=origin): place}, values)
 
+    def given(self, kept: Collection[Axis], most: int) -> "Spread":
+        """Return the array with all axes but some made one of ``most`` nodes at most."""
+        gone = [axis for axis in self.places if axis not in kept]
+        axes = [axis for axis in self.places if axis in kept]
+        if node_count(gone) <= most or any(axis.parent for axis in self.places):
+            return self
+        wide = (node_count(axes), node_count(gone))
+        table = np.broadcast_to(self.values, [axis.size for axis in self.places])
+        table = spelled_out(dataclasses.replace(self, values=table), [*axes, *gone])
+        weights = functools.reduce(np.multiply.outer, [axis.weights for axis in gone])
+        ends = np.concatenate([[0.0], levels(most), [1.0]])
+        values = _at_levels(table.reshape(wide), weights.reshape(-1), ends)
+        since = frozenset().union(*(axis.roots for axis in gone))
+        new = Axis(np.diff(ends), since=since)
+        place = fresh_place(self.shape, [self.places[axis] for axis in gone])
+        places = {axis: self.places[axis] for axis in axes} | {new: place}
+        sizes = [axis.size for axis in places]
+        return Spread(self.shape, places, values.reshape(sizes))
 
-def other_dims(count: int, kept: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the dimensions that are not kept."""
-    return tuple(k for k in range(count) if k not in kept)
+    def expanded(self, axis: Axis) -> "Spread | None":
+        """Return the array as one of what an axis was computed of, if that can be."""
+        origin, at = axis.origin, list(self.places).index(axis)
+        if origin is None:
+            return None
+        if self.values.size // axis.size * origin.table.size > LIMIT:
+            return None
+        pairs: list[tuple[Axis, Any]] = list(self.places.items())
+        pairs[at : at + 1] = [(a, origin.moved(a, pairs[at][1])) for a in origin.places]
+        if any(place is None for _, place in pairs):
+            return None
+        return Spread(self.shape, dict(pairs), origin.at(self.values, at))
 
 
 def fresh_place(shape: tuple[int, ...], places: Iterable[Place]) -> Place:
@@ -257,6 +256,26 @@ def wide(values: np.ndarray) -> np.ndarray:
     """Return floats as float64."""
     # The narrow floats of ml_dtypes are of kind V for NumPy.
     return values if values.dtype.kind in "biuc" else values.astype(np.float64)
+
+
+def _at_levels(table: np.ndarray, weights: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the mean of each row's entries between levels of their probability.
+
+    Rows are spread about their mean so that they keep their variance.
+    """
+    order = np.argsort(table, axis=1)
+    rows, mass = np.take_along_axis(table, order, 1), weights[order]
+    zero = np.zeros((len(rows), 1))
+    below = np.hstack([zero, mass.cumsum(1)])
+    sums = np.hstack([zero, (mass * rows).cumsum(1)])
+    pairs = zip(below, sums, strict=True)
+    totals = np.stack([np.interp(ends * b[-1], b, s) for b, s in pairs])
+    found, share = np.diff(totals) / np.diff(ends), np.diff(ends)
+    mean = found @ share
+    variance = np.maximum((mass * rows**2).sum(1) - mean**2, 0.0)
+    kept = (found**2) @ share - mean**2
+    widen = np.sqrt(np.where(kept > 0, variance / np.where(kept > 0, kept, 1), 1.0))
+    return mean[:, None] + (found - mean[:, None]) * widen[:, None]
 
 
 def condensed(
@@ -358,3 +377,34 @@ def spelled_out(x: Spread, axes: list[Axis]) -> np.ndarray:
     table = x.values.transpose([list(x.places).index(axis) for axis in own])
     sizes = [axis.size if axis in x.places else 1 for axis in axes]
     return table.reshape(sizes)
+
+
+def fresh(
+    x: Spread, shape: Sequence[int], positions: Sequence[bool] | None = None
+) -> Spread:
+    """Return independent entries of the same distribution, for those that are looked up."""
+    if not x.places:
+        return scalar(x.values, tuple(shape))
+    if len(x.places) == 1:
+        (axis,) = x.places
+        place = labels(tuple(shape), positions)
+        return Spread(tuple(shape), {Axis(axis.weights, since=axis.since): place}, x.values)
+    return mixture([(1.0, x)], shape, positions)
+
+
+def mixture(
+    parts: Sequence[tuple[float, Spread]],
+    shape: Sequence[int],
+    positions: Sequence[bool] | None = None,
+) -> Spread:
+    """Return entries each of which is, with these probabilities, of one of the parts."""
+    tables, masses = [], []
+    for share, x in parts:
+        weights = np.broadcast_to(x.weights(x.places), x.values.shape).reshape(-1)
+        values, weights = condensed(x.values.reshape(-1), weights)
+        tables.append(values)
+        masses.append(share * weights / weights.sum())
+    values, weights = condensed(np.concatenate(tables), np.concatenate(masses))
+    if values.size == 1:
+        return scalar(values[0], tuple(shape))
+    return source(tuple(shape), values, weights, positions)

@@ -1,7 +1,9 @@
 """Operations that move entries: what becomes of their places, one rule a primitive."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,14 @@ from jaxinit._primitives import IDENTITIES, REARRANGED, SCATTERS
 from jaxinit.trace.axes import axis_map
 from jaxinit.trace.moments.dependencies import Book
 from jaxinit.trace.moments.distribution import (
-    Axis,
-    Label,
-    Place,
     Spread,
-    condensed,
+    fresh,
     labels,
+    mixture,
     scalar,
-    source,
 )
+from jaxinit.trace.moments.order import note_ranks, rank_of, ranked, sort, top
+from jaxinit.trace.moments.random_axes import Axis, Label, Place
 
 Rule = Callable[[Book, Sequence[Spread], dict[str, Any], Sequence[Any]], list[Spread]]
 """From the operands, the options and the abstract results to the results."""
@@ -69,8 +70,17 @@ def _split(label: Any, sizes: tuple[int, ...]) -> list[Any]:
 
 def part(book: Book, x: Spread, shape: Sequence[int], names: Sequence[Any]) -> Spread:
     """Return some entries: others, of the same distribution, where a name is given."""
+    names = list(names)
+    whole = _within_one(x, names)
+    if whole is not None:
+        return part(book, whole[0], shape, whole[1])
+    for d, name in enumerate(names):
+        if name is not None and rank_of(x, d) and name[0] in ("slice", "rev"):
+            x, names[d] = ranked(x, d, name, shape[d]), None
     named = [d for d, name in enumerate(names) if name is not None]
-    _note_ranks(book, x, named)
+    note_ranks(book, x, named)
+    if _is_mixed(x, named):
+        book.remarks.append("parts of what was joined count as its average")
     broken = [a for a, p in x.places.items() if a.whole and any(p[d] for d in named)]
     if broken:
         x = book.copied(x, broken, whole=False)
@@ -80,6 +90,23 @@ def part(book: Book, x: Spread, shape: Sequence[int], names: Sequence[Any]) -> S
         return [s if s is None or n is None else (*n, s) for s, n in pairs]
 
     return book.settled(x.moved(shape, move))
+
+
+def _within_one(x: Spread, names: Sequence[Any]) -> tuple[Spread, list[Any]] | None:
+    """Return the one array of several joined ones that a slice is of, and the slice."""
+    d, parts = x.joined or (0, ())
+    name = names[d] if parts else None
+    if name is None or name[0] != "slice":
+        return None
+    start = 0
+    for one in parts:
+        stop = start + one.shape[d]
+        if start <= name[1] and name[2] <= stop:
+            inside = ("slice", name[1] - start, name[2] - start, name[3])
+            all_of_it = inside == ("slice", 0, one.shape[d], 1)
+            return one, [*names[:d], None if all_of_it else inside, *names[d + 1 :]]
+        start = stop
+    return None
 
 
 def _slice(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -108,9 +135,18 @@ def _dynamic_slice(
     book: Book, xs: Sequence[Spread], _params: Any, outs: Any
 ) -> list[Spread]:
     x, shape = xs[0], outs[0].shape
-    pairs = zip(x.shape, shape, strict=True)
-    names = [None if n == m else ("chosen", Label()) for n, m in pairs]
+    starts = [_one_number(i) for i in xs[1:]] or [None] * len(shape)
+    names: list[Any] = []
+    for n, m, start in zip(x.shape, shape, starts, strict=True):
+        known = start if start is None else min(max(start, 0), n - m)
+        name = ("chosen", Label()) if known is None else ("slice", known, known + m, 1)
+        names.append(None if n == m else name)
     return [part(book, x, shape, names)]
+
+
+def _one_number(x: Spread) -> int | None:
+    """Return the index that all entries are, if it is known."""
+    return None if x.places else int(x.values)
 
 
 def _rev(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -119,23 +155,16 @@ def _rev(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Sprea
     return [part(book, xs[0], outs[0].shape, names)]
 
 
-def fresh(
-    x: Spread, shape: Sequence[int], positions: Sequence[bool] | None = None
-) -> Spread:
-    """Return independent entries of the same distribution, for those that are looked up."""
-    if not x.places:
-        return scalar(x.values, tuple(shape))
-    if len(x.places) == 1:
-        (axis,) = x.places
-        return source(tuple(shape), x.values, axis.weights, positions)
-    return mixture([(1.0, x)], shape, positions)
-
-
 def _gather(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     # The dimensions of the slices are those of the operand, in order; the rest counts them.
     numbers, x = params["dimension_numbers"], xs[0]
     gone = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
-    _note_ranks(book, x, numbers.start_index_map)
+    known = _one_number(xs[1]) if len(xs) > 1 else None
+    for d in numbers.start_index_map:
+        if known is not None and params["slice_sizes"][d] == 1 and rank_of(x, d):
+            start = min(max(known, 0), x.shape[d] - 1)
+            x = ranked(x, d, ("slice", start, start + 1, 1), 1)
+    note_ranks(book, x, numbers.start_index_map)
     kept = [p for d, p in enumerate(x.positions()) if d not in gone]
     found = [True] * len(outs[0].shape)
     for d, position in zip(numbers.offset_dims, kept, strict=True):
@@ -143,77 +172,43 @@ def _gather(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Sp
     return [fresh(x, outs[0].shape, found)]
 
 
-def _sort(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
-    found = []
-    for x, out in zip(xs, outs, strict=True):
-        kinds = x.positions()
-        rank = Label(kinds[params["dimension"]], ranked=True)
-        y = fresh(x, out.shape, kinds)
-        found.append(_relabelled(y, params["dimension"], rank))
-    return found
+def _joined(x: Spread, parts: Sequence[Spread], dims: Collection[int]) -> Spread:
+    """Return a mixture, marked as one along dimensions if its parts are not all alike."""
+    tables = {(y.values.tobytes(), *(a.weights.tobytes() for a in y.places)) for y in parts}
+    if len(tables) == 1:
+        return x
 
-
-def _relabelled(x: Spread, dim: int, new: Label) -> Spread:
     def move(place: Place) -> list[Any]:
-        return [new if d == dim and s is not None else s for d, s in enumerate(place)]
+        return [
+            dataclasses.replace(s, mixed=True) if d in dims and s is not None else s
+            for d, s in enumerate(place)
+        ]
 
     return x.moved(x.shape, move)
 
 
-def _note_ranks(book: Book, x: Spread, dims: Sequence[int]) -> None:
-    labels = [place[d] for place in x.places.values() for d in dims]
-    if any(isinstance(label, Label) and label.ranked for label in labels):
-        book.remarks.append("a sorted entry counts as any entry")
-
-
-def _top(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
-    # The k greatest of n entries are those beyond the quantile 1 - k / n, nearly.
-    x = xs[0]
-    d = params.get("axis", params.get("reduction_dimension", len(x.shape) - 1))
-    if not x.places:
-        return [scalar(x.values, outs[0].shape)]
-    all_weights = np.broadcast_to(x.weights(x.places), x.values.shape).reshape(-1)
-    order = np.argsort(x.values.reshape(-1), kind="stable")[::-1]
-    values, weights = x.values.reshape(-1)[order], all_weights[order]
-    share = params["k"] / x.shape[d] * weights.sum()
-    left = np.clip(share - (np.cumsum(weights) - weights), 0, weights)
-    top = condensed(values[left > 0], left[left > 0])
-    return [source(outs[0].shape, *top, x.positions())]
-
-
-def mixture(
-    parts: Sequence[tuple[float, Spread]],
-    shape: Sequence[int],
-    positions: Sequence[bool] | None = None,
-) -> Spread:
-    """Return entries each of which is, with these probabilities, of one of the parts."""
-    tables, masses = [], []
-    for share, x in parts:
-        weights = np.broadcast_to(x.weights(x.places), x.values.shape).reshape(-1)
-        values, weights = condensed(x.values.reshape(-1), weights)
-        tables.append(values)
-        masses.append(share * weights / weights.sum())
-    values, weights = condensed(np.concatenate(tables), np.concatenate(masses))
-    if values.size == 1:
-        return scalar(values[0], tuple(shape))
-    return source(tuple(shape), values, weights, positions)
+def _is_mixed(x: Spread, dims: Iterable[int]) -> bool:
+    found = [place[d] for place in x.places.values() for d in dims]
+    return any(isinstance(label, Label) and label.mixed for label in found)
 
 
 def _in_any(xs: Sequence[Spread]) -> list[bool]:
     return [any(column) for column in zip(*(x.positions() for x in xs), strict=True)]
 
 
-def _concatenate(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+def _concatenate(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     shape = outs[0].shape
     parts = [(x.size / math.prod(shape), x) for x in xs if x.size]
-    return [mixture(parts, shape, _in_any(xs))]
+    whole = mixture(parts, shape, _in_any(xs))
+    marked = _joined(whole, [x for _, x in parts], [params["dimension"]])
+    return [dataclasses.replace(marked, joined=(params["dimension"], tuple(xs)))]
 
 
 def _stack(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     d, shape = params["axis"], outs[0].shape
     wide = (*shape[:d], 1, *shape[d + 1 :])
     grown = [x.moved(wide, lambda place: (*place[:d], None, *place[d:])) for x in xs]
-    return _concatenate(book, grown, {}, outs)
+    return _concatenate(book, grown, {"dimension": d}, outs)
 
 
 def _tile(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -234,34 +229,45 @@ def _unstack(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[S
 
 def _pad(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     x, shape = xs[0], outs[0].shape
-    inside = 1.0
-    for n, m, (low, high, inner) in zip(
-        x.shape, shape, params["padding_config"], strict=True
+    inside, marks = 1.0, []
+    for d, (n, m, (low, _, inner)) in enumerate(
+        zip(x.shape, shape, params["padding_config"], strict=True)
     ):
-        inside *= sum(0 <= low + i * (inner + 1) < m for i in range(n)) / m
-        del high
+        share = sum(0 <= low + i * (inner + 1) < m for i in range(n)) / m
+        if inner and n > 1 and abs(share * (inner + 1) - 1) < 2 * (inner + 1) / m:
+            marks.append(book.residues(shape, d, inner + 1).mapped(partial(_is, low)))
+        else:
+            inside *= share
     names = [
         None if config == (0, 0, 0) else ("pad", *config)
         for config in params["padding_config"]
     ]
     kept = part(book, x, shape, names)
-    if inside == 1:
-        return [kept]
-    marks = np.array([False, True])
-    place = tuple(s if n else None for n, s in zip(names, labels(shape), strict=True))
-    within = Spread(shape, {Axis(np.array([1 - inside, inside])): place}, marks)
-    return [book.combined(np.where, [within, kept, xs[1]])]
+    if inside < 1:
+        place = tuple(s if n else None for n, s in zip(names, labels(shape), strict=True))
+        axis = Axis(np.array([1 - inside, inside]))
+        marks.append(Spread(shape, {axis: place}, np.array([False, True])))
+    for within in marks:
+        kept = book.combined(np.where, [within, kept, xs[1]])
+    return [kept]
+
+
+def _is(low: int, residues: np.ndarray) -> np.ndarray:
+    return residues == low % residues.size
 
 
 def _same(_: Book, xs: Sequence[Spread], _params: Any, _outs: Any) -> list[Spread]:
     return list(xs)
 
 
-def _placed(_: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
+def _placed(book: Book, xs: Sequence[Spread], _params: Any, outs: Any) -> list[Spread]:
     x, more = xs
     share = min(1.0, more.size / max(1, x.size))
+    if share < 1 and _is_mixed(x, range(len(x.shape))):
+        book.remarks.append("entries that are written over count as any entries")
     kinds = x.positions() if x.places else _guessed(more, outs[0].shape)
-    return [mixture([(1 - share, x), (share, more)], outs[0].shape, kinds)]
+    whole = mixture([(1 - share, x), (share, more)], outs[0].shape, kinds)
+    return [_joined(whole, [x, more], range(len(whole.shape)))]
 
 
 def _scattered(book: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
@@ -294,17 +300,20 @@ MOVES: dict[str, Rule] = {
     "rev": _rev,
     "scatter": _placed,
     "slice": _slice,
-    "sort": _sort,
+    "sort": sort,
     "split": _split_array,
     "stack": _stack,
     "tile": _tile,
-    "top_k": _top,
-    "approx_top_k": _top,
+    "top_k": top,
+    "approx_top_k": top,
     "cummax": _running,
     "cummin": _running,
     "unstack": _unstack,
 }
 """The rules, by the name of the primitive."""
+
+INDICES = frozenset({"dynamic_slice", "gather"})
+"""What takes further operands that are known or left out."""
 
 NEEDED = {
     "dynamic_slice": (0,),

@@ -10,9 +10,18 @@ import numpy as np
 from jaxinit._jaxpr import bind
 from jaxinit._primitives import BITS, ELEMENTWISE, NATIVE, OPTIONS
 from jaxinit.trace.moments.dependencies import Book, normal_sum
-from jaxinit.trace.moments.distribution import NODES, Spread, gaussian, scalar, source
+from jaxinit.trace.moments.distribution import (
+    NODES,
+    Spread,
+    gaussian,
+    mixture,
+    scalar,
+    source,
+    wide,
+)
 from jaxinit.trace.moments.graph import Found, Note
-from jaxinit.trace.moments.moves import MOVES, NEEDED, mixture
+from jaxinit.trace.moments.moves import INDICES, MOVES, NEEDED
+from jaxinit.trace.moments.random_axes import Axis, Label
 from jaxinit.trace.moments.reductions import UnevenError, windowed_sum
 from jaxinit.trace.moments.sums import SUMS, convolved
 from jaxinit.trace.moments.values import (
@@ -107,6 +116,12 @@ class Numbers:
             shapes = [equation.invars[i].aval.shape for i in used]
             triples = zip(needed, kinds, shapes, strict=True)
             needed = [self._as_unit(*triple, notes) for triple in triples]
+        if name == "gather" and (found := _looked_up(equation, xs)) is not None:
+            return [found], frozenset()
+        if name == "gather" and _is_chosen(xs[1]) and as_spread(xs[0]).places:
+            notes.add(Note("what data choose counts as any entry"))
+        if name in INDICES and not any(isinstance(x, Unknown) for x in xs):
+            needed = xs
         results = self._ruled(equation, name, [as_spread(x) for x in needed], notes)
         missing = len(avals) - len(results)
         results += [Unknown(f"indices of {name}", integers=True)] * missing
@@ -232,6 +247,42 @@ def _constant(equation: Any, name: str, xs: Sequence[Value]) -> list[Value] | No
     pairs = zip(xs, equation.invars, strict=True)
     results = bind(equation, [array(x, atom.aval) for x, atom in pairs])
     return [from_array(np.asarray(result)) for result in results]
+
+
+def _is_chosen(index: Value) -> bool:
+    """Whether an index is found by comparing data, as that of the largest entry is."""
+    found = ("the operation arg", "indices of")
+    return isinstance(index, Unknown) and index.why.startswith(found)
+
+
+def _looked_up(equation: Any, xs: Sequence[Value]) -> Spread | None:
+    """Return the rows of a constant table at indices that are followed, if so it is."""
+    table, index, params = xs[0], xs[1], equation.params
+    numbers, d = params["dimension_numbers"], params["dimension_numbers"].start_index_map
+    if not isinstance(table, Known) or not isinstance(index, Spread) or not index.places:
+        return None
+    sizes = [1 if k in d else n for k, n in enumerate(table.array.shape)]
+    if len(d) != 1 or index.shape[-1] != 1:
+        return None
+    if numbers.operand_batching_dims or list(params["slice_sizes"]) != sizes:
+        return None
+    rows = np.moveaxis(table.array, d[0], 0).reshape(table.array.shape[d[0]], -1)
+    columns, shape = rows.shape[1], tuple(equation.outvars[0].aval.shape)
+    if columns > NODES:
+        return None
+    chosen = rows[np.clip(index.values.astype(np.int64), 0, len(rows) - 1)]
+    offset = numbers.offset_dims
+
+    def move(place: Sequence[Any]) -> list[Any]:
+        along = iter(place)
+        return [None if k in offset else next(along) for k in range(len(shape))]
+
+    found = index.moved(shape, move).mapped(lambda _: wide(chosen))
+    if columns == 1:
+        return found.mapped(lambda values: values[..., 0])
+    axis = Axis(np.full(columns, 1 / columns), whole=True)
+    place = [Label() if k in offset and n > 1 else None for k, n in enumerate(shape)]
+    return Spread(shape, {**found.places, axis: tuple(place)}, found.values)
 
 
 def _is_small(equation: Any) -> bool:

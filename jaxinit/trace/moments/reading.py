@@ -16,7 +16,7 @@ from jaxinit._jaxpr import Interpreter, called
 from jaxinit._pieces import params_key
 from jaxinit._primitives import BITS, ELEMENTWISE, PRODUCTS
 from jaxinit.trace.moments import control
-from jaxinit.trace.moments.distribution import Spread, gaussian, is_position, scalar
+from jaxinit.trace.moments.distribution import Spread, gaussian, scalar
 from jaxinit.trace.moments.graph import (
     NONE,
     STRETCH,
@@ -32,6 +32,7 @@ from jaxinit.trace.moments.graph import (
 )
 from jaxinit.trace.moments.moves import MOVES
 from jaxinit.trace.moments.numbers import Conventions, Numbers, unit, unit_note
+from jaxinit.trace.moments.random_axes import is_position
 from jaxinit.trace.moments.sums import SUMS, mixed, taps
 from jaxinit.trace.moments.values import Unknown, Value, as_spread, from_constant, kind
 from jaxinit.trace.probes.products import contraction, fan_in

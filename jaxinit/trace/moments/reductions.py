@@ -12,7 +12,6 @@ from jaxinit.trace.moments.distribution import (
     LIMIT,
     NODES,
     ROW_ENTRIES,
-    Axis,
     Spread,
     fresh_place,
     gaussian,
@@ -22,6 +21,7 @@ from jaxinit.trace.moments.distribution import (
     positive,
     spelled_out,
 )
+from jaxinit.trace.moments.random_axes import Axis
 
 _LONGEST_ROW = 512
 _FEWEST_ROWS = 64

@@ -9,12 +9,14 @@ import numpy as np
 from jaxinit.trace.moments.dependencies import POOLED, Book
 from jaxinit.trace.moments.distribution import (
     Spread,
+    fresh,
     gaussian,
     labels,
+    mixture,
     positive,
     scalar,
 )
-from jaxinit.trace.moments.moves import Rule, fresh, mixture
+from jaxinit.trace.moments.moves import Rule
 from jaxinit.trace.moments.reductions import greatest, pooled, summed, windowed_sum
 
 

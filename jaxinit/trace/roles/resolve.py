@@ -108,7 +108,7 @@ def _use(leaf: Leaf, records: Sequence[Record]) -> ParamUse:
 def _with_output_factor(use: ParamUse, record: Record) -> ParamUse:
     """Say what number behind the product the weight's scale is to make up for."""
     count = use.fans.fan_in if use.fans else 1
-    if record.frequency is not None:
+    if record.frequency is not None and record.entered == {record.frequency}:
         note = f"its product is multiplied by {record.frequency:.4g} inside of a sine"
         return dataclasses.replace(
             use, output_factor=record.frequency, notes=(*use.notes, note)
