@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
+from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
@@ -42,7 +43,8 @@ def materialize(
     depends on: the forward pass that Flax and Haiku run along falls away. Keys are derived
     step by step, and what then draws a leaf is compiled once for all leaves that are drawn
     alike, whatever their keys. The result is that of ``jax.jit(init_fn)(*args)`` up to the
-    last bit of rounding.
+    last bit of rounding. Prints for debugging are left out; a function with calls of
+    ``jax.experimental.io_callback`` runs whole, in its own order.
 
     Args:
         init_fn: A pure function that returns the parameters: ``model.init`` of Flax or
@@ -90,7 +92,7 @@ def materialize(
         shown.append((out, [None if _is_array(leaf) else leaf for leaf in leaves]))
         return [leaf for leaf in leaves if _is_array(leaf)]
 
-    abstract = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
+    abstract = [_struct(x) for x in inputs]
     program, shapes = jax.make_jaxpr(build, return_shape=True)(abstract)
     # Loops lose what only the forward pass needs, so that no leaf seems to depend on it.
     wanted = [True] * len(program.jaxpr.outvars)
@@ -108,6 +110,11 @@ def materialize(
     for i, value in zip(arrays, values, strict=True):
         leaves[i] = value
     return jax.tree.unflatten(out, leaves)
+
+
+def _struct(x: Any) -> jax.ShapeDtypeStruct:
+    weak = getattr(x, "weak_type", False)
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, weak_type=weak)
 
 
 def _is_array(leaf: object) -> bool:
@@ -134,7 +141,9 @@ class _Run:
         self.inputs = inputs
         self.paths = paths
         self.steps, self.wanted = flatten_program(program)
-        self.small = _small_steps(self.steps)
+        self.is_whole = _acts(program)
+        self.small = frozenset() if self.is_whole else _small_steps(self.steps)
+        self.home = _home(self._used_inputs())
         self.done: dict[Ref, Any] = {}
         self.leaves: dict[Ref, Any] = {}
 
@@ -143,21 +152,24 @@ class _Run:
         values: list[Any] = [None] * len(self.wanted)
         calls: list[Call] = []
         known: set[Ref] = set()
-        for group in _groups(self.steps, self.wanted, self.small):
+        for group in self._groups():
             places = tuple(concrete(shardings[i]) for i in group)
             refs = [self.wanted[i] for i in group]
-            numbers = [n for n in needed(self.steps, refs, known) if n not in self.small]
+            numbers = self._numbers(refs, known)
             piece, taken = cut_piece(self.steps, numbers, refs, known)
             if (fixed := constant_of(piece)) is not None:
-                self._keep(values, group, [jax.device_put(fixed, places[0])])
+                there = [place or self.home or _whole_mesh() for place in places]
+                self._keep(values, group, [jax.device_put(fixed, s) for s in there])
                 continue
+            if all(kind == "value" for kind, _ in taken):
+                places = tuple(place or self.home for place in places)
             names = [self.paths[i] for i in group]
             given = [
                 None if ref[0] == "step" and ref in known else self._value(ref, names)
                 for ref in taken
             ]
             kinds = tuple(v.impl if isinstance(v, HostKeys) else None for v in given)
-            given = [handed_over(v.data) if isinstance(v, HostKeys) else v for v in given]
+            given = [self._words(v) if isinstance(v, HostKeys) else v for v in given]
             program = compiled_piece(piece, places, kinds)
             make = functools.partial(self._make, values, group, program, taken, given)
             shown = [
@@ -168,6 +180,30 @@ class _Run:
             known.update(ref for ref in refs if ref[0] == "step")
         run_calls(calls)
         return values
+
+    def _used_inputs(self) -> list[Any]:
+        """Return the arguments that results depend on."""
+        refs = [*self.wanted, *(ref for step in self.steps for ref in step.inputs)]
+        used = dict.fromkeys(place for kind, place in refs if kind == "input")
+        return [self.inputs[place] for place in used]
+
+    def _words(self, keys: HostKeys) -> Any:
+        """Return the words of keys where the arguments are."""
+        if self.home is None:
+            return handed_over(keys.data)
+        return jax.device_put(keys.data, self.home)
+
+    def _groups(self) -> list[list[int]]:
+        """Return which results to compute together, in order."""
+        if self.is_whole:
+            return [list(range(len(self.wanted)))]
+        return _groups(self.steps, self.wanted, self.small)
+
+    def _numbers(self, refs: Sequence[Ref], known: Container[Ref]) -> Sequence[int]:
+        """Return the steps that compute the results of a group."""
+        if self.is_whole:
+            return range(len(self.steps))
+        return [n for n in needed(self.steps, refs, known) if n not in self.small]
 
     def _make(
         self,
@@ -192,8 +228,7 @@ class _Run:
 
     def _shape(self, ref: Ref) -> jax.ShapeDtypeStruct:
         number, result = ref[1]
-        aval = self.steps[number].avals[result]
-        return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+        return _struct(self.steps[number].avals[result])
 
     def _value(self, ref: Ref, paths: Sequence[str]) -> Any:
         """Return a small value, an input or a constant."""
@@ -215,10 +250,33 @@ class _Run:
         return self.done[ref]
 
 
+def _acts(program: ClosedJaxpr) -> bool:
+    """Whether a program calls the host for more than prints, so that all of it must run."""
+    return any("Debug" not in type(effect).__name__ for effect in program.jaxpr.effects)
+
+
+def _home(inputs: Sequence[Any]) -> Sharding | None:
+    """Return the devices that arguments were put on, where results go as under jit."""
+    for value in inputs:
+        if isinstance(value, jax.Array) and value.committed:
+            sharding = value.sharding
+            if isinstance(sharding, NamedSharding):
+                return NamedSharding(sharding.mesh, PartitionSpec())
+            return sharding if len(sharding.device_set) == 1 else None
+    return None
+
+
+def _whole_mesh() -> Sharding | None:
+    """Return what puts an array on all devices of the mesh in context."""
+    mesh = jax.sharding.get_mesh()
+    return None if mesh.empty else NamedSharding(mesh, PartitionSpec())
+
+
 def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:
     """Return the results of a step on keys or a few numbers."""
     if len(step.avals) == 1:
-        result = run_on_host(step.primitive.name, step.params, values, step.avals[0])
+        with step.ctx.manager:
+            result = run_on_host(step.primitive.name, step.params, values, step.avals[0])
         if result is not None:
             return [result]
     return [to_host(result) for result in run_step(step, [to_device(v) for v in values])]
