@@ -102,9 +102,9 @@ def _mapped(param: Any) -> Any:
     return param
 
 
-def _draws(program: ClosedJaxpr | Jaxpr) -> bool:
+def _draws(program: Any) -> bool:
     """Whether keys occur in a program."""
-    jaxpr: Jaxpr = getattr(program, "jaxpr", program)
+    jaxpr: Any = getattr(program, "jaxpr", program)
     own = [*jaxpr.invars, *jaxpr.constvars, *(v for e in jaxpr.eqns for v in e.outvars)]
     if any(_is_key(v.aval) for v in own):
         return True

@@ -161,7 +161,7 @@ class _Run:
                 there = [place or self.home or _whole_mesh() for place in places]
                 self._keep(values, group, [jax.device_put(fixed, s) for s in there])
                 continue
-            if all(kind == "value" for kind, _ in taken):
+            if not taken:
                 places = tuple(place or self.home for place in places)
             names = [self.paths[i] for i in group]
             given = [
@@ -169,7 +169,7 @@ class _Run:
                 for ref in taken
             ]
             kinds = tuple(v.impl if isinstance(v, HostKeys) else None for v in given)
-            given = [self._words(v) if isinstance(v, HostKeys) else v for v in given]
+            given = [self._there(*pair) for pair in zip(taken, given, strict=True)]
             program = compiled_piece(piece, places, kinds)
             make = functools.partial(self._make, values, group, program, taken, given)
             shown = [
@@ -187,11 +187,12 @@ class _Run:
         used = dict.fromkeys(place for kind, place in refs if kind == "input")
         return [self.inputs[place] for place in used]
 
-    def _words(self, keys: HostKeys) -> Any:
-        """Return the words of keys where the arguments are."""
-        if self.home is None:
-            return handed_over(keys.data)
-        return jax.device_put(keys.data, self.home)
+    def _there(self, ref: Ref, value: Any) -> Any:
+        """Return what a program takes, keys as words, on the devices of the arguments."""
+        is_placed = value is None or (ref[0] == "input" and isinstance(value, jax.Array))
+        if isinstance(value, HostKeys):
+            value = handed_over(value.data)
+        return value if self.home is None or is_placed else jax.device_put(value, self.home)
 
     def _groups(self) -> list[list[int]]:
         """Return which results to compute together, in order."""
