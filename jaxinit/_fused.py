@@ -74,16 +74,15 @@ def fused_key(key_or_seed: Key | int | np.integer[Any]) -> Key:
         >>> bool((x == y).all())
         True
     """
-    where = "fused_key"
     value = key_or_seed
     if isinstance(value, (jax.Array, np.ndarray)):
         if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-            return _fused_typed(where, value)  # pyright: ignore[reportArgumentType]
+            return _fused_typed(value)  # pyright: ignore[reportArgumentType]
         if value.dtype == np.uint32 and value.shape[-1:] == (2,):
             return jax.random.wrap_key_data(jnp.asarray(value), impl=FUSED_IMPLEMENTATION)
         if value.shape != () or not jnp.issubdtype(value.dtype, jnp.integer):
             got = f"an array of dtype {value.dtype.name} and shape {value.shape}"
-            type_error(where, *_RULE, got, _ADVICE)
+            type_error(*_RULE, got, _ADVICE)
         if is_traced(value):
             return jax.random.key(value, impl=FUSED_IMPLEMENTATION)
     try:
@@ -91,13 +90,13 @@ def fused_key(key_or_seed: Key | int | np.integer[Any]) -> Key:
             raise TypeError
         seed = operator.index(value)
     except TypeError:
-        type_error(where, *_RULE, f"key_or_seed={value!r}", _ADVICE)
+        type_error(*_RULE, f"key_or_seed={value!r}", _ADVICE)
     x64 = jax.dtypes.canonicalize_dtype(np.int64) == np.int64
     most = 2**63 - 1 if x64 else 2**32 - 1
     if not 0 <= seed <= most:
         rule = f"a seed must be from 0 to {most}, with 64-bit mode {'on' if x64 else 'off'}"
         size = f"{seed}" if abs(seed) < 2**64 else f"an int of {seed.bit_length()} bits"
-        value_error(where, rule, f"key_or_seed={size}", "Give another seed, or a key.")
+        value_error(rule, f"key_or_seed={size}", "Give another seed, or a key.")
     return jax.random.key(seed, impl=FUSED_IMPLEMENTATION)
 
 
@@ -124,10 +123,10 @@ def unfused(key: Key) -> Key:
     return _plain(jax.random.key_data(key)) if is_fused(key) else key
 
 
-def _fused_typed(where: str, key: Key) -> Key:
+def _fused_typed(key: Key) -> Key:
     if not is_threefry(key):
         got = f"a key of kind {jax.random.key_impl(key)}"
-        value_error(where, "only threefry keys can be fused", got, _ADVICE)
+        value_error("only threefry keys can be fused", got, _ADVICE)
     return fused(key)
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._bits import is_threefry_implementation
-from jaxinit._jaxpr import Piece
+from jaxinit._pieces import Piece
 from jaxinit._primitives import NATIVE
 from jaxinit.models.keys import HostKeys, threefry_block, typed
 

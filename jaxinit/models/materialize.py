@@ -14,7 +14,8 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
-from jaxinit._jaxpr import (
+from jaxinit._paths import PyTree, flatten
+from jaxinit._pieces import (
     Ref,
     Step,
     cut_piece,
@@ -22,7 +23,6 @@ from jaxinit._jaxpr import (
     needed,
     run_step,
 )
-from jaxinit._paths import PyTree, flatten
 from jaxinit._placement import handed_over
 from jaxinit.models.compiling import Call, compiled_piece, run_calls
 from jaxinit.models.host import constant_of, run_on_host, to_device, to_host
@@ -73,10 +73,9 @@ def materialize(
         >>> all((a == b).all() for a, b in zip(made, jax.jit(init)(key)))
         True
     """
-    where = "materialize"
     if not callable(init_fn):
         advice = "Give for example model.init, and its arguments behind it."
-        type_error(where, "init_fn must be a function", f"{init_fn!r}", advice)
+        type_error("init_fn must be a function", f"{init_fn!r}", advice)
     flat, structure = jax.tree.flatten(args)
     places = [i for i, leaf in enumerate(flat) if hasattr(leaf, "shape")]
     inputs = [flat[i] for i in places]
@@ -102,10 +101,10 @@ def materialize(
     found = iter(shapes)
     leaves = [next(found) if other is None else other for other in others]
     tree = jax.tree.unflatten(out, leaves)
-    paths, leaves, _ = flatten(where, tree)
-    shardings = resolve_shardings(where, out_shardings, tree, paths, leaves)
+    paths, leaves, _ = flatten(tree)
+    shardings = resolve_shardings(out_shardings, tree, paths, leaves)
     arrays = [i for i, other in enumerate(others) if other is None]
-    run = _Run(where, program, inputs, [paths[i] for i in arrays])
+    run = _Run(program, inputs, [paths[i] for i in arrays])
     values = run.results([shardings[i] for i in arrays])
     for i, value in zip(arrays, values, strict=True):
         leaves[i] = value
@@ -134,10 +133,7 @@ def _is_small(aval: Any) -> bool:
 class _Run:
     """One execution of a flattened program."""
 
-    def __init__(
-        self, where: str, program: Any, inputs: Sequence[Any], paths: Sequence[str]
-    ) -> None:
-        self.where = where
+    def __init__(self, program: Any, inputs: Sequence[Any], paths: Sequence[str]) -> None:
         self.inputs = inputs
         self.paths = paths
         self.steps, self.wanted = flatten_program(program)
@@ -241,7 +237,7 @@ class _Run:
             if isinstance(value, jax.ShapeDtypeStruct):
                 rule = "a leaf may depend only on arguments that have values"
                 got = f"{', '.join(paths[:8])}, which need input {place}, given as a shape"
-                value_error(self.where, rule, got, "Give the array itself.")
+                value_error(rule, got, "Give the array itself.")
             return to_host(value)
         for number in needed(self.steps, [ref], self.done) if ref not in self.done else ():
             step = self.steps[number]

@@ -32,26 +32,26 @@ def _scale(factor: float, term: float) -> Scale:
     return np.array([factor, term]), max(abs(factor), abs(term)) < 2.0**-70
 
 
-def uniform_scale(where: str, minval: float, maxval: float) -> Scale:
+def uniform_scale(minval: float, maxval: float) -> Scale:
     """Return how values on [0, 1) are scaled, the bounds checked."""
-    low = check_static(where, "minval", minval)
-    high = check_static(where, "maxval", maxval)
+    low = check_static("minval", minval)
+    high = check_static("maxval", maxval)
     if high < low:
         rule = "maxval must be at least minval"
         got = f"minval={low:g}, maxval={high:g}"
-        value_error(where, rule, got, "Swap the two.")
+        value_error(rule, got, "Swap the two.")
     single = np.dtype(np.float32)
-    check_range(where, single, minval=low, maxval=high, width=high - low)
+    check_range(single, minval=low, maxval=high, width=high - low)
     wide = np.array([low, high], np.float32).astype(np.float64)
     # Rounded once, as TensorFlow subtracts floats.
     return _scale(float(np.float32(wide[1] - wide[0])), wide[0])
 
 
-def normal_scale(where: str, mean: float, stddev: float) -> Scale:
+def normal_scale(mean: float, stddev: float) -> Scale:
     """Return how standard normals are scaled, the numbers checked."""
-    mean = check_static(where, "mean", mean)
-    stddev = check_static(where, "stddev", stddev, least=0.0)
-    check_range(where, np.dtype(np.float32), mean=mean, stddev=stddev)
+    mean = check_static("mean", mean)
+    stddev = check_static("stddev", stddev, least=0.0)
+    check_range(np.dtype(np.float32), mean=mean, stddev=stddev)
     return _scale(float(np.float32(stddev)), float(np.float32(mean)))
 
 

@@ -206,7 +206,7 @@ class _Group(Module):
                 made = value if isinstance(value, Parameter) else Parameter(value)
             elif value is not None and not isinstance(value, Module):
                 rule = "it must hold modules"
-                type_error(type(self).__name__, rule, f"{value!r}", "Use None for a ReLU.")
+                type_error(rule, f"{value!r}", "Use None for a ReLU.")
             self._held[str(name)] = made
 
     def __len__(self) -> int:
@@ -342,7 +342,7 @@ class Layer(Module):
         if dtype is not None:
             rule = "all tensors of a model have one dtype, which build takes"
             advice = "Give dtype to build instead."
-            type_error(type(self).__name__, rule, f"dtype={dtype!r}", advice)
+            type_error(rule, f"dtype={dtype!r}", advice)
         vars(self).update(given)
         self._build()
 
@@ -352,7 +352,7 @@ class Layer(Module):
     def _check(self, **sizes: Any) -> None:
         """Check that sizes are at least 1."""
         for name, size in sizes.items():
-            check_int(type(self).__name__, name, size, least=1)
+            check_int(name, size, least=1)
 
 
 def kind(

@@ -25,8 +25,7 @@ class _Uniform(Layer):
 
     def _build(self) -> None:
         if "nonlinearity" in vars(self):
-            where, choices = type(self).__name__, ("tanh", "relu")
-            check_choice(where, "nonlinearity", self.nonlinearity, choices)
+            check_choice("nonlinearity", self.nonlinearity, ("tanh", "relu"))
         self._place()
         self.reset_parameters()
 
@@ -52,11 +51,11 @@ class Recurrent(_Uniform):
     def _place(self) -> None:
         hidden, projected = self.hidden_size, self.proj_size
         self._check(num_layers=self.num_layers)
-        check_int(type(self).__name__, "proj_size", projected, least=0)
+        check_int("proj_size", projected, least=0)
         if projected >= hidden:
             rule = "proj_size must be smaller than hidden_size"
             got = f"proj_size={projected}, hidden_size={hidden}"
-            value_error(type(self).__name__, rule, got, "Give 0 for no projection.")
+            value_error(rule, got, "Give 0 for no projection.")
         rows, carried = self.gates * hidden, projected or hidden
         directions = ("", "_reverse") if self.bidirectional else ("",)
         for layer in range(self.num_layers):
@@ -125,7 +124,7 @@ class MultiheadAttention(Layer):
         if n % heads:
             rule = "num_heads must divide embed_dim"
             got = f"embed_dim={n}, num_heads={heads}"
-            value_error("MultiheadAttention", rule, got, "Choose a divisor.")
+            value_error(rule, got, "Choose a divisor.")
         self.kdim = n if self.kdim is None else self.kdim
         self.vdim = n if self.vdim is None else self.vdim
         self._check(kdim=self.kdim, vdim=self.vdim)
@@ -197,7 +196,7 @@ class _Stack(Layer):
 
     def _build(self) -> None:
         layer, norm = vars(self).pop(self.copied), vars(self).pop("norm")
-        check_int(type(self).__name__, "num_layers", self.num_layers, least=0)
+        check_int("num_layers", self.num_layers, least=0)
         self.layers = ModuleList(copy.deepcopy(layer) for _ in range(self.num_layers))
         self.norm = norm
 

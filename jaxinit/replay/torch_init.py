@@ -111,7 +111,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         rule = "tensor must have two axes"
-        value_error("init.eye_", rule, f"shape={tensor.shape}", "Give a matrix.")
+        value_error(rule, f"shape={tensor.shape}", "Give a matrix.")
     tensor.zero_().diagonal().fill_(1.0)
     return tensor
 
@@ -130,11 +130,11 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     Raises:
         ValueError: The shape or ``groups`` is out of range.
     """
-    check_int("init.dirac_", "groups", groups, least=1)
+    check_int("groups", groups, least=1)
     if not 3 <= tensor.ndim <= 5 or tensor.shape[0] % groups:
         rule = "tensor must have three to five axes, the first divisible by groups"
         got = f"shape={tensor.shape}, groups={groups}"
-        value_error("init.dirac_", rule, got, "Give the weight of a convolution.")
+        value_error(rule, got, "Give the weight of a convolution.")
     tensor.zero_()
     middle = tuple(n // 2 for n in tensor.shape[2:])
     for rows in tensor.chunk(groups):
