@@ -57,7 +57,7 @@ def digits() -> tuple[jax.Array, jax.Array]:
 def _function_of(activation: str, name: str) -> Callable[..., jax.Array]:
     """Return the activation, scaled and shifted for the depth where that is the case."""
     is_tailored = name.startswith("tailored")
-    return tailor(activation, DEPTH) if is_tailored else as_function("", activation)
+    return tailor(activation, DEPTH) if is_tailored else as_function(activation)
 
 
 def _scheme_of(name: str) -> str:

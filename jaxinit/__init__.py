@@ -18,10 +18,10 @@ from jaxinit.initializers.biases import class_prior as class_prior
 from jaxinit.initializers.biases import log_uniform as log_uniform
 from jaxinit.initializers.composed import parts as parts
 from jaxinit.initializers.constant import constant as constant
-from jaxinit.initializers.constant import dirac as dirac
-from jaxinit.initializers.constant import identity as identity
 from jaxinit.initializers.constant import ones as ones
 from jaxinit.initializers.constant import zeros as zeros
+from jaxinit.initializers.identity import dirac as dirac
+from jaxinit.initializers.identity import identity as identity
 from jaxinit.initializers.kaiming import he_normal as he_normal
 from jaxinit.initializers.kaiming import he_truncated_normal as he_truncated_normal
 from jaxinit.initializers.kaiming import he_uniform as he_uniform

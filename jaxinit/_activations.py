@@ -138,21 +138,21 @@ def canonical_name(name: str) -> str:
     return _ALIASES.get(name, name)
 
 
-def check_param(where: str, name: str, param: float | None) -> float | None:
+def check_param(name: str, param: float | None) -> float | None:
     """Return the parameter of a named activation, its default filled in."""
     family = _PARAMETRIC.get(canonical_name(name))
     if family is None:
         if param is not None:
             rule = f"{name} has no parameter"
-            value_error(where, rule, f"param={param!r}", "Leave it out.")
+            value_error(rule, f"param={param!r}", "Leave it out.")
         return None
     if param is None:
         return family.default
     kind_ok = isinstance(param, (numbers.Real, jax.Array)) and param is not True
     if not kind_ok or param is False:
         rule = "param must be a number"
-        type_error(where, rule, f"param={param!r}", "Give a float.")
-    return float(check_number(where, "param", param, least=family.least))  # pyright: ignore[reportArgumentType]
+        type_error(rule, f"param={param!r}", "Give a float.")
+    return float(check_number("param", param, least=family.least))  # pyright: ignore[reportArgumentType]
 
 
 def activation(name: str, param: float | None = None) -> Activation:
@@ -161,8 +161,8 @@ def activation(name: str, param: float | None = None) -> Activation:
     ``param`` is the slope of ``leaky_relu`` (0.01) and ``prelu`` (0.25), the alpha of
     ``elu`` and ``celu`` (1), the bound of ``hard_shrink`` and ``soft_shrink`` (0.5).
     """
-    name = check_choice("activation", "name", name, ACTIVATION_NAMES)
-    param = check_param("activation", name, param)
+    name = check_choice("name", name, ACTIVATION_NAMES)
+    param = check_param(name, param)
     name = canonical_name(name)
     if param is None:
         return _PLAIN[name]

@@ -120,7 +120,8 @@ def _refuse(
     text = " ".join(str(error).split())[:200].rstrip(".")
     try:
         got = f"{type(error).__name__}: {text}"
-        kind(name, "the arguments must be as its help says", got, f"See help({name}).")
+        rule = "the arguments must be as its help says"
+        kind(rule, got, f"See help({name}).", where=name)
     except (TypeError, ValueError) as clear:
         raise clear from error
 
@@ -137,7 +138,7 @@ def _refuse_shape_first(
             f"Write {name}(key, shape, dtype). Haiku and Keras, which call (shape, dtype), "
             f"take jaxinit.haiku.initializer({name}) and jaxinit.keras.initializer({name})."
         )
-        type_error(name, "the key comes first", f"the shape {tuple(first)}", advice)
+        type_error("the key comes first", f"the shape {tuple(first)}", advice, where=name)
 
 
 def _is_foreign(traceback: types.TracebackType | None) -> bool:
@@ -177,7 +178,9 @@ def refuse_call(
             rule += f" ({', '.join(positional)})"
         rest = [p for p in names if p not in positional]
         advice = f"Name the others: {', '.join(f'{p}=...' for p in rest)}."
-        type_error(name, rule, f"{count}", advice if rest else "Leave the others out.")
+        type_error(
+            rule, f"{count}", advice if rest else "Leave the others out.", where=name
+        )
     given = {*positional[:count], *options}
     missing = [
         p.name
@@ -195,10 +198,12 @@ def refuse_call(
                 f"{name} is the initializer itself, and no factory of one: pass {name}, or "
                 f"functools.partial({name}, ...) with options."
             )
-        type_error(name, f"{' and '.join(missing)} must be given", got, advice)
+        type_error(f"{' and '.join(missing)} must be given", got, advice, where=name)
     twice = [p for p in positional[:count] if p in options]
     if twice:
-        type_error(name, f"{twice[0]} must be given once", "it twice", "Leave one out.")
+        type_error(
+            f"{twice[0]} must be given once", "it twice", "Leave one out.", where=name
+        )
 
 
 def _refuse_option(name: str, names: Sequence[str], option: str, value: object) -> None:
@@ -215,7 +220,7 @@ def _refuse_option(name: str, names: Sequence[str], option: str, value: object) 
         advice = f"It is called {other} here."
     else:
         advice = f"Did you mean {near[0]!r}?" if near else "Leave it out."
-    type_error(name, rule, got, advice)
+    type_error(rule, got, advice, where=name)
 
 
 def _refuse_kind(
@@ -242,14 +247,16 @@ def _refuse_kind(
             wrong = [] if fits(value, hint) else [value]
         if not wrong and _is_key(value) and "key" not in argument:
             rule = f"{argument} must not be a random key"
-            type_error(name, rule, f"{argument}={shown(value)}", f"See help({name}).")
+            type_error(rule, f"{argument}={shown(value)}", f"See help({name}).", where=name)
         if argument == "dtype" and not wrong and not _is_dtype(value):
             rule = "dtype must be that of an array"
-            type_error(name, rule, f"dtype={shown(value)}", "Give for example float32.")
+            type_error(
+                rule, f"dtype={shown(value)}", "Give for example float32.", where=name
+            )
         if wrong:
             rule, got = f"{argument} must be {kind_text(hint)}", shown(wrong[0])
             rule += _size_text(wrong[0])
-            type_error(name, rule, f"{argument}={got}", f"See help({name}).")
+            type_error(rule, f"{argument}={got}", f"See help({name}).", where=name)
 
 
 def _is_key(value: object) -> bool:

@@ -4,14 +4,15 @@ Every text reads ``function: rule; got argument=value. What to do.`` A wrong val
 ``ValueError``, a wrong kind a ``TypeError``. Checks run before anything is drawn, look at
 no array data that is traced, and return the argument in its canonical form.
 
-``where`` names the function in the text. It is empty inside of public functions, whose
-boundary puts the name in that the user called.
+The function in the text is the public one that the user called: its boundary puts the
+name in (`jaxinit._boundary`). Only what is raised outside of any boundary says ``where``.
 """
 
+import contextlib
 import difflib
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NoReturn
 
 import jax
@@ -46,12 +47,12 @@ _WIDE = {"float64": "float32", "complex128": "complex64"}
 _KNOWN = {jnp.dtype(name): name for name in (*REAL_DTYPES, *COMPLEX_DTYPES)}
 
 
-def value_error(where: str, rule: str, got: str, advice: str) -> NoReturn:
+def value_error(rule: str, got: str, advice: str, where: str = "") -> NoReturn:
     """Raise the ValueError of one line that users see."""
     _raise(ValueError, where, rule, got, advice)
 
 
-def type_error(where: str, rule: str, got: str, advice: str) -> NoReturn:
+def type_error(rule: str, got: str, advice: str, where: str = "") -> NoReturn:
     """Raise the TypeError of one line that users see."""
     _raise(TypeError, where, rule, got, advice)
 
@@ -60,6 +61,18 @@ def _raise(kind: type[Exception], where: str, *parts: str) -> NoReturn:
     error = kind(error_text(where, *parts))
     setattr(error, PARTS, (where, *parts))
     raise error
+
+
+@contextlib.contextmanager
+def at(place: str) -> Iterator[None]:
+    """Put a place, such as a path in a tree, behind the name in errors raised inside."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        where, *parts = getattr(error, PARTS, ("",))
+        if place and parts and not where:
+            setattr(error, PARTS, (f": {place}", *parts))
+        raise
 
 
 def error_text(where: str, rule: str, got: str, advice: str) -> str:
@@ -85,7 +98,7 @@ def is_traced(value: object) -> bool:
     return isinstance(value, Tracer)
 
 
-def check_choice(where: str, name: str, value: object, choices: Iterable[str]) -> str:
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """Return ``value`` if it is one of the strings in ``choices``."""
     known = tuple(choices)
     if isinstance(value, str) and value in known:
@@ -94,38 +107,38 @@ def check_choice(where: str, name: str, value: object, choices: Iterable[str]) -
     near = difflib.get_close_matches(str(value), known, n=1)
     advice = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
     error = value_error if isinstance(value, str) else type_error
-    error(where, rule, f"{name}={shown(value)}", advice)
+    error(rule, f"{name}={shown(value)}", advice)
 
 
-def check_key(where: str, key: Key) -> Key:
+def check_key(key: Key) -> Key:
     """Return the key as one typed key."""
     rule = "key must be one JAX random key"
     advice = "Make one with jax.random.key(0)."
     if not isinstance(key, (jax.Array, np.ndarray)):
-        type_error(where, rule, f"key={shown(key)}", advice)
+        type_error(rule, f"key={shown(key)}", advice)
     if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         if key.shape == ():
             return key
     elif key.dtype == np.uint32:
         if key.ndim == 1:
-            return _wrapped(where, key)
+            return _wrapped(key)
     else:
-        type_error(where, rule, f"an array of dtype {key.dtype.name}", advice)
+        type_error(rule, f"an array of dtype {key.dtype.name}", advice)
     got = f"an array of keys of shape {key.shape}"
-    value_error(where, rule, got, "For many keys use jax.vmap over this function.")
+    value_error(rule, got, "For many keys use jax.vmap over this function.")
 
 
-def _wrapped(where: str, key: Key) -> Key:
+def _wrapped(key: Key) -> Key:
     try:
         return jax.random.wrap_key_data(jnp.asarray(key))
     except (TypeError, ValueError):
         needed = jax.eval_shape(jax.random.PRNGKey, 0).shape[0]
         rule = f"a legacy key must have {needed} words, as the default key type has"
         advice = "Give a typed key: jax.random.wrap_key_data(key, impl=...)."
-        value_error(where, rule, f"an array of {key.shape[0]} words", advice)
+        value_error(rule, f"an array of {key.shape[0]} words", advice)
 
 
-def check_shape(where: str, shape: Shape) -> tuple[int, ...]:
+def check_shape(shape: Shape) -> tuple[int, ...]:
     """Return the shape as a tuple of ints."""
     rule = "shape must be a sequence of non-negative ints"
     advice = "Write it as a tuple: (3, 4)."
@@ -137,35 +150,33 @@ def check_shape(where: str, shape: Shape) -> tuple[int, ...]:
             raise TypeError
         lengths = tuple(map(operator.index, given))
     except TypeError:
-        type_error(where, rule, f"shape={shown(shape)}", advice)
+        type_error(rule, f"shape={shown(shape)}", advice)
     if min(lengths, default=0) < 0:
-        value_error(where, rule, f"shape={shown(lengths)}", advice)
+        value_error(rule, f"shape={shown(lengths)}", advice)
     if max(lengths, default=0) > _MOST:
         rule = "no length may be above 2**63 - 1"
-        value_error(where, rule, f"shape={shown(lengths)}", "Split the array.")
+        value_error(rule, f"shape={shown(lengths)}", "Split the array.")
     if math.prod(lengths) >= 2**59:
-        _check_only_traced(where, lengths)
+        _check_only_traced(lengths)
     return lengths
 
 
-def _check_only_traced(where: str, lengths: tuple[int, ...]) -> None:
+def _check_only_traced(lengths: tuple[int, ...]) -> None:
     """Refuse to make an array whose size XLA cannot count: it ends the process."""
     if not is_traced(jnp.zeros(())):
         rule = "an array must have fewer than 2**59 entries to be made"
         advice = "Ask jax.eval_shape for its shape alone."
-        value_error(where, rule, f"shape={shown(lengths)}", advice)
+        value_error(rule, f"shape={shown(lengths)}", advice)
 
 
-def check_rank(where: str, shape: tuple[int, ...], least: int, advice: str) -> None:
+def check_rank(shape: tuple[int, ...], least: int, advice: str) -> None:
     """Refuse a shape of fewer than ``least`` axes."""
     if len(shape) < least:
         rule = f"shape needs at least {least} axes"
-        value_error(where, rule, f"shape={shape}", advice)
+        value_error(rule, f"shape={shape}", advice)
 
 
-def check_dtype(
-    where: str, dtype: DTypeLike | None, *, allow_complex: bool = False
-) -> np.dtype[Any]:
+def check_dtype(dtype: DTypeLike | None, *, allow_complex: bool = False) -> np.dtype[Any]:
     """Return a float (or complex) dtype that draws are exact in."""
     if dtype is None:
         return jnp.dtype(jax.dtypes.canonicalize_dtype(np.float64))
@@ -178,16 +189,16 @@ def check_dtype(
     if known is None or (known in COMPLEX_DTYPES and not allow_complex):
         choices = REAL_DTYPES + COMPLEX_DTYPES if allow_complex else REAL_DTYPES
         rule = f"dtype must be one of {', '.join(choices)}"
-        type_error(where, rule, f"dtype={got}", "Choose one of these.")
+        type_error(rule, f"dtype={got}", "Choose one of these.")
     result = jnp.dtype(known)
     if known in _WIDE and jax.dtypes.canonicalize_dtype(result) != result:
         rule = f"dtype {known} needs 64-bit mode"
         advice = f"Set JAX_ENABLE_X64=1 before JAX starts, or ask for {_WIDE[known]}."
-        value_error(where, rule, f"dtype={known} with it off", advice)
+        value_error(rule, f"dtype={known} with it off", advice)
     return result
 
 
-def check_any_dtype(where: str, dtype: DTypeLike | None) -> np.dtype[Any]:
+def check_any_dtype(dtype: DTypeLike | None) -> np.dtype[Any]:
     """Return a dtype of any kind of number that JAX has, at its full width."""
     try:
         result = jnp.dtype(dtype) if dtype is not None else None
@@ -195,16 +206,16 @@ def check_any_dtype(where: str, dtype: DTypeLike | None) -> np.dtype[Any]:
     except _NO_DTYPE:
         whole = False
     if not whole:
-        return check_dtype(where, dtype, allow_complex=True)
+        return check_dtype(dtype, allow_complex=True)
     result = jnp.dtype(dtype)
     if jax.dtypes.canonicalize_dtype(result) != result:
         rule = f"dtype {result.name} needs 64-bit mode"
         advice = "Set JAX_ENABLE_X64=1 before JAX starts, or ask for 32 bits."
-        value_error(where, rule, f"dtype={result.name} with it off", advice)
+        value_error(rule, f"dtype={result.name} with it off", advice)
     return result
 
 
-def check_int(where: str, name: str, value: object, *, least: int) -> int:
+def check_int(name: str, value: object, *, least: int) -> int:
     """Return a Python int that is at least ``least``."""
     rule = f"{name} must be an int, at least {least}"
     try:
@@ -212,29 +223,28 @@ def check_int(where: str, name: str, value: object, *, least: int) -> int:
             raise TypeError
         number = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
-        type_error(where, rule, f"{name}={shown(value)}", "Give a plain int.")
+        type_error(rule, f"{name}={shown(value)}", "Give a plain int.")
     if number < least:
-        value_error(where, rule, f"{name}={shown(number)}", f"Give {least} or more.")
+        value_error(rule, f"{name}={shown(number)}", f"Give {least} or more.")
     if number > _MOST:
         rule += " and below 2**63"
-        value_error(where, rule, f"{name}={shown(number)}", "Give a smaller one.")
+        value_error(rule, f"{name}={shown(number)}", "Give a smaller one.")
     return number
 
 
-def check_seed(where: str, value: object, name: str = "seed") -> int:
+def check_seed(value: object, name: str = "seed") -> int:
     """Return a seed of 64 bits as a Python int."""
     rule = f"{name} must be an int from 0 to 2**64 - 1"
     advice = "Give a plain int of that range."
     if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        type_error(where, rule, f"{name}={value!r}", advice)
+        type_error(rule, f"{name}={value!r}", advice)
     number = operator.index(value)  # pyright: ignore[reportArgumentType]
     if not 0 <= number < 2**64:
-        value_error(where, rule, f"{name}={number}", advice)
+        value_error(rule, f"{name}={number}", advice)
     return number
 
 
 def check_number(
-    where: str,
     name: str,
     value: Scalar,
     *,
@@ -252,16 +262,16 @@ def check_number(
         ) and not isinstance(value, (bool, np.bool_))
         if not kind_ok or not _is_real(value):
             rule = _number_rule(name, least, most)
-            type_error(where, rule, f"{name}={shown(value)}", "Give a float.")
+            type_error(rule, f"{name}={shown(value)}", "Give a float.")
         if np.shape(value) != ():
             rule = _number_rule(name, least, most)
             advice = "For many values use jax.vmap over this function."
-            type_error(where, rule, f"{name} of shape {np.shape(value)}", advice)
+            type_error(rule, f"{name} of shape {np.shape(value)}", advice)
         if is_traced(value):
             return jnp.asarray(value)
         number = float(value)  # pyright: ignore[reportArgumentType]
     if not math.isfinite(number) or not least <= number <= most:
-        _refuse_number(where, name, number, least, most)
+        _refuse_number(name, number, least, most)
     return number
 
 
@@ -275,14 +285,13 @@ def _number_rule(name: str, least: float, most: float) -> str:
 
 
 def _refuse_number(
-    where: str, name: str, number: Any, least: float, most: float, place: str = ""
+    name: str, number: Any, least: float, most: float, place: str = ""
 ) -> NoReturn:
     got = f"{name}={number:g}{place}"
-    value_error(where, _number_rule(name, least, most), got, "Give a value in that range.")
+    value_error(_number_rule(name, least, most), got, "Give a value in that range.")
 
 
 def check_entries(
-    where: str,
     name: str,
     value: Scalars | complex,
     shape: Shape,
@@ -294,7 +303,6 @@ def check_entries(
     """Return finite numbers, one or an array of them that broadcasts to ``shape``.
 
     Args:
-        where: Name of the function that errors are to name.
         name: Name of the option.
         value: What the user gave.
         shape: Axis lengths of the whole array.
@@ -307,7 +315,7 @@ def check_entries(
         the traced array as it is.
     """
     if type(value) in (float, int):
-        return check_number(where, name, value, least=least, most=most)  # pyright: ignore[reportArgumentType]
+        return check_number(name, value, least=least, most=most)  # pyright: ignore[reportArgumentType]
     given: Any = value
     if isinstance(value, (list, tuple)):
         try:
@@ -317,11 +325,11 @@ def check_entries(
     is_array = isinstance(given, (np.ndarray, np.number, jax.Array))
     is_complex = allow_complex and np.iscomplexobj(given)
     if not is_complex and (not is_array or given.ndim == 0):
-        return check_number(where, name, value, least=least, most=most)  # pyright: ignore[reportArgumentType]
+        return check_number(name, value, least=least, most=most)  # pyright: ignore[reportArgumentType]
     if not is_complex and is_array and not _is_real(given):
         got = f"an array of dtype {given.dtype.name}"
-        type_error(where, _number_rule(name, least, most), got, "Give floats.")
-    _check_broadcast(where, name, np.shape(given), check_shape(where, shape))
+        type_error(_number_rule(name, least, most), got, "Give floats.")
+    _check_broadcast(name, np.shape(given), check_shape(shape))
     if is_traced(given):
         return given
     wide = np.asarray(given).astype(np.complex128 if is_complex else np.float64)
@@ -330,20 +338,18 @@ def check_entries(
         bad |= (wide < least) | (wide > most)
     if bad.any():
         place = np.unravel_index(int(np.argmax(bad)), wide.shape)
-        _refuse_number(where, name, wide[place], least, most, at_index(place))
+        _refuse_number(name, wide[place], least, most, at_index(place))
     return wide if wide.ndim else complex(wide)
 
 
-def _check_broadcast(
-    where: str, name: str, given: tuple[int, ...], shape: tuple[int, ...]
-) -> None:
+def _check_broadcast(name: str, given: tuple[int, ...], shape: tuple[int, ...]) -> None:
     pairs = zip(given[::-1], shape[::-1], strict=False)
     if len(given) > len(shape) or any(n not in (1, whole) for n, whole in pairs):
         rule = f"{name} must be a number, or an array that broadcasts to shape"
         advice = "Give it no more axes than that."
         if len(given) <= len(shape):
             advice = "Give it length 1 on the axes along which it does not change."
-        value_error(where, rule, f"{name} of shape {given} for shape={shape}", advice)
+        value_error(rule, f"{name} of shape {given} for shape={shape}", advice)
 
 
 def at_index(place: Sequence[Any]) -> str:

@@ -158,21 +158,18 @@ def distribution_of(
     if descriptor is None or any(map(is_traced, options.values())):
         return Distribution(text)
     is_complex = dtype is not None and jnp.issubdtype(dtype, np.complexfloating)
-    moments = descriptor.moments(
-        shape, is_complex, **bound_options(name, function, options)
-    )
+    moments = descriptor.moments(shape, is_complex, **bound_options(function, options))
     std, mean, kurtosis, low, high, kind = moments
     fixed = descriptor.is_fixed
     return Distribution(text, std, mean, kurtosis, fixed, low, high, kind)
 
 
 def bound_options(
-    where: str, function: Callable[..., Any], options: Mapping[str, Any]
+    function: Callable[..., Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return all options of an initializer, its defaults filled in.
 
     Args:
-        where: Name of the function that errors are to name.
         function: An initializer.
         options: Those that are bound.
 
@@ -190,20 +187,20 @@ def bound_options(
             rule = f"an option of {name} must be one of {', '.join(parameters)}"
             near = difflib.get_close_matches(str(option), parameters, n=1)
             advice = f"Did you mean {near[0]!r}?" if near else "Leave it out."
-            value_error(where, rule, f"{option}={shown(value)}", advice)
+            value_error(rule, f"{option}={shown(value)}", advice)
     bound = {name: options.get(name, p.default) for name, p in parameters.items()}
     for option, value in bound.items():
         if value is inspect.Parameter.empty:
             rule = f"{name} needs the option {option}"
-            type_error(where, rule, f"options {sorted(options)}", f'Add "{option}".')
+            type_error(rule, f"options {sorted(options)}", f'Add "{option}".')
     return {option: value for option, value in bound.items() if option not in _CALL}
 
 
-def check_options(where: str, initializer: Callable[..., Any]) -> None:
+def check_options(initializer: Callable[..., Any]) -> None:
     """Refuse options of an initializer that it does not have, or lacks."""
     function, options = unwrapped(initializer)
     if descriptor_of(function) is not None:
-        bound_options(where, function, options)
+        bound_options(function, options)
 
 
 def _options_text(options: dict[str, Any]) -> str:

@@ -232,8 +232,8 @@ def plan_draw(
     allow_complex: bool = True,
 ) -> tuple[Draw, Any]:
     """Return the plan of what the user asks for, checked, and where its window begins."""
-    lengths = check_shape("", shape)
+    lengths = check_shape(shape)
     block, start = check_window(window, lengths)
-    result = check_dtype("", dtype, allow_complex=allow_complex)
+    result = check_dtype(dtype, allow_complex=allow_complex)
     place = check_out_sharding(sharding, lengths if block is None else block)
     return Draw(distribution, lengths, result, place, block), start

@@ -74,16 +74,15 @@ def fused_key(key_or_seed: Key | int | np.integer[Any]) -> Key:
         >>> bool((x == y).all())
         True
     """
-    where = "fused_key"
     value = key_or_seed
     if isinstance(value, (jax.Array, np.ndarray)):
         if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-            return _fused_typed(where, value)  # pyright: ignore[reportArgumentType]
+            return _fused_typed(value)  # pyright: ignore[reportArgumentType]
         if value.dtype == np.uint32 and value.shape[-1:] == (2,):
             return jax.random.wrap_key_data(jnp.asarray(value), impl=FUSED_IMPLEMENTATION)
         if value.shape != () or not jnp.issubdtype(value.dtype, jnp.integer):
             got = f"an array of dtype {value.dtype.name} and shape {value.shape}"
-            type_error(where, *_RULE, got, _ADVICE)
+            type_error(*_RULE, got, _ADVICE)
         if is_traced(value):
             return jax.random.key(value, impl=FUSED_IMPLEMENTATION)
     try:
@@ -91,13 +90,13 @@ def fused_key(key_or_seed: Key | int | np.integer[Any]) -> Key:
             raise TypeError
         seed = operator.index(value)
     except TypeError:
-        type_error(where, *_RULE, f"key_or_seed={value!r}", _ADVICE)
+        type_error(*_RULE, f"key_or_seed={value!r}", _ADVICE)
     x64 = jax.dtypes.canonicalize_dtype(np.int64) == np.int64
     most = 2**63 - 1 if x64 else 2**32 - 1
     if not 0 <= seed <= most:
         rule = f"a seed must be from 0 to {most}, with 64-bit mode {'on' if x64 else 'off'}"
         size = f"{seed}" if abs(seed) < 2**64 else f"an int of {seed.bit_length()} bits"
-        value_error(where, rule, f"key_or_seed={size}", "Give another seed, or a key.")
+        value_error(rule, f"key_or_seed={size}", "Give another seed, or a key.")
     return jax.random.key(seed, impl=FUSED_IMPLEMENTATION)
 
 
@@ -124,10 +123,10 @@ def unfused(key: Key) -> Key:
     return _plain(jax.random.key_data(key)) if is_fused(key) else key
 
 
-def _fused_typed(where: str, key: Key) -> Key:
+def _fused_typed(key: Key) -> Key:
     if not is_threefry(key):
         got = f"a key of kind {jax.random.key_impl(key)}"
-        value_error(where, "only threefry keys can be fused", got, _ADVICE)
+        value_error("only threefry keys can be fused", got, _ADVICE)
     return fused(key)
 
 
@@ -135,26 +134,37 @@ def _plain(data: jax.Array) -> Key:
     return jax.random.wrap_key_data(data, impl=THREEFRY)
 
 
-def _partitionable() -> bool:
-    return bool(jax.config.jax_threefry_partitionable)  # pyright: ignore[reportAttributeAccessIssue]
+def _as_jax_does(shape: tuple[int, ...]) -> bool:
+    """Whether JAX's own code is used: for old bits, or if an export leaves a size open."""
+    partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    return not (partitionable and all(isinstance(length, int) for length in shape))
 
 
-# As JAX calls these: data of one key, which ``vmap`` maps over arrays of keys. They are
-# compiled, since eager splits and folds run them as they are.
+# As JAX calls these: data of one key, which ``vmap`` maps over arrays of keys. What they
+# call is compiled, since eager splits and folds run them as they are; they themselves are
+# plain functions, by whose names keys are pickled.
+
+
+def _seed(seed: jax.Array) -> jax.Array:
+    return _seeded(seed)
 
 
 @jax.jit
-def _seed(seed: jax.Array) -> jax.Array:
+def _seeded(seed: jax.Array) -> jax.Array:
     if seed.dtype.itemsize < 8:
         return jnp.stack([jnp.uint32(0), seed.astype(jnp.uint32)])
     high = lax.shift_right_logical(seed, seed.dtype.type(32))
     return jnp.stack([high.astype(jnp.uint32), seed.astype(jnp.uint32)])
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def _split(data: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    if not _partitionable():
+    if _as_jax_does(shape):
         return jax.random.key_data(jax.random.split(_plain(data), shape))
+    return _parts_alone(data, shape)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _parts_alone(data: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return own_call(jax.jit(functools.partial(_parts, shape)), data)
 
 
@@ -162,8 +172,12 @@ def _parts(shape: tuple[int, ...], data: jax.Array) -> jax.Array:
     return _side_by_side(threefry_2x32((data[0], data[1]), stream_index(shape)), shape)
 
 
-@jax.jit
 def _fold_in(data: jax.Array, message: Any) -> jax.Array:
+    return _folded_alone(data, message)
+
+
+@jax.jit
+def _folded_alone(data: jax.Array, message: Any) -> jax.Array:
     return own_call(_folded, data, jnp.asarray(message).astype(jnp.uint32))
 
 
@@ -181,10 +195,14 @@ def _side_by_side(words: Sequence[jax.Array], shape: tuple[int, ...]) -> jax.Arr
     return jnp.where(is_first, *wide)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
 def _random_bits(data: jax.Array, bits: int, shape: tuple[int, ...]) -> jax.Array:
-    if not _partitionable():
+    if _as_jax_does(shape):
         return jax.random.bits(_plain(data), shape, _UNSIGNED[bits])
+    return _bits_of_index(data, bits, shape)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _bits_of_index(data: jax.Array, bits: int, shape: tuple[int, ...]) -> jax.Array:
     words = index_bits((data[0], data[1]), *stream_index(shape), bits)
     return jnp.broadcast_to(words, shape)
 

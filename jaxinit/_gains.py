@@ -100,36 +100,35 @@ def calculate_gain(
         >>> round(jaxinit.calculate_gain(jax.numpy.tanh), 6)
         1.592537
     """
-    where = "calculate_gain"
     if criterion is not None:
-        check_choice(where, "criterion", criterion, _CRITERIA)
+        check_choice("criterion", criterion, _CRITERIA)
     if callable(nonlinearity):
         if param is not None:
             advice = "Bind it: functools.partial(function, param)."
-            value_error(where, "a function takes no param", f"param={param!r}", advice)
+            value_error("a function takes no param", f"param={param!r}", advice)
         known = resolve if is_own(nonlinearity) else resolve_once
         return _computed_gain(known(nonlinearity), criterion or "forward")
     if not isinstance(nonlinearity, str):
         rule = "nonlinearity must be a name or a function"
         advice = 'Give for example "relu" or jax.numpy.tanh.'
-        type_error(where, rule, f"nonlinearity={nonlinearity!r}", advice)
-    name = check_choice(where, "nonlinearity", nonlinearity, GAIN_NAMES)
+        type_error(rule, f"nonlinearity={nonlinearity!r}", advice)
+    name = check_choice("nonlinearity", nonlinearity, GAIN_NAMES)
     if name == "leaky_relu":
-        _check_slope(where, param)
+        _check_slope(param)
     if criterion is None and name in _PYTORCH:
         return _PYTORCH[name]
     if name in _PYTORCH:
         param = None
     name = canonical_name(name)
-    return _named_gain(name, check_param(where, name, param), criterion or "forward")
+    return _named_gain(name, check_param(name, param), criterion or "forward")
 
 
-def _check_slope(where: str, param: object) -> None:
+def _check_slope(param: object) -> None:
     """Refuse with PyTorch's kind of error what PyTorch refuses as a slope."""
     number = isinstance(param, (int, float, np.number, np.ndarray, jax.Array))
     if param is not None and (isinstance(param, bool) or not number):
         rule = "param, the negative slope, must be a number"
-        value_error(where, rule, f"param={param!r}", "Give a float.")
+        value_error(rule, f"param={param!r}", "Give a float.")
 
 
 @functools.lru_cache(maxsize=256)
@@ -165,7 +164,7 @@ def _computed_gain(resolved: Resolved, criterion: Criterion) -> float:
         rule = f"{of} must be positive and finite to have a gain"
         got = "an infinite one" if diverges or moment > 1 else "zero"
         advice = "Choose another criterion or another function."
-        value_error("calculate_gain", rule, got, advice)
+        value_error(rule, got, advice)
     return 1 / math.sqrt(moment)
 
 
@@ -173,5 +172,5 @@ def _slopes(resolved: Resolved) -> np.ndarray:
     if resolved.slopes is None:
         rule = 'criterion="backward" needs a function that JAX can differentiate'
         advice = "Write it with jax.numpy instead of numpy."
-        type_error("calculate_gain", rule, "a function in NumPy", advice)
+        type_error(rule, "a function in NumPy", advice)
     return resolved.slopes

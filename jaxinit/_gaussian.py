@@ -23,7 +23,6 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 Function = Callable[[Any], Any]
 """A function of one number, or one that acts on every element of an array."""
 
-_WHERE = "nonlinearity"
 _ORDER = 16
 _CHUNK = 8192  # points a call: one shape, hence one compilation a function
 _LEAST = -110  # the innermost piece ends at 2**-110, about 1e-33
@@ -141,12 +140,12 @@ def evaluate(function: Function, x: np.ndarray) -> tuple[np.ndarray, np.ndarray 
     ):
         rule = "the function must be computable now, from plain numbers"
         advice = "Close over floats instead of traced values, and use jnp.where for if."
-        value_error(_WHERE, rule, "one that is not", advice)
+        value_error(rule, "one that is not", advice)
     if not np.isfinite(values).all():
         bad = np.argmin(np.isfinite(values))
         rule = "the function must be finite wherever its inputs may lie"
         advice = "Clip it, or treat that case with jnp.where."
-        value_error(_WHERE, rule, f"f({flat[bad]:.4g})={values[bad]}", advice)
+        value_error(rule, f"f({flat[bad]:.4g})={values[bad]}", advice)
     values = values.reshape(np.shape(x))
     if slopes is None:
         return values, None
@@ -181,16 +180,16 @@ def _as_array(value: Any) -> jax.Array:
     rule = "the function must give one real number for one number"
     advice = "Write it with jax.numpy, element by element."
     if not isinstance(value, (jax.Array, np.ndarray, int, float, np.number)):
-        type_error(_WHERE, rule, shown(value), advice)
+        type_error(rule, shown(value), advice)
     array = jnp.asarray(value)
     if array.dtype.kind == "c":
-        type_error(_WHERE, rule, f"a result of dtype {array.dtype.name}", advice)
+        type_error(rule, f"a result of dtype {array.dtype.name}", advice)
     return array
 
 
 def _not_scalar(shape: tuple[int, ...]) -> NoReturn:
     rule = "the function must give one number for one number"
-    type_error(_WHERE, rule, f"a result of shape {shape}", "Apply it per element.")
+    type_error(rule, f"a result of shape {shape}", "Apply it per element.")
 
 
 def _nodes(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -321,13 +320,13 @@ def _check_elementwise(function: Function) -> None:
             single = [np.asarray(function(jnp.asarray(v))) for v in x]
     except (LookupError, ValueError, AssertionError) as error:
         text = str(error).splitlines()[0].rstrip(".")
-        type_error(_WHERE, rule, f"{type(error).__name__}: {text}", advice)
+        type_error(rule, f"{type(error).__name__}: {text}", advice)
     if any(np.shape(v) for v in single):
         _not_scalar(np.shape(single[0]))
     if whole is not None and (
         whole.shape != x.shape or not np.allclose(whole, single, equal_nan=True)
     ):
-        type_error(_WHERE, rule, "one that gives other values for an array", advice)
+        type_error(rule, "one that gives other values for an array", advice)
 
 
 def resolve_for(function: Function, variance: float) -> Resolved:

@@ -99,11 +99,10 @@ class Glob:
 
 
 @functools.lru_cache(maxsize=1024)
-def compile_glob(where: str, glob: str) -> Glob:
+def compile_glob(glob: str) -> Glob:
     """Return the compiled glob.
 
     Args:
-        where: Name of the function that errors are to name.
         glob: The pattern.
 
     Returns:
@@ -112,7 +111,7 @@ def compile_glob(where: str, glob: str) -> Glob:
     Raises:
         ValueError: A bracket is not closed, or a range of letters is empty.
     """
-    reader = _Reader(where, glob)
+    reader = _Reader(glob)
     nodes = reader.sequence(depth=0)
     if reader.place < len(glob):
         reader.unclosed("}")
@@ -122,13 +121,13 @@ def compile_glob(where: str, glob: str) -> Glob:
 class _Reader:
     """Reads a glob from left to right."""
 
-    def __init__(self, where: str, glob: str) -> None:
-        self.where, self.glob, self.place = where, glob, 0
+    def __init__(self, glob: str) -> None:
+        self.glob, self.place = glob, 0
 
     def unclosed(self, bracket: str) -> None:
         rule = f"every {bracket} in a glob must have its partner"
         advice = "Close it, or give a function of (path, leaf)."
-        value_error(self.where, rule, f"match={self.glob!r}", advice)
+        value_error(rule, f"match={self.glob!r}", advice)
 
     def takes(self, text: str) -> bool:
         """Whether the text comes next; then it is passed."""
@@ -181,7 +180,7 @@ class _Reader:
             if first > last:
                 rule = "a range of letters in a glob must go upwards"
                 got = f"[{first}-{last}] in match={self.glob!r}"
-                value_error(self.where, rule, got, f"Write [{last}-{first}].")
+                value_error(rule, got, f"Write [{last}-{first}].")
             ranges.append((first, last))
             i += 3 if wide else 1
         return _Letters(tuple(ranges), negated)

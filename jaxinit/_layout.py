@@ -57,10 +57,10 @@ class Fans:
 
     def __post_init__(self) -> None:
         for name in ("fan_in", "fan_out"):
-            value = check_number("Fans", name, getattr(self, name))
+            value = check_number(name, getattr(self, name))
             if not isinstance(value, float) or value <= 0:
                 advice = "Count the terms that one output sums."
-                value_error("Fans", f"{name} must be above 0", f"{name}={value}", advice)
+                value_error(f"{name} must be above 0", f"{name}={value}", advice)
 
 
 @boundary
@@ -97,11 +97,11 @@ class Layout:
         got = f"axes={self.axes!r}"
         advice = 'For a dense kernel (in, out) write "IO".'
         if not isinstance(self.axes, str):
-            type_error("Layout", rule, got, advice)
+            type_error(rule, got, advice)
         if not set(self.axes) <= set(LETTERS):
-            value_error("Layout", rule, got, advice)
-        check_int("Layout", "groups", self.groups, least=1)
-        check_choice("Layout", "grouped", self.grouped, ("I", "O"))
+            value_error(rule, got, advice)
+        check_int("groups", self.groups, least=1)
+        check_choice("grouped", self.grouped, ("I", "O"))
 
     def positions(self, letters: str) -> tuple[int, ...]:
         """Return the axes whose letter is one of ``letters``, in order."""
@@ -120,17 +120,17 @@ def resolve_layout(shape: tuple[int, ...], layout: str | Layout | None) -> Layou
             "For a bias use zeros, or a plain distribution with an explicit std; to "
             "scale by the weight's fans pass layout=Fans(fan_in, fan_out)."
         )
-        check_rank("", shape, 2, advice)
+        check_rank(shape, 2, advice)
         return default_layout(len(shape))
     if isinstance(layout, str):
         layout = Layout(layout)
     if not isinstance(layout, Layout):
         rule = "layout must say what each axis is, as a string or a Layout"
-        type_error("", rule, f"layout={layout!r}", 'For a dense kernel write "IO".')
+        type_error(rule, f"layout={layout!r}", 'For a dense kernel write "IO".')
     if len(layout.axes) != len(shape):
         rule = "layout needs one letter an axis"
         got = f"layout={layout.axes!r} for shape={shape}"
-        value_error("", rule, got, f"Give {len(shape)} letters.")
+        value_error(rule, got, f"Give {len(shape)} letters.")
     return layout
 
 
@@ -141,7 +141,7 @@ def single_axis(layout: Layout, letter: str, letters: str) -> int:
         return found[0]
     rest = ", ".join(x for x in letters if x not in "IO")
     rule = f"layout must have one I and one O, the rest one of {rest}"
-    value_error("", rule, f"layout={layout.axes!r}", "Reshape the weight to that form.")
+    value_error(rule, f"layout={layout.axes!r}", "Reshape the weight to that form.")
 
 
 @boundary
@@ -179,7 +179,7 @@ def compute_fans(shape: Shape, layout: str | Layout | Fans | None = None) -> Fan
         >>> compute_fans((12, 768, 12, 64), "BIOO")  # twelve stacked query kernels
         Fans(fan_in=768, fan_out=768)
     """
-    lengths = check_shape("", shape)
+    lengths = check_shape(shape)
     return resolve_fans(lengths, layout)
 
 
@@ -196,14 +196,14 @@ def _fans_of(shape: tuple[int, ...], layout: Layout) -> Fans:
         if not layout.positions(letters):
             rule = f"{fan} needs an axis that is one of {', '.join(letters)}"
             advice = "State the fans outright: layout=Fans(fan_in, fan_out)."
-            value_error("", rule, f"layout={layout.axes!r}", advice)
+            value_error(rule, f"layout={layout.axes!r}", advice)
     count = dict.fromkeys(LETTERS, 1)
     for letter, length in zip(layout.axes, shape, strict=True):
         count[letter] *= length
     if count[layout.grouped] % layout.groups:
         rule = f"groups must divide the length of the {layout.grouped!r} axes"
         got = f"groups={layout.groups} for {count[layout.grouped]} channels"
-        value_error("", rule, got, "Give the layer's own number of groups.")
+        value_error(rule, got, "Give the layer's own number of groups.")
     count[layout.grouped] //= layout.groups
     window = math.prod(count[letter] for letter in WINDOW)
     return Fans(max(1, count["I"] * window), max(1, count["O"] * window))

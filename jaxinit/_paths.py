@@ -46,11 +46,10 @@ def _quoted(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"
 
 
-def flatten(where: str, tree: PyTree) -> tuple[list[str], list[Any], Any]:
+def flatten(tree: PyTree) -> tuple[list[str], list[Any], Any]:
     """Return the paths and the leaves of a tree, and its structure.
 
     Args:
-        where: Name of the function that errors are to name.
         tree: Any tree. None is no leaf.
 
     Returns:
@@ -61,7 +60,7 @@ def flatten(where: str, tree: PyTree) -> tuple[list[str], list[Any], Any]:
     """
     pairs, structure = jax.tree_util.tree_flatten_with_path(tree)
     paths = [path_text(path) for path, _ in pairs]
-    _check_distinct(where, tuple(paths))
+    _check_distinct(tuple(paths))
     return paths, [leaf for _, leaf in pairs], structure
 
 
@@ -76,14 +75,14 @@ def has_values(leaf: object) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _check_distinct(where: str, paths: tuple[str, ...]) -> None:
+def _check_distinct(paths: tuple[str, ...]) -> None:
     for what, names in (("paths", paths), ("64-bit hashes", [path_hash(p) for p in paths])):
         seen: dict[Any, str] = {}
         for path, name in zip(paths, names, strict=True):
             if name in seen:
                 rule = f"leaves need different {what}, from which their keys are made"
                 got = f"{seen[name]} and {path}"
-                value_error(where, rule, got, "Rename one of them.")
+                value_error(rule, got, "Rename one of them.")
             seen[name] = path
 
 
@@ -92,9 +91,9 @@ def path_hash(path: str) -> int:
     return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big")
 
 
-def matches(where: str, glob: str, path: str) -> bool:
+def matches(glob: str, path: str) -> bool:
     """Whether the whole path matches; quotes in the path may be left out of the glob."""
-    compiled = compile_glob(where, glob)
+    compiled = compile_glob(glob)
     if compiled.matches(path):
         return True
     return "'" in path and compiled.matches(path.replace("'", ""))

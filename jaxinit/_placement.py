@@ -25,7 +25,7 @@ def check_out_sharding(sharding: OutSharding, shape: Sequence[int]) -> OutShardi
         if mesh.empty:
             rule = "out_sharding as a PartitionSpec needs a mesh in context"
             advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
-            value_error("", rule, _text_of(sharding), advice)
+            value_error(rule, _text_of(sharding), advice)
         _check_spec(sharding, mesh, shape)
         return sharding
     if isinstance(sharding, NamedSharding):
@@ -36,10 +36,10 @@ def check_out_sharding(sharding: OutSharding, shape: Sequence[int]) -> OutShardi
         except (ValueError, TypeError):  # inside jit no mesh can be entered
             rule = "out_sharding on a mesh with explicit axes needs that mesh in context"
             got = f"{_text_of(sharding.spec)} inside jit without it"
-            value_error("", rule, got, "Call jit under jax.set_mesh(mesh).")
+            value_error(rule, got, "Call jit under jax.set_mesh(mesh).")
     rule = "out_sharding must be a NamedSharding, a PartitionSpec or None"
     advice = "Build one with jax.sharding.NamedSharding(mesh, spec)."
-    type_error("", rule, f"out_sharding={shown(sharding)}", advice)
+    type_error(rule, f"out_sharding={shown(sharding)}", advice)
 
 
 def _text_of(spec: PartitionSpec) -> str:
@@ -50,7 +50,7 @@ def _check_spec(spec: PartitionSpec, mesh: Any, shape: Sequence[int]) -> None:
     got = f"{_text_of(spec)} for shape={tuple(shape)}"
     if len(spec) > len(shape):
         rule = "out_sharding must have no more entries than shape has axes"
-        value_error("", rule, got, "Leave out the last entries.")
+        value_error(rule, got, "Leave out the last entries.")
     sizes = dict(zip(mesh.axis_names, mesh.axis_sizes, strict=True))
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
     used: list[object] = []
@@ -64,7 +64,7 @@ def _check_spec(spec: PartitionSpec, mesh: Any, shape: Sequence[int]) -> None:
             rule = "out_sharding must divide every axis of the shape evenly"
             which = f"{got}, whose axis {axis} is to lie on {parts} devices"
             advice = "Leave that axis whole, or make its length a multiple."
-            value_error("", rule, which, advice)
+            value_error(rule, which, advice)
 
 
 def _check_axis(name: object, kinds: dict[Any, Any], used: list[object]) -> None:
@@ -73,13 +73,13 @@ def _check_axis(name: object, kinds: dict[Any, Any], used: list[object]) -> None
         rule = f"out_sharding must name axes of the mesh: {', '.join(map(str, kinds))}"
         near = difflib.get_close_matches(str(name), list(map(str, kinds)), n=1)
         advice = f"Did you mean {near[0]!r}?" if near else "Name one of these, or None."
-        value_error("", rule, f"{name!r}", advice)
+        value_error(rule, f"{name!r}", advice)
     if name in used:
         rule = "out_sharding must name every axis of the mesh once"
-        value_error("", rule, f"{name!r} twice", "Leave one of them out.")
+        value_error(rule, f"{name!r} twice", "Leave one of them out.")
     if kinds[name] == AxisType.Manual:
         rule = "out_sharding must not name an axis that shard_map maps over"
-        value_error("", rule, f"{name!r}", "Draw the block of each device by window.")
+        value_error(rule, f"{name!r}", "Draw the block of each device by window.")
     used.append(name)
 
 

@@ -106,14 +106,14 @@ def _check_scale(
     if 0 < std <= least:
         rule = f"std must be above {least:.3g}, which {dtype.name} rounds to 0"
         advice = "Use a wider dtype, or scale the weight up here and down in the layer."
-        value_error("", rule, f"std={std:.6g}{place}", advice)
+        value_error(rule, f"std={std:.6g}{place}", advice)
     furthest = max(abs(low), abs(high))
     if furthest > most:
         rule = f"values must stay below {most:g}, the largest {dtype.name}"
         got = f"std={std:.6g}, which draws values up to {furthest:.6g}"
         if std == 0:
             got = f"the value {furthest:.6g}"
-        value_error("", rule, got + place, "Use a smaller scale or a wider dtype.")
+        value_error(rule, got + place, "Use a smaller scale or a wider dtype.")
     centre = abs(min(max(shift, low), high))
     spread = min(std * math.sqrt(12), high - low)
     if std > 0 and centre > 0:
@@ -122,7 +122,7 @@ def _check_scale(
             rule = f"values must spread over more than one {dtype.name}"
             got = f"a spread of {spread:.3g} at {centre:g}, in steps of {spacing:.3g}"
             advice = "Use a wider dtype, or constant for one value."
-            value_error("", rule, got + place, advice)
+            value_error(rule, got + place, advice)
 
 
 def worst_of(

@@ -36,18 +36,18 @@ def check_window(
         start, block = window
         start = tuple(start)
     except (TypeError, ValueError):
-        type_error("", rule, f"window={window!r}", advice)
-    lengths = check_shape("", block)
+        type_error(rule, f"window={window!r}", advice)
+    lengths = check_shape(block)
     if not len(start) == len(lengths) == len(shape):
-        value_error("", rule, f"window={window!r} for shape={shape}", advice)
+        value_error(rule, f"window={window!r} for shape={shape}", advice)
     for i, n, whole in zip(start, lengths, shape, strict=True):
         kind = jnp.result_type(i) if hasattr(i, "dtype") or isinstance(i, int) else None
         if kind is None or not jnp.issubdtype(kind, jnp.integer) or np.shape(i) != ():
-            type_error("", rule, f"window={window!r}", advice)
+            type_error(rule, f"window={window!r}", advice)
         if n > whole or (not is_traced(i) and not 0 <= int(i) <= whole - n):
             rule = "window must lie inside the array"
             got = f"window={window!r} for shape={shape}"
-            value_error("", rule, got, "Give the shape of the whole array as shape.")
+            value_error(rule, got, "Give the shape of the whole array as shape.")
     words = [_two_words(i) for i in start]
     if any(map(is_traced, start)):
         return lengths, jnp.stack([jnp.stack(list(map(jnp.asarray, w))) for w in words])

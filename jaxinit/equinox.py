@@ -191,7 +191,7 @@ def forward(
     """
     if not callable(module):
         advice = "Give a module with __call__."
-        type_error("forward", "module must be callable", f"{type(module).__name__}", advice)
+        type_error("module must be callable", f"{type(module).__name__}", advice)
     arrays, static = equinox.partition(module, _is_parameter)
     static, state = neutral_state((static, state))
     wants_key = "key" in inspect.signature(module).parameters and "key" not in options

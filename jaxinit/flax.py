@@ -91,11 +91,11 @@ def reinitialize(
     if not isinstance(model, Mapping):
         rule = "model must be an NNX module, or linen's variables"
         advice = "For a linen module, pass what its init gave."
-        type_error("reinitialize", rule, f"{type(model).__name__}", advice)
+        type_error(rule, f"{type(model).__name__}", advice)
     if not isinstance(model.get("params"), Mapping):
         return redraw(key, model, rules, [], **options)
     rest = {name: tree for name, tree in model.items() if name != "params"}
-    paths = flatten("reinitialize", rest)[0]
+    paths = flatten(rest)[0]
     others = {path.partition("/")[2]: path.partition("/")[0] for path in paths}
     new = redraw(key, model["params"], rules, [], others=others, **options)
     return type(model)({**model, "params": new})  # pyright: ignore[reportCallIssue]
@@ -104,7 +104,7 @@ def reinitialize(
 def _reinitialize_nnx(key: Key, module: Any, rules: Rules, options: Any) -> Any:
     _, params, rest = nnx.split(module, nnx.Param, ...)
     variables = jax.tree.leaves(rest, is_leaf=lambda node: isinstance(node, nnx.Variable))
-    paths, leaves, _ = flatten("reinitialize", rest)
+    paths, leaves, _ = flatten(rest)
     kinds = [type(variable).__name__ for variable in variables]
     others = dict(zip(paths, kinds, strict=True)) if len(paths) == len(kinds) else {}
     _check_known(dict(zip(paths, leaves, strict=True)))
@@ -123,13 +123,13 @@ def _check_known(leaves: Mapping[str, Any]) -> None:
     if unknown:
         rule = "variables that are no parameters must have values"
         advice = "Build the module with nnx.jit, or set them first."
-        value_error("reinitialize", rule, f"only shapes for {listed(unknown)}", advice)
+        value_error(rule, f"only shapes for {listed(unknown)}", advice)
 
 
 def _with_values(key: Key, rest: Any) -> Any:
     """Return the state of an abstract module with keys of its own and neutral averages."""
-    typed = check_key("reinitialize", key)
-    paths, leaves, structure = flatten("reinitialize", rest)
+    typed = check_key(key)
+    paths, leaves, structure = flatten(rest)
 
     def value(path: str, leaf: Any) -> Any:
         is_shape = isinstance(leaf, jax.ShapeDtypeStruct)
@@ -238,7 +238,7 @@ def forward(model: Any, *inputs: Any, **options: Any) -> tuple[Callable[..., Any
     """
     if isinstance(model, linen.Module):
         return _forward_linen(model, inputs, options)
-    _check_module("forward", model)
+    _check_module(model)
     graph, params, rest = nnx.split(model, nnx.Param, ...)
     rest = neutral_state(rest)
 
@@ -257,7 +257,7 @@ def _forward_linen(
     if not inputs:
         rule = "a linen module needs its inputs to know its parameters"
         advice = "Write forward(model, x), where x may be a jax.ShapeDtypeStruct."
-        value_error("forward", rule, "none", advice)
+        value_error(rule, "none", advice)
     key = jax.random.key(0)
     shapes = jax.eval_shape(lambda *x: model.init(key, *x, **options), *inputs)
     rest = neutral_state({name: tree for name, tree in shapes.items() if name != "params"})
@@ -303,12 +303,12 @@ def materialize_nnx(
         >>> bool(jax.numpy.allclose(module.kernel[...], same.kernel[...], rtol=1e-6))
         True
     """
-    typed = check_key("materialize_nnx", key)
+    typed = check_key(key)
     graphs: list[Any] = []
 
     def state_of(key: Key) -> Any:
         module = build(nnx.Rngs(key))
-        _check_module("materialize_nnx", module)
+        _check_module(module)
         graph, state = nnx.split(module)
         graphs.append(graph)
         return state
@@ -317,11 +317,11 @@ def materialize_nnx(
     return nnx.merge(graphs[-1], state)
 
 
-def _check_module(where: str, module: object) -> None:
+def _check_module(module: object) -> None:
     if not isinstance(module, nnx.Module):
         rule = "module must be an NNX module"
         advice = "Give an nnx.Module that is built, or abstract."
-        type_error(where, rule, f"{type(module).__name__}", advice)
+        type_error(rule, f"{type(module).__name__}", advice)
 
 
 __all__ = [

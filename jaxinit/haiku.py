@@ -69,7 +69,7 @@ def initializer(init: Initializer) -> HaikuInitializer:
     if not callable(init):
         rule = "init must be a function of (key, shape, dtype)"
         advice = "Give an initializer such as jaxinit.kaiming_normal."
-        _checks.type_error("haiku.initializer", rule, f"init={init!r}", advice)
+        _checks.type_error(rule, f"init={init!r}", advice)
 
     def with_key_of_haiku(shape: Shape, dtype: DTypeLike) -> Any:
         return init(hk.next_rng_key(), tuple(shape), dtype)
@@ -164,7 +164,7 @@ def forward(
     if not isinstance(net, (hk.Transformed, hk.TransformedWithState)):
         rule = "net must be what hk.transform or hk.transform_with_state gave"
         advice = "Write forward(hk.transform(network), inputs)."
-        _checks.type_error("haiku.forward", rule, f"{type(net).__name__}", advice)
+        _checks.type_error(rule, f"{type(net).__name__}", advice)
     key = jax.random.key(0)
     made = jax.eval_shape(lambda *x: net.init(key, *x, **options), *inputs)
     if isinstance(net, hk.Transformed):

@@ -44,6 +44,7 @@ if keras.backend.backend() != "jax":
 class KerasInitializer(keras.initializers.Initializer):
     """The initializer that :func:`initializer` returns."""
 
+    @functools.partial(boundary, name="keras.initializer")
     def __init__(
         self,
         name: str | Initializer,
@@ -52,20 +53,20 @@ class KerasInitializer(keras.initializers.Initializer):
     ) -> None:
         given = {key: _decoded(value) for key, value in (options or {}).items()}
         if isinstance(name, str):
-            check_choice("keras.initializer", "fn", name, BY_NAME)
+            check_choice("fn", name, BY_NAME)
             self._function = from_config({"name": name, **given})
         elif callable(name):
             self._function: Any = functools.partial(name, **given) if given else name
         else:
             rule = "fn must be the name of an initializer, or a function"
             advice = "Give for example jaxinit.kaiming_normal."
-            type_error("keras.initializer", rule, f"fn={name!r}", advice)
+            type_error(rule, f"fn={name!r}", advice)
         if isinstance(seed, Mapping):  # as a saved model holds it
             seed = keras.saving.deserialize_keras_object(seed)
         is_seed = seed is None or isinstance(seed, (int, keras.random.SeedGenerator))
         if not is_seed or isinstance(seed, bool):
             rule = "seed must be an int, a keras.random.SeedGenerator or None"
-            type_error("keras.initializer", rule, f"seed={seed!r}", "Give an int.")
+            type_error(rule, f"seed={seed!r}", "Give an int.")
         self.seed = seed
 
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> jax.Array:
@@ -82,6 +83,7 @@ class KerasInitializer(keras.initializers.Initializer):
         words = jnp.asarray(self.seed.next()).astype(jnp.uint32)
         return jax.random.wrap_key_data(words)
 
+    @functools.partial(boundary, name="keras.initializer")
     def get_config(self) -> dict[str, Any]:
         """Return name, options and seed as plain values, which ``from_config`` takes."""
         function, options = unwrapped(self._function)
@@ -89,7 +91,7 @@ class KerasInitializer(keras.initializers.Initializer):
         if function not in BY_NAME.values():
             rule = "only initializers of jaxinit can be saved by name"
             advice = "Use one of them, or a subclass of keras.initializers.Initializer."
-            type_error("keras.initializer", rule, name, advice)
+            type_error(rule, name, advice)
         plain = {key: _encoded(key, value) for key, value in options.items()}
         seed = keras.saving.serialize_keras_object(self.seed)
         return {"name": name, "options": plain, "seed": seed}
@@ -104,7 +106,7 @@ def _encoded(name: str, value: Any) -> Any:
         return value.tolist()
     rule = "options must be plain values for a model to be saved"
     got = f"{name}={getattr(value, '__name__', repr(value))}"
-    type_error("keras.initializer", rule, got, "Give a name or a number.")
+    type_error(rule, got, "Give a name or a number.")
 
 
 def _decoded(value: Any) -> Any:
@@ -199,7 +201,7 @@ def reinitialize(
         >>> round(float(model.layers[0].kernel.value.std()) * 64**0.5, 1)
         1.4
     """
-    variables = _trainable("reinitialize", model)
+    variables = _trainable(model)
     paths = set(variables)
     others = {v.path: "not trainable" for v in model.variables if v.path not in paths}
     params = _tree({path: variable.value for path, variable in variables.items()})
@@ -248,7 +250,7 @@ def forward(model: keras.Model, **options: Any) -> tuple[Callable[..., Any], Any
         >>> uses["depthwise/kernel"].fans.fan_in
         9
     """
-    variables = _trainable("forward", model)
+    variables = _trainable(model)
     state = [variable.value for variable in model.non_trainable_variables]
 
     def apply_fn(params: Any, *inputs: Any, **more: Any) -> Any:
@@ -258,20 +260,20 @@ def forward(model: keras.Model, **options: Any) -> tuple[Callable[..., Any], Any
     return apply_fn, _tree({path: v.value for path, v in variables.items()})
 
 
-def _trainable(where: str, model: Any) -> dict[str, Any]:
+def _trainable(model: Any) -> dict[str, Any]:
     """Return the trainable variables by path."""
     if not isinstance(model, keras.Layer):
         got = f"{type(model).__name__}"
-        type_error(where, "model must be a Keras model or layer", got, "Give the model.")
+        type_error("model must be a Keras model or layer", got, "Give the model.")
     if not model.built:
         advice = "Call it on data, or build it with the shape of its input."
-        value_error(where, "model must be built", f"{model.name!r}, which is not", advice)
+        value_error("model must be built", f"{model.name!r}, which is not", advice)
     paths = [variable.path for variable in model.trainable_variables]
     twice = sorted({path for path in paths if paths.count(path) > 1})
     if twice:
         rule = "every variable needs a path of its own"
         got = f"{listed(twice)} more than once"
-        value_error(where, rule, got, "Give the layers different names.")
+        value_error(rule, got, "Give the layers different names.")
     return dict(zip(paths, model.trainable_variables, strict=True))
 
 

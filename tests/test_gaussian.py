@@ -144,19 +144,19 @@ def test_numpy_functions_have_no_slopes():
 
 def test_refusals():
     text = (
-        "nonlinearity: the function must be finite wherever its inputs may lie; "
+        "the function must be finite wherever its inputs may lie; "
         "got f(-31.92)=nan. Clip it, or treat that case with jnp.where."
     )
     with pytest.raises(ValueError, match=exactly(text)):
         resolve(jnp.sqrt)
     text = (
-        "nonlinearity: the function must give one number for one number; "
+        "the function must give one number for one number; "
         "got a result of shape (2,). Apply it per element."
     )
     with pytest.raises(TypeError, match=exactly(text)):
         resolve(lambda x: jnp.stack([x, x]))
     text = (
-        "nonlinearity: the function must be computable now, from plain numbers; "
+        "the function must be computable now, from plain numbers; "
         "got one that is not. Close over floats instead of traced values, and use "
         "jnp.where for if."
     )

@@ -30,6 +30,7 @@ FLOORS = {
     "_table": 1,
     "_groups": 1,
     "_jaxpr": 2,
+    "_pieces": 2,
     "_primitives": 2,
     "_gains": 3,
     "_moments": 2,
@@ -53,6 +54,8 @@ FLOORS = {
 }
 WALLS = {("signal", "replay")}
 WITHIN = {
+    "_jaxpr": 0,
+    "_pieces": 1,
     "_checks": 0,
     "_boundary": 1,
     "_samples": 0,

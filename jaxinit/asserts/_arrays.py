@@ -46,9 +46,8 @@ def assert_array(
         >>> from jaxinit import asserts
         >>> asserts.assert_array(jnp.zeros((3, 4)), shape=(3, None), rank=2)
     """
-    where = "assert_array"
-    check_array(where, x)
-    settle(where, form(x, shape, dtype, rank))
+    check_array(x)
+    settle("assert_array", form(x, shape, dtype, rank))
 
 
 @boundary
@@ -84,11 +83,10 @@ def assert_mean(
         >>> x = jax.random.normal(jax.random.key(0), (256, 256))
         >>> asserts.assert_mean(x, 0.0, std=1.0)
     """
-    where = "assert_mean"
-    check_array(where, x)
+    check_array(x)
     expected = Distribution(std, mean, distribution, kurtosis)
-    got = measure(where, x, expected)
-    settle(where, _mean(x, got, expected, check_alpha(where, alpha)))
+    got = measure(x, expected)
+    settle("assert_mean", _mean(x, got, expected, check_alpha(alpha)))
 
 
 @boundary
@@ -128,12 +126,11 @@ def assert_variance(
         >>> x = 0.1 * jax.random.normal(jax.random.key(0), (256, 256))
         >>> asserts.assert_variance(x, 0.01)
     """
-    where = "assert_variance"
-    check_array(where, x)
-    std = math.sqrt(check_known(where, "variance", variance, 0.0))
+    check_array(x)
+    std = math.sqrt(check_known("variance", variance, 0.0))
     expected = Distribution(std, mean, distribution, kurtosis)
-    got = measure(where, x, expected)
-    settle(where, _variance(x, got, expected, check_alpha(where, alpha)))
+    got = measure(x, expected)
+    settle("assert_variance", _variance(x, got, expected, check_alpha(alpha)))
 
 
 @boundary
@@ -163,16 +160,15 @@ def assert_distribution(
         >>> expected = asserts.Distribution(std=3**-0.5, distribution="uniform")
         >>> asserts.assert_distribution(x, expected)
     """
-    where = "assert_distribution"
-    check_array(where, x)
-    settle(where, of_distribution(where, x, distribution, check_alpha(where, alpha)))
+    check_array(x)
+    settle("assert_distribution", of_distribution(x, distribution, check_alpha(alpha)))
 
 
-def check_array(where: str, x: Any) -> None:
+def check_array(x: Any) -> None:
     """Refuse what is not an array."""
     if not isinstance(x, (jax.Array, np.ndarray, np.generic)):
         rule = "x must be a jax.Array or a numpy.ndarray"
-        _checks.type_error(where, rule, f"x of type {type(x).__name__}", "Pass an array.")
+        _checks.type_error(rule, f"x of type {type(x).__name__}", "Pass an array.")
 
 
 def form(
@@ -196,11 +192,9 @@ def form(
     return findings
 
 
-def of_distribution(
-    where: str, x: Array, distribution: Distribution, alpha: float
-) -> list[Finding]:
+def of_distribution(x: Array, distribution: Distribution, alpha: float) -> list[Finding]:
     """Return the findings on range, mean and variance; NaN fails each of them."""
-    got = measure(where, x, distribution)
+    got = measure(x, distribution)
     if distribution.std == 0:
         return _constant(x, got, distribution)
     findings = [

@@ -53,19 +53,18 @@ class Distribution:
     kurtosis: float | None = None
 
     def __post_init__(self) -> None:
-        where = "Distribution"
-        object.__setattr__(self, "std", check_known(where, "std", self.std, 0.0))
-        mean = _checks.check_entries(where, "mean", self.mean, (), allow_complex=True)
+        object.__setattr__(self, "std", check_known("std", self.std, 0.0))
+        mean = _checks.check_entries("mean", self.mean, (), allow_complex=True)
         if not isinstance(mean, complex):
-            mean = check_known(where, "mean", mean, -math.inf)
+            mean = check_known("mean", mean, -math.inf)
         object.__setattr__(self, "mean", mean)
-        _checks.check_choice(where, "distribution", self.distribution, DISTRIBUTIONS)
+        _checks.check_choice("distribution", self.distribution, DISTRIBUTIONS)
         if (self.kurtosis is not None) != (self.distribution == "other"):
             rule = 'kurtosis goes with distribution="other", and only with it'
             got = f"distribution={self.distribution!r}, kurtosis={self.kurtosis!r}"
-            _checks.value_error(where, rule, got, "Give both, or neither.")
+            _checks.value_error(rule, got, "Give both, or neither.")
         if self.kurtosis is not None:
-            number = check_known(where, "kurtosis", self.kurtosis, 1.0)
+            number = check_known("kurtosis", self.kurtosis, 1.0)
             object.__setattr__(self, "kurtosis", number)
 
     def radius(self, *, is_complex: bool) -> float:
@@ -119,11 +118,10 @@ def variance_limits(
         >>> round(low, 4), round(high, 4)
         (0.0972, 3.7493)
     """
-    where = "variance_limits"
-    n = _checks.check_int(where, "n", n, least=1)
-    dtype = check_float(where, "dtype", dtype)
-    check_mean(where, distribution, dtype)
-    alpha = check_alpha(where, alpha)
+    n = _checks.check_int("n", n, least=1)
+    dtype = check_float("dtype", dtype)
+    check_mean(distribution, dtype)
+    alpha = check_alpha(alpha)
     return _variance_limits(distribution, n, dtype.name, alpha)
 
 
@@ -163,30 +161,29 @@ def mean_limits(
         >>> round(high, 4), high == -low
         (0.0654, True)
     """
-    where = "mean_limits"
-    n = _checks.check_int(where, "n", n, least=1)
-    dtype = check_float(where, "dtype", dtype)
-    check_mean(where, distribution, dtype)
-    alpha = check_alpha(where, alpha)
+    n = _checks.check_int("n", n, least=1)
+    dtype = check_float("dtype", dtype)
+    check_mean(distribution, dtype)
+    alpha = check_alpha(alpha)
     return _mean_limits(distribution, n, dtype.name, alpha)
 
 
-def check_float(where: str, name: str, dtype: DTypeLike) -> np.dtype:
+def check_float(name: str, dtype: DTypeLike) -> np.dtype:
     """Return the dtype if it is a float or complex one; float64 needs no x64 here."""
     known = _checks.REAL_DTYPES + _checks.COMPLEX_DTYPES
     result = jnp.dtype(dtype)
     if result.name not in known:
         rule = f"{name} must have one of the dtypes {', '.join(known)}"
-        _checks.type_error(where, rule, result.name, "Weights are floats.")
+        _checks.type_error(rule, result.name, "Weights are floats.")
     return result
 
 
-def check_mean(where: str, distribution: Distribution, dtype: np.dtype) -> None:
+def check_mean(distribution: Distribution, dtype: np.dtype) -> None:
     """Refuse a complex mean of real numbers."""
     if isinstance(distribution.mean, complex) and dtype.name not in _checks.COMPLEX_DTYPES:
         rule = "mean may be complex only of a complex dtype"
         got = f"mean={distribution.mean:g} for {dtype.name}"
-        _checks.type_error(where, rule, got, "Give a float.")
+        _checks.type_error(rule, got, "Give a float.")
 
 
 def widened(dtype: np.dtype) -> np.dtype:
@@ -194,22 +191,22 @@ def widened(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float32) if dtype.name in _checks.NARROW_FLOATS else dtype
 
 
-def check_known(where: str, name: str, value: float, least: float) -> float:
+def check_known(name: str, value: float, least: float) -> float:
     """Return the number, which must be known since a bound is computed from it."""
-    number = _checks.check_number(where, name, value, least=least)
+    number = _checks.check_number(name, value, least=least)
     if isinstance(number, float):
         return number
     rule = f"{name} must be known before the program runs"
     advice = "A bound is computed from it; give a Python float."
-    _checks.type_error(where, rule, f"a traced {name}", advice)
+    _checks.type_error(rule, f"a traced {name}", advice)
 
 
-def check_alpha(where: str, alpha: float) -> float:
+def check_alpha(alpha: float) -> float:
     """Return the false-alarm probability as a float between 0 and 1."""
-    number = check_known(where, "alpha", alpha, 0.0)
+    number = check_known("alpha", alpha, 0.0)
     if not 0 < number < 1:
         rule = "alpha is a probability between 0 and 1"
-        _checks.value_error(where, rule, f"alpha={number:g}", "1e-9 is the default.")
+        _checks.value_error(rule, f"alpha={number:g}", "1e-9 is the default.")
     return number
 
 

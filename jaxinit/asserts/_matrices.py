@@ -32,13 +32,13 @@ class Orthogonal:
     vectors: str = "shorter"
 
     def __post_init__(self) -> None:
-        gain = _checks.check_number("Orthogonal", "gain", self.gain)
+        gain = _checks.check_number("gain", self.gain)
         if not isinstance(gain, float) or gain <= 0:
             rule = "gain must be a number above 0 that is known"
             advice = "Give the length that each vector is to have."
-            _checks.value_error("Orthogonal", rule, f"gain={self.gain}", advice)
+            _checks.value_error(rule, f"gain={self.gain}", advice)
         object.__setattr__(self, "gain", gain)
-        _checks.check_choice("Orthogonal", "vectors", self.vectors, SIDES)
+        _checks.check_choice("vectors", self.vectors, SIDES)
 
 
 @boundary
@@ -66,16 +66,15 @@ def assert_orthogonal(x: Array, gain: float = 1.0, *, vectors: str = "shorter") 
         >>> q = jax.random.orthogonal(jax.random.key(0), 64, (8,))
         >>> asserts.assert_orthogonal(q)
     """
-    where = "assert_orthogonal"
-    check_array(where, x)
-    settle(where, gram(where, x, Orthogonal(gain, vectors)))
+    check_array(x)
+    settle("assert_orthogonal", gram(x, Orthogonal(gain, vectors)))
 
 
-def gram(where: str, x: Array, expected: Orthogonal) -> list[Finding]:
+def gram(x: Array, expected: Orthogonal) -> list[Finding]:
     """Return the finding on the Gram matrices of the last two axes."""
-    check_float(where, "x", x.dtype)
+    check_float("x", x.dtype)
     advice = "Matrices are in the last two axes; reshape a kernel as its layer uses it."
-    _checks.check_rank(where, x.shape, 2, advice)
+    _checks.check_rank(x.shape, 2, advice)
     if x.size == 0:
         return []
     rows, columns = x.shape[-2:]

@@ -34,13 +34,13 @@ class Measured:
     slack: float
 
 
-def measure(where: str, x: Array, distribution: Distribution) -> Measured:
+def measure(x: Array, distribution: Distribution) -> Measured:
     """Return the moments of an array of at least one float or complex number."""
-    check_mean(where, distribution, check_float(where, "x", x.dtype))
+    check_mean(distribution, check_float("x", x.dtype))
     if x.size == 0:
         rule = "x must have at least one element"
         advice = "Without a draw there is nothing to test."
-        _checks.value_error(where, rule, f"x of shape {x.shape}", advice)
+        _checks.value_error(rule, f"x of shape {x.shape}", advice)
     if isinstance(x, jax.Array) and _checks.is_traced(x):
         return _traced(x, distribution)
     return _on_host(np.asarray(x), distribution)

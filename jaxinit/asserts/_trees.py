@@ -52,8 +52,7 @@ def assert_tree(
         >>> expected = {"kernel": asserts.Distribution(std=1 / 8), "bias": zeros}
         >>> asserts.assert_tree(params, expected)
     """
-    where = "assert_tree"
-    alpha = check_alpha(where, alpha)
+    alpha = check_alpha(alpha)
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     paths = [path_text(path) for path, _ in leaves]
     values = [leaf for _, leaf in leaves]
@@ -65,26 +64,26 @@ def assert_tree(
     distributions = sum(isinstance(want, Distribution) for want in wanted)
     findings: list[Finding] = []
     for path, leaf, want in zip(paths, values, wanted, strict=True):
-        place = f"{where}: {path}" if path else where
-        for finding in _leaf(place, leaf, want, alpha / max(distributions, 1)):
-            findings.append(replace(finding, path=path))
+        with _checks.at(path):
+            found = _leaf(leaf, want, alpha / max(distributions, 1))
+        findings += [replace(finding, path=path) for finding in found]
     summary = f"{{failed}} of {len(leaves)} leaves fail (alpha={alpha:g} for all):"
-    settle(where, findings, summary)
+    settle("assert_tree", findings, summary)
 
 
-def _leaf(place: str, leaf: Any, want: Any, alpha: float) -> list[Finding]:
+def _leaf(leaf: Any, want: Any, alpha: float) -> list[Finding]:
     if want is None:
         return []
-    check_array(place, leaf)
+    check_array(leaf)
     if isinstance(want, Distribution):
-        return of_distribution(place, leaf, want, alpha)
+        return of_distribution(leaf, want, alpha)
     if isinstance(want, Orthogonal):
-        return gram(place, leaf, want)
+        return gram(leaf, want)
     if isinstance(want, jax.ShapeDtypeStruct):
         return form(leaf, want.shape, want.dtype, None)
     rule = "expected must be a Distribution, an Orthogonal, a jax.ShapeDtypeStruct or None"
     advice = "Give one of these for each leaf."
-    _checks.type_error(place, rule, f"{want!r}", advice)
+    _checks.type_error(rule, f"{want!r}", advice)
 
 
 def _is_expectation(node: Any) -> bool:

@@ -23,7 +23,7 @@ def _add_recommend(options: argparse.ArgumentParser) -> None:
 
 
 def _recommend(arguments: Arguments) -> int:
-    activation = activation_of("recommend", arguments.activation)
+    activation = activation_of(arguments.activation)
     advice = recommend(activation, arguments.depth, width=arguments.width)
     print_table(recommendation_table(advice), colour=colour(arguments))
     return 0

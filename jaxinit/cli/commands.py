@@ -23,9 +23,9 @@ class Command(NamedTuple):
     run: Callable[[Arguments], int]
 
 
-def activation_of(where: str, text: str) -> Nonlinearity:
+def activation_of(text: str) -> Nonlinearity:
     """Return the name of an activation, or the function that is named by its module."""
-    return load_object(where, text) if ":" in text else text
+    return load_object(text) if ":" in text else text
 
 
 def colour(arguments: Arguments) -> bool:

@@ -24,7 +24,7 @@ def _add_presets(options: argparse.ArgumentParser) -> None:
 def _presets(arguments: Arguments) -> int:
     found = _found()
     if arguments.name is not None:
-        name = check_choice("presets", "name", arguments.name, found)
+        name = check_choice("name", arguments.name, found)
         print(f"jaxinit.presets.{name}{inspect.signature(found[name])}\n")
         print(inspect.getdoc(found[name]))
         return 0

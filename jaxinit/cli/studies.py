@@ -168,7 +168,7 @@ def _study(arguments: Arguments) -> int:
         return _study_model(arguments)
     _refuse(arguments, "a study without --model", _MODEL)
     out = _output(arguments)
-    pairs = [(activation_of("study", name), init) for name, init in _pairs(arguments)]
+    pairs = [(activation_of(name), init) for name, init in _pairs(arguments)]
     if arguments.tailor is not None:
         options = {"method": arguments.tailor}
         pairs = [(tailor(f, arguments.depth, **options), init) for f, init in pairs]
@@ -188,8 +188,8 @@ def _study_model(arguments: Arguments) -> int:
     named = [arguments.init or "", *arguments.compare.split(",")]
     schemes = [name.strip() for name in named if name.strip()] or ["kaiming_normal"]
     out = _output(arguments)
-    model = load_model("study", arguments.model)
-    rules = load_object("study", arguments.rules) if arguments.rules else ()
+    model = load_model(arguments.model)
+    rules = load_object(arguments.rules) if arguments.rules else ()
     plan = {
         "seeds": arguments.seeds,
         "seed": arguments.seed,
@@ -213,10 +213,10 @@ def _study_widths(arguments: Arguments) -> int:
         widths = [int(part) for part in arguments.widths.split(",")]
     except ValueError:
         rule = "--widths must be ints with commas between them"
-        value_error("study", rule, repr(arguments.widths), "Write 64,128,256.")
+        value_error(rule, repr(arguments.widths), "Write 64,128,256.")
     out = _output(arguments)
-    make = load_object("study", arguments.model)
-    rules = load_object("study", arguments.rules) if arguments.rules else ()
+    make = load_object(arguments.model)
+    rules = load_object(arguments.rules) if arguments.rules else ()
     terminal = _moving(arguments)
     with progress(len(widths), arguments.seeds, terminal=terminal) as show:
         found = width_study(
@@ -243,10 +243,10 @@ def _sweep(arguments: Arguments) -> int:
     ranges = dict(_range(text) for text in arguments.sweep)
     if set(ranges) != {"sigma_w", "sigma_b"}:
         rule = "--sweep needs sigma_w and sigma_b"
-        value_error("study", rule, " ".join(arguments.sweep), f"Write {_SWEEP}.")
+        value_error(rule, " ".join(arguments.sweep), f"Write {_SWEEP}.")
     out = _output(arguments)
     name = arguments.activation or "tanh"
-    activation = activation_of("study", name)
+    activation = activation_of(name)
     diagram = phase_diagram(activation, ranges["sigma_w"], ranges["sigma_b"])
     if arguments.overwrite:
         out.numbers.unlink(missing_ok=True)
@@ -267,7 +267,7 @@ def _range(text: str) -> tuple[str, np.ndarray]:
             raise ValueError
     except ValueError:
         rule = "--sweep must be of the form NAME=FROM:TO:COUNT with 1 to 1000 points"
-        value_error("study", rule, repr(text), f"Write {_SWEEP}.")
+        value_error(rule, repr(text), f"Write {_SWEEP}.")
     return name, np.linspace(low, high, count)
 
 
@@ -276,17 +276,17 @@ def _output(arguments: Arguments) -> _Output:
     picture = pathlib.Path(arguments.out or f"study.{arguments.format or 'png'}")
     kind = picture.suffix[1:]
     if arguments.format is not None:
-        check_choice("study", "--format", arguments.format, FORMATS)
+        check_choice("--format", arguments.format, FORMATS)
         if arguments.format != kind:
             got = f"--format {arguments.format} --out {arguments.out}"
-            value_error("study", "--format must be the end of --out", got, "Leave one out.")
+            value_error("--format must be the end of --out", got, "Leave one out.")
     if kind not in FORMATS:
         rule = f"--out must end in .{', .'.join(FORMATS)}"
-        value_error("study", rule, repr(arguments.out), "Write study.png.")
+        value_error(rule, repr(arguments.out), "Write study.png.")
     folder = picture.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         rule = "--out must lie in a folder that is there and can be written to"
-        value_error("study", rule, repr(str(picture)), f"Make the folder {folder} first.")
+        value_error(rule, repr(str(picture)), f"Make the folder {folder} first.")
     if not has("matplotlib") and arguments.out is not None:
         need("matplotlib", f"--out {picture}")
     numbers = picture.with_suffix(".json")
@@ -295,7 +295,7 @@ def _output(arguments: Arguments) -> _Output:
         if picture.exists() and not numbers.exists():
             rule = "--out must name a new picture, or one with its .json file beside it"
             advice = "Name another file, or replace it with --overwrite."
-            value_error("study", rule, f"{str(picture)!r} alone", advice)
+            value_error(rule, f"{str(picture)!r} alone", advice)
     settings = arguments.fresh, arguments.overwrite, arguments.command
     return _Output(picture, File(numbers, *settings))
 
@@ -318,7 +318,7 @@ def _refuse(arguments: Arguments, what: str, names: tuple[str, ...]) -> None:
     foreign = [n for n in names if getattr(arguments, n) != parser.get_default(n)]
     if foreign:
         got = " ".join(f"--{name.replace('_', '-')}" for name in foreign)
-        value_error("study", f"{what} does not take all options", got, "Leave it out.")
+        value_error(f"{what} does not take all options", got, "Leave it out.")
 
 
 def _pairs(arguments: Arguments) -> list[tuple[str, str]]:

@@ -119,16 +119,16 @@ def log_uniform(
         (-2.0, True)
     """
     if activation is not None:
-        check_choice("", "activation", activation, get_args(Inverse))
+        check_choice("activation", activation, get_args(Inverse))
     most = 1.0 if activation == "sigmoid" else math.inf
     lower, upper = check_bounds(low, high, shape, least=0, most=most)
     for (a, b), at in worst_of(lambda a, b: (-a, b), lower, upper):
         if a == 0:
-            value_error("", "low must be above 0", f"low=0{at}", "Give the smallest value.")
+            value_error("low must be above 0", f"low=0{at}", "Give the smallest value.")
         if b == most:
             advice = "A sigmoid stays below it."
-            value_error("", "high must be below 1", f"high=1{at}", advice)
-    result = check_dtype("", dtype)
+            value_error("high must be below 1", f"high=1{at}", advice)
+    result = check_dtype(dtype)
     wide = wide_dtype(result)
     start, end = exactly(wide, lambda f, a, b: (f.log(a), f.log(b)), lower, upper)
     drawn = uniform(key, shape, wide, low=start, high=end, window=window)
@@ -216,7 +216,7 @@ def class_prior(
         >>> [round(float(p), 2) for p in jax.nn.softmax(bias)]
         [0.7, 0.2, 0.1]
     """
-    check_choice("", "activation", activation, ("sigmoid", "softmax"))
+    check_choice("activation", activation, ("sigmoid", "softmax"))
     value = _log_odds(prior, activation)
     return constant(key, shape, dtype, value=value, out_sharding=out_sharding)
 
@@ -228,11 +228,11 @@ def _log_odds(prior: Any, activation: str) -> np.ndarray:
     except (TypeError, ValueError):
         p = np.asarray(None)
     if p.dtype.kind not in "iuf":
-        type_error("", rule, f"prior={shown(prior)}", "Give for example 0.01.")
+        type_error(rule, f"prior={shown(prior)}", "Give for example 0.01.")
     p = p.astype(np.float64)
     sigmoid = activation == "sigmoid"
     bad = ~((p > 0) & ((p < 1) if sigmoid else (p <= 1)))
     if bad.any():
         rule = f"prior must be above 0 and {'below' if sigmoid else 'at most'} 1"
-        value_error("", rule, f"prior={p[bad].flat[0]:g}", "Give frequencies.")
+        value_error(rule, f"prior={p[bad].flat[0]:g}", "Give frequencies.")
     return np.log(p) - np.log1p(-p) if sigmoid else np.log(p)

@@ -49,7 +49,7 @@ class Parts:
         out_sharding: OutSharding = None,
     ) -> jax.Array:
         """Return the parts side by side, each drawn with a key of its own."""
-        axis, shapes = self._shapes(check_shape("", shape))
+        axis, shapes = self._shapes(check_shape(shape))
         keys = part_keys(key, len(shapes))
         triples = zip(self.values, keys, shapes, strict=True)
         drawn = [make_value(value, k, own, dtype) for value, k, own in triples]
@@ -81,7 +81,7 @@ class Parts:
             rule = "the sizes of the parts must add up to the length of their axis"
             got = f"sizes={self.sizes}" if self.sizes else f"{count} equal parts"
             advice = "Give one size a part."
-            value_error("", rule, f"{got} for {length} along axis {axis}", advice)
+            value_error(rule, f"{got} for {length} along axis {axis}", advice)
         return axis, [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
 
 
@@ -130,23 +130,23 @@ def parts(
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
         advice = "Write [0.0, 1.0, 0.0, 0.0]."
-        type_error("", "values must be a sequence", f"values={shown(values)}", advice)
+        type_error("values must be a sequence", f"values={shown(values)}", advice)
     if len(values) == 0:
-        value_error("", "values must have an entry a part", "none", "Give one or more.")
+        value_error("values must have an entry a part", "none", "Give one or more.")
     for value in values:
         check_value("values", value)
     lengths = None
     if sizes is not None:
-        lengths = tuple(check_int("", "sizes", size, least=1) for size in sizes)
+        lengths = tuple(check_int("sizes", size, least=1) for size in sizes)
         if len(lengths) != len(values):
             got = f"{len(lengths)} sizes for {len(values)} values"
-            value_error("", "there must be one size a part", got, "Leave out none.")
-    return Parts(tuple(values), lengths, check_int("", "axis", axis, least=-(2**31)))
+            value_error("there must be one size a part", got, "Leave out none.")
+    return Parts(tuple(values), lengths, check_int("axis", axis, least=-(2**31)))
 
 
 def part_keys(key: Key, count: int) -> list[Key]:
     """Return keys for the parts of one array."""
-    inner = jax.random.fold_in(check_key("", key), _TAG)
+    inner = jax.random.fold_in(check_key(key), _TAG)
     return [jax.random.fold_in(inner, i) for i in range(count)]
 
 
@@ -185,7 +185,7 @@ def axis_of(axis: int, shape: tuple[int, ...]) -> int:
     """Return the axis counted from 0."""
     if not -len(shape) <= axis < len(shape):
         got = f"axis={axis} for shape={shape}"
-        value_error("", "axis must be one of the array's", got, "Count from 0.")
+        value_error("axis must be one of the array's", got, "Count from 0.")
     return axis % len(shape)
 
 
@@ -194,7 +194,7 @@ def check_initializer(initializer: object) -> None:
     if not callable(initializer):
         rule = "initializer must be a function (key, shape, dtype)"
         advice = "Give for example jaxinit.lecun_normal."
-        type_error("", rule, shown(initializer), advice)
+        type_error(rule, shown(initializer), advice)
 
 
 def check_value(name: str, value: object) -> None:
@@ -202,4 +202,4 @@ def check_value(name: str, value: object) -> None:
     number = isinstance(value, (int, float, complex, np.number, np.ndarray, jax.Array))
     if not callable(value) and (not number or isinstance(value, bool)):
         rule = f"{name} must be initializers, numbers or arrays"
-        type_error("", rule, shown(value), "Give for example 0.0.")
+        type_error(rule, shown(value), "Give for example 0.0.")

@@ -26,7 +26,7 @@ def _gain(
 ) -> Scalars:
     if gain is not None:
         return gain
-    slope = check_entries("", "a", a, shape)
+    slope = check_entries("a", a, shape)
     if callable(nonlinearity) or nonlinearity != "leaky_relu":
         return calculate_gain(nonlinearity)
     if isinstance(slope, float) and abs(slope) > 1e100:  # whose square overflows

@@ -52,7 +52,7 @@ class Rows:
         out_sharding: OutSharding = None,
     ) -> jax.Array:
         """Return the draw of the initializer with those rows replaced."""
-        lengths = check_shape("", shape)
+        lengths = check_shape(shape)
         axis, index, own = self._places(lengths)
         drawn = self.initializer(key, lengths, dtype)
         other = make_value(self.value, part_keys(key, 1)[0], own, drawn.dtype)
@@ -85,7 +85,7 @@ class Rows:
         bad = [i for i in index if not 0 <= i < length]
         if bad:
             rule = f"index must be of the {length} rows along axis {axis}"
-            value_error("", rule, f"index={self.index}", "Count from 0.")
+            value_error(rule, f"index={self.index}", "Count from 0.")
         return axis, index, (*shape[:axis], len(index), *shape[axis + 1 :])
 
 
@@ -136,9 +136,9 @@ def rows(
     given = [index] if isinstance(index, (int, np.integer)) else index
     if isinstance(given, (str, bytes)) or not isinstance(given, (Sequence, np.ndarray)):
         rule = "index must be an int or a sequence of ints"
-        type_error("", rule, f"index={shown(index)}", "Give for example [0, 3].")
-    numbers = tuple(check_int("", "index", i, least=-(2**31)) for i in given)
-    return Rows(initializer, numbers, value, check_int("", "axis", axis, least=-(2**31)))
+        type_error(rule, f"index={shown(index)}", "Give for example [0, 3].")
+    numbers = tuple(check_int("index", i, least=-(2**31)) for i in given)
+    return Rows(initializer, numbers, value, check_int("axis", axis, least=-(2**31)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ class Where:
         out_sharding: OutSharding = None,
     ) -> jax.Array:
         """Return the draw where the mask holds, and the other values elsewhere."""
-        lengths = check_shape("", shape)
+        lengths = check_shape(shape)
         mask = self._mask(lengths)
         drawn = self.initializer(key, lengths, dtype)
         other = make_value(self.otherwise, part_keys(key, 1)[0], lengths, drawn.dtype)
@@ -201,7 +201,7 @@ class Where:
             fits = False
         if not fits:
             got = f"mask of shape {self.mask.shape} for shape={shape}"
-            value_error("", "mask must broadcast to shape", got, "Add axes of length 1.")
+            value_error("mask must broadcast to shape", got, "Add axes of length 1.")
         return self.mask
 
 
@@ -255,5 +255,5 @@ def where(
         array = np.zeros(())
     if array.dtype != np.bool_:
         rule = "mask must be an array of booleans that is known"
-        type_error("", rule, f"mask={shown(mask)}", "Compare first: mask = scores > 0.")
+        type_error(rule, f"mask={shown(mask)}", "Compare first: mask = scores > 0.")
     return Where(array, initializer, otherwise)

@@ -19,6 +19,7 @@ from jaxinit._types import ShardedInitializer
 from jaxinit.initializers import (
     biases,
     constant,
+    identity,
     kaiming,
     lecun,
     orthogonal,
@@ -33,6 +34,7 @@ from jaxinit.initializers import (
 _FAMILIES = (
     biases,
     constant,
+    identity,
     kaiming,
     lecun,
     orthogonal,
@@ -66,7 +68,7 @@ KERAS: dict[str, Callable[..., jax.Array]] = {
     "GlorotUniform": xavier.xavier_uniform,
     "HeNormal": kaiming.kaiming_truncated_normal,
     "HeUniform": kaiming.kaiming_uniform,
-    "Identity": constant.identity,
+    "Identity": identity.identity,
     "LecunNormal": lecun.lecun_truncated_normal,
     "LecunUniform": lecun.lecun_uniform,
     "Ones": constant.ones,
@@ -128,20 +130,20 @@ def get(
         return name
     number = isinstance(name, (int, float, complex, np.number, np.ndarray, jax.Array))
     if number or isinstance(name, (list, tuple)):
-        return _fixed("get", name)
+        return _fixed(name)
     if isinstance(name, str) and name in KERAS:
         return KERAS[name]
-    return BY_NAME[check_choice("get", "name", name, BY_NAME)]
+    return BY_NAME[check_choice("name", name, BY_NAME)]
 
 
-def _fixed(where: str, value: Any) -> Callable[..., jax.Array]:
+def _fixed(value: Any) -> Callable[..., jax.Array]:
     try:
         kind = "V" if isinstance(value, bool) else jnp.asarray(value).dtype.kind
     except (TypeError, ValueError, OverflowError):
         kind = "O"
     if isinstance(value, bool) or kind not in "iufcV":
         rule = "a value must be a number or an array of numbers"
-        type_error(where, rule, shown(value), "Give for example 0.5.")
+        type_error(rule, shown(value), "Give for example 0.5.")
     return functools.partial(constant.constant, value=value)
 
 
@@ -171,28 +173,27 @@ def from_config(config: Mapping[str, Any]) -> ShardedInitializer:
         >>> bool(abs(w).max() <= 0.1)
         True
     """
-    where = "from_config"
     if not isinstance(config, Mapping) or "name" not in config:
         advice = 'Write {"name": "kaiming_normal", "mode": "fan_out"}.'
-        type_error(where, "config must be a mapping with a name", shown(config), advice)
+        type_error("config must be a mapping with a name", shown(config), advice)
     name = config["name"]
     known = {**BY_NAME, **KERAS}
     chosen = known[name] if isinstance(name, str) and name in KERAS else None
-    base, bound = unwrapped(chosen or BY_NAME[check_choice(where, "name", name, BY_NAME)])
+    base, bound = unwrapped(chosen or BY_NAME[check_choice("name", name, BY_NAME)])
     options = bound | {key: value for key, value in config.items() if key != "name"}
     if isinstance(options.get("layout"), Mapping):
-        options["layout"] = _layout(where, options["layout"])
-    bound_options(where, base, options)
+        options["layout"] = _layout(options["layout"])
+    bound_options(base, options)
     made = functools.partial(base, **options) if options else base
     _try(made, options)
     return made
 
 
-def _layout(where: str, data: Mapping[str, Any]) -> Layout | Fans:
+def _layout(data: Mapping[str, Any]) -> Layout | Fans:
     names = ("fan_in", "fan_out") if "fan_in" in data else ("axes", "groups", "grouped")
     if not set(data) <= set(names):
         rule = f"layout must have {', '.join(names)}"
-        value_error(where, rule, shown(dict(data)), "Leave the others out.")
+        value_error(rule, shown(dict(data)), "Leave the others out.")
     return (Fans if "fan_in" in data else Layout)(**data)
 
 
@@ -206,7 +207,7 @@ def _try(initializer: Callable[..., jax.Array], options: Mapping[str, Any]) -> N
         3
         if function
         in (
-            constant.dirac,
+            identity.dirac,
             orthogonal.delta_orthogonal,
             upsampling.bilinear,
         )
@@ -242,17 +243,16 @@ def get_config(initializer: Callable[..., jax.Array]) -> dict[str, Any]:
         >>> jaxinit.get_config(partial(jaxinit.kaiming_normal, mode="fan_out"))
         {'name': 'kaiming_normal', 'mode': 'fan_out'}
     """
-    where = "get_config"
     function, options = unwrapped(initializer)
     if not is_ours(initializer):
         rule = "initializer must be one of this library, perhaps with options bound"
-        type_error(where, rule, shown(function), "Give for example jaxinit.lecun_normal.")
+        type_error(rule, shown(function), "Give for example jaxinit.lecun_normal.")
     return {"name": function.__name__} | {
-        name: _plain(where, name, value) for name, value in options.items()
+        name: _plain(name, value) for name, value in options.items()
     }
 
 
-def _plain(where: str, name: str, value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Fans):
         return {"fan_in": value.fan_in, "fan_out": value.fan_out}
     if isinstance(value, Layout):
@@ -263,4 +263,4 @@ def _plain(where: str, name: str, value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, list, tuple)):
         return value
     rule = f"option {name} must be plain data"
-    value_error(where, rule, f"{name}={shown(value)}", "Bind it after from_config.")
+    value_error(rule, f"{name}={shown(value)}", "Bind it after from_config.")

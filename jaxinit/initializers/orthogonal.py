@@ -142,16 +142,16 @@ def orthogonal(
         >>> bool(abs(gram - jax.numpy.eye(32)[None]).max() < 1e-5)
         True
     """
-    lengths = check_shape("", shape)
+    lengths = check_shape(shape)
     roles = resolve_layout(lengths, layout)
     for letters, name in (("IDHW", "an input"), ("O", "an output")):
         if not roles.positions(letters):
             got = f"layout={roles.axes!r}"
-            value_error("", f"layout needs {name} axis", got, 'Write "IO".')
+            value_error(f"layout needs {name} axis", got, 'Write "IO".')
     _check_no_groups(roles)
     batch, rows = roles.positions("B"), roles.positions("IDHW")
     order = (*batch, *rows, *roles.positions("O"))
-    result = check_dtype("", dtype, allow_complex=True)
+    result = check_dtype(dtype, allow_complex=True)
     sharding = check_out_sharding(out_sharding, lengths)
     frames = Frames(lengths, result, sharding, order, len(batch), len(rows))
     return _draw_frames(key, frames, gain)
@@ -210,15 +210,15 @@ def delta_orthogonal(
         >>> round(float((w**2).sum()), 3), round(float((w[1, 1] ** 2).sum()), 3)
         (8.0, 8.0)
     """
-    lengths = check_shape("", shape)
+    lengths = check_shape(shape)
     if not 3 <= len(lengths) <= 5:
         rule = "shape must have 3, 4 or 5 axes"
-        value_error("", rule, f"shape={lengths}", "For a dense layer use orthogonal.")
+        value_error(rule, f"shape={lengths}", "For a dense layer use orthogonal.")
     roles = resolve_layout(lengths, layout)
     _check_no_groups(roles)
     order = tuple(single_axis(roles, letter, "IODHW") for letter in "IO")
     centre = tuple((axis, (lengths[axis] - 1) // 2) for axis in roles.positions("DHW"))
-    result = check_dtype("", dtype, allow_complex=True)
+    result = check_dtype(dtype, allow_complex=True)
     sharding = check_out_sharding(out_sharding, lengths)
     frames = Frames(lengths, result, sharding, order, 0, 1, centre)
     return _draw_frames(key, frames, gain)
@@ -228,11 +228,11 @@ def _check_no_groups(layout: Layout) -> None:
     if layout.groups != 1:
         rule = "layout must have no groups"
         advice = "Draw one weight a group, with a B axis, and join them."
-        value_error("", rule, f"groups={layout.groups}", advice)
+        value_error(rule, f"groups={layout.groups}", advice)
 
 
 def _draw_frames(key: Key, frames: Frames, gain: Scalar) -> jax.Array:
-    factor = check_number("", "gain", gain, least=0)
+    factor = check_number("gain", gain, least=0)
     if isinstance(factor, float):
         _check_entries(frames, factor)
     number = (
@@ -240,7 +240,7 @@ def _draw_frames(key: Key, frames: Frames, gain: Scalar) -> jax.Array:
     )
     number = number if is_traced(key) else handed_over(number)
     with mesh_context(frames.sharding):
-        return _program(frames, check_key("", key), number)
+        return _program(frames, check_key(key), number)
 
 
 def _check_entries(frames: Frames, gain: float) -> None:
@@ -252,7 +252,7 @@ def _check_entries(frames: Frames, gain: float) -> None:
     if gain != 0 and not least < size <= gain <= most:
         rule = f"entries of size gain / sqrt({largest}) must fit {frames.dtype.name}"
         got = f"gain={gain:g}, of which it holds {least:.3g} to {most:g}"
-        value_error("", rule, got, "Use a wider dtype.")
+        value_error(rule, got, "Use a wider dtype.")
 
 
 @functools.partial(jax.jit, static_argnames="frames")

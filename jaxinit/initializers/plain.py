@@ -83,7 +83,7 @@ def uniform(
     check_scale(draw.dtype, centre, half / UNIFORM_LIMIT, UNIFORM_LIMIT, bounds)
     symmetric = isinstance(centre, float) and centre == 0
     limits = None if symmetric else bounds
-    return execute(draw, check_key("", key), centre, half, start=start, limits=limits)
+    return execute(draw, check_key(key), centre, half, start=start, limits=limits)
 
 
 def check_bounds(
@@ -95,12 +95,12 @@ def check_bounds(
     most: float = math.inf,
 ) -> tuple[Number, Number]:
     """Return two bounds of a uniform distribution in their canonical form."""
-    lower = check_entries("", "low", low, shape, least=least)
-    upper = check_entries("", "high", high, shape, least=least, most=most)
+    lower = check_entries("low", low, shape, least=least)
+    upper = check_entries("high", high, shape, least=least, most=most)
     for (a, b), place in worst_of(lambda a, b: (a - b,), lower, upper):
         if b < a:
             got = f"low={a:g}, high={b:g}{place}"
-            value_error("", "high must be no less than low", got, "Swap the bounds.")
+            value_error("high must be no less than low", got, "Swap the bounds.")
     return lower, upper
 
 
@@ -161,10 +161,10 @@ def normal(
         ((200, 300), 0.02)
     """
     draw, start = plan_draw("normal", shape, dtype, out_sharding, window)
-    shift = check_entries("", "mean", mean, draw.shape, allow_complex=draw.is_complex)
-    scale = check_entries("", "std", std, draw.shape, least=0)
+    shift = check_entries("mean", mean, draw.shape, allow_complex=draw.is_complex)
+    scale = check_entries("std", std, draw.shape, least=0)
     check_scale(draw.dtype, size_of(shift), scale, draw.limit)
-    return execute(draw, check_key("", key), parts_of(shift), scale, start=start)
+    return execute(draw, check_key(key), parts_of(shift), scale, start=start)
 
 
 def parts_of(value: Any) -> Any:

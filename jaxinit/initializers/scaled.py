@@ -32,7 +32,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 def fan_of(fans: Fans, mode: Mode) -> float:
     """Return the one number that a mode makes of the fans."""
-    check_choice("", "mode", mode, MODES)
+    check_choice("mode", mode, MODES)
     return {
         "fan_in": float(fans.fan_in),
         "fan_out": float(fans.fan_out),
@@ -130,8 +130,8 @@ def variance_scaling(
         >>> round(float(w.std()) * 200**0.5, 1)
         1.0
     """
-    variance = check_entries("", "scale", scale, shape, least=0)
-    check_choice("", "distribution", distribution, DISTRIBUTIONS)
+    variance = check_entries("scale", scale, shape, least=0)
+    check_choice("distribution", distribution, DISTRIBUTIONS)
     gain = exactly(None, lambda f, v: f.sqrt(v), variance)
     return draw_scaled(
         distribution, mode, gain, key, shape, dtype, layout, window, out_sharding
@@ -151,11 +151,11 @@ def draw_scaled(
 ) -> jax.Array:
     """Return a draw of standard deviation ``gain / sqrt(fan)``, of unchecked arguments."""
     draw, start = plan_draw(distribution, shape, dtype, out_sharding, window)
-    factor = check_entries("", "gain", gain, draw.shape, least=0)
+    factor = check_entries("gain", gain, draw.shape, least=0)
     fans = resolve_fans(draw.shape, layout)
     root = math.sqrt(fan_of(fans, mode))
     unit = UNIFORM_LIMIT if distribution == "uniform" and not draw.is_complex else 1.0
     if not is_traced(factor):
         check_scale(draw.dtype, 0.0, factor / root, draw.limit)
     scale = exactly(draw.wide, lambda _, g: g / root * unit, factor)
-    return execute(draw, check_key("", key), 0.0, scale, start=start)
+    return execute(draw, check_key(key), 0.0, scale, start=start)

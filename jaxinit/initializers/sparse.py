@@ -118,27 +118,27 @@ def sparse(
         >>> (w == 0).sum(axis=1).tolist()
         [2, 2, 2, 2, 2]
     """
-    lengths = check_shape("", shape)
+    lengths = check_shape(shape)
     roles = resolve_layout(lengths, layout)
-    share = check_number("", "sparsity", sparsity, least=0, most=1)
+    share = check_number("sparsity", sparsity, least=0, most=1)
     if not isinstance(share, float):
         rule = "sparsity must be known when the program is compiled"
-        type_error("", rule, "a traced array", "Give a Python float.")
-    scale = check_entries("", "std", std, lengths, least=0)
+        type_error(rule, "a traced array", "Give a Python float.")
+    scale = check_entries("std", std, lengths, least=0)
     outputs = roles.positions("O")
     if not outputs:
         rule = "layout needs an output axis, along which zeros are counted"
-        value_error("", rule, f"layout={roles.axes!r}", 'Write "IO".')
-    check_rank("", lengths, 2, "Give (in, out).")
+        value_error(rule, f"layout={roles.axes!r}", 'Write "IO".')
+    check_rank(lengths, 2, "Give (in, out).")
     sharding = check_out_sharding(out_sharding, lengths)
-    draw = Draw("normal", lengths, check_dtype("", dtype), sharding)
+    draw = Draw("normal", lengths, check_dtype(dtype), sharding)
     check_scale(draw.dtype, 0.0, scale, draw.limit)
     zeros = _zeros(share, math.prod(lengths[a] for a in outputs))
     number = scale if is_traced(scale) else np.asarray(scale, draw.wide)
     number = number if is_traced(key) else handed_over(number)
     with mesh_context(sharding):
         plan = SparseDraw(draw, outputs, zeros)
-        return _program(plan, check_key("", key), number)
+        return _program(plan, check_key(key), number)
 
 
 @functools.partial(jax.jit, static_argnames="plan")

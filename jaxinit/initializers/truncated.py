@@ -100,11 +100,11 @@ def truncated_normal(
     """
     draw, start = plan_draw("truncated_normal", shape, dtype, out_sharding, window)
     lengths, is_complex = draw.shape, draw.is_complex
-    shift = check_entries("", "mean", mean, lengths, allow_complex=is_complex)
-    scale = check_entries("", "std", std, lengths, least=0)
-    lower = check_entries("", "low", low, lengths, allow_complex=is_complex)
-    upper = check_entries("", "high", high, lengths, allow_complex=is_complex)
-    typed_key = check_key("", key)
+    shift = check_entries("mean", mean, lengths, allow_complex=is_complex)
+    scale = check_entries("std", std, lengths, least=0)
+    lower = check_entries("low", low, lengths, allow_complex=is_complex)
+    upper = check_entries("high", high, lengths, allow_complex=is_complex)
+    typed_key = check_key(key)
     if is_complex:
         shift, scale, disc = _checked_disc(draw, shift, scale, lower, upper)
         return execute(draw, typed_key, shift, scale, start=start, interval=disc)
@@ -146,14 +146,14 @@ def _check_bounds(
 ) -> None:
     if std == 0:
         advice = "Use constant for one value."
-        value_error("", "std must be above 0", f"std=0{place}", advice)
+        value_error("std must be above 0", f"std=0{place}", advice)
     if high <= low:
         got = f"low={low:g}, high={high:g}{place}"
-        value_error("", "high must be above low", got, "Give a wider interval.")
+        value_error("high must be above low", got, "Give a wider interval.")
     if (low - mean) / std > furthest or (high - mean) / std < -furthest:
         rule = f"the bounds must come within {furthest:g} std of the mean"
         got = f"low={low:g}, high={high:g} for mean={mean:g}, std={std:g}{place}"
-        value_error("", rule, got, "No value of that distribution lies between them.")
+        value_error(rule, got, "No value of that distribution lies between them.")
 
 
 def _interval(start: float, end: float) -> Interval:
@@ -227,14 +227,14 @@ def _misplaced(mean: Any, mean_i: Any, low: Any, low_i: Any, high: Any, high_i: 
 def _check_disc(std: float, *parts: float, place: str) -> None:
     if std == 0:
         advice = "Use constant for one value."
-        value_error("", "std must be above 0", f"std=0{place}", advice)
+        value_error("std must be above 0", f"std=0{place}", advice)
     inside, off = _misplaced(*parts)
     if inside >= 0 or off > 0:
         values = zip(("mean", "low", "high"), parts[::2], parts[1::2], strict=True)
         got = ", ".join(f"{name}={complex(x, y) if y else x:g}" for name, x, y in values)
         rule = "low and high of a complex dtype must be mean - r and mean + r, r above 0"
         advice = "Its values are cut at the distance r from the mean."
-        value_error("", rule, got + place, advice)
+        value_error(rule, got + place, advice)
 
 
 def _disc(f: Any, std: Any, *parts: Any) -> tuple[tuple[Any, Any], Any, Disc]:

@@ -92,18 +92,18 @@ def bilinear(
         [0.25, 0.75, 0.75, 0.25]
     """
     check_unused_key(key)
-    lengths = check_shape("", shape)
+    lengths = check_shape(shape)
     if not 3 <= len(lengths) <= 5:
         advice = "Give (window..., in, out)."
-        value_error("", "shape must have 3, 4 or 5 axes", f"shape={lengths}", advice)
+        value_error("shape must have 3, 4 or 5 axes", f"shape={lengths}", advice)
     roles = resolve_layout(lengths, layout)
     pair = tuple(single_axis(roles, letter, "IODHW") for letter in "IO")
-    count = max(check_int("", "groups", groups, least=1), roles.groups)
+    count = max(check_int("groups", groups, least=1), roles.groups)
     outputs = lengths[pair[1]]
     if outputs % count:
         got = f"groups={count} for {outputs} outputs"
-        value_error("", "groups must divide the outputs", got, "Use the layer's own.")
-    result = check_any_dtype("", dtype)
+        value_error("groups must divide the outputs", got, "Use the layer's own.")
+    result = check_any_dtype(dtype)
     place = check_out_sharding(out_sharding, lengths)
     period = max(1, outputs // count)
     pattern = Pattern(lengths, result, place, (pair[0], pair[1]), period=period)

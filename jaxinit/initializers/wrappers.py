@@ -49,15 +49,13 @@ class PerSlice:
     def _scales_for(self, shape: tuple[int, ...]) -> tuple[float, ...]:
         if not self.axis < len(shape):
             got = f"axis={self.axis} for shape={shape}"
-            value_error(
-                "", "axis must be one of the leaf's", got, "Give that of the stack."
-            )
+            value_error("axis must be one of the leaf's", got, "Give that of the stack.")
         length = shape[self.axis]
         if callable(self.scales):
             return tuple(float(self.scales(i)) for i in range(length))
         if len(self.scales) != length:
             got = f"{len(self.scales)} scales for {length} slices of axis {self.axis}"
-            value_error("", "there must be one scale a slice", got, "Give one a layer.")
+            value_error("there must be one scale a slice", got, "Give one a layer.")
         return self.scales
 
     def describe(self, shape: tuple[int, ...], dtype: Any = None) -> Distribution:
@@ -113,12 +111,12 @@ def per_slice(
     """
     if not callable(initializer):
         advice = "Give for example jaxinit.lecun_normal."
-        type_error("", "initializer must be a function", f"{initializer!r}", advice)
-    check_int("", "axis", axis, least=0)
+        type_error("initializer must be a function", f"{initializer!r}", advice)
+    check_int("axis", axis, least=0)
     if callable(scales):
         return PerSlice(initializer, scales, axis)
     numbers = tuple(float(s) for s in scales)
     bad = [s for s in numbers if not math.isfinite(s)]
     if bad:
-        value_error("", "scales must be finite", f"{bad[0]}", "Give finite factors.")
+        value_error("scales must be finite", f"{bad[0]}", "Give finite factors.")
     return PerSlice(initializer, numbers, axis)

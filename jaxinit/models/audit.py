@@ -120,20 +120,19 @@ def audit(
         >>> found["w"].is_off, found["w"].remark
         (True, '0.3542 of lecun, as if fan_in were 510 and not 64')
     """
-    where = "audit"
-    allowed = check_number(where, "tolerance", tolerance, least=0)
-    chance = check_number(where, "false_alarm", false_alarm, least=0, most=1)
+    allowed = check_number("tolerance", tolerance, least=0)
+    chance = check_number("false_alarm", false_alarm, least=0, most=1)
     if not 0 < chance < 1:
         got = f"false_alarm={false_alarm}"
-        value_error(where, "false_alarm must be between 0 and 1", got, "Give 1e-6.")
+        value_error("false_alarm must be between 0 and 1", got, "Give 1e-6.")
     limits = _Limits(normal_quantile(float(chance) / 2), float(allowed))
-    arrays = _arrays(where, params, uses)
+    arrays = _arrays(params, uses)
     found = {path: _moments(leaf) for path, leaf in arrays.items()}
     if isinstance(uses, Plan):
         rows = {row.path: row for row in uses if row.path in arrays}
         return Audit([_by_plan(rows[path], found[path], limits) for path in arrays])
     if not callable(target):
-        check_choice(where, "target", target, _TARGETS)
+        check_choice("target", target, _TARGETS)
     if target != "usual":
         return Audit([
             _by_target(uses[path], found[path], limits, target) for path in arrays
@@ -152,12 +151,12 @@ def audit(
     ])
 
 
-def _arrays(where: str, params: PyTree, uses: object) -> dict[str, Any]:
+def _arrays(params: PyTree, uses: object) -> dict[str, Any]:
     """Return the arrays by path, which must be those of the uses."""
     if not isinstance(uses, (Uses, Plan)):
         advice = "Make them with trace_params, plan or auto."
-        type_error(where, "uses must be traced uses or a plan", f"{uses!r}", advice)
-    paths, leaves, _ = flatten(where, params)
+        type_error("uses must be traced uses or a plan", f"{uses!r}", advice)
+    paths, leaves, _ = flatten(params)
     arrays = {p: x for p, x in zip(paths, leaves, strict=True) if is_array(x)}
     if isinstance(uses, Plan):
         known = {row.path for row in uses if row.rule != "no array"}
@@ -166,11 +165,11 @@ def _arrays(where: str, params: PyTree, uses: object) -> dict[str, Any]:
     missing = sorted(arrays.keys() ^ known)
     if missing:
         rule = "params and uses must have the same paths"
-        value_error(where, rule, f"differences at {', '.join(missing)}", "Trace this tree.")
+        value_error(rule, f"differences at {', '.join(missing)}", "Trace this tree.")
     shapes = [path for path, x in arrays.items() if isinstance(x, jax.ShapeDtypeStruct)]
     if shapes:
         advice = "Give the initialised parameters."
-        type_error(where, "params must be arrays", f"only a shape for {shapes[0]}", advice)
+        type_error("params must be arrays", f"only a shape for {shapes[0]}", advice)
     return arrays
 
 

@@ -105,20 +105,19 @@ def auto(
         w1 kaiming_normal(gain=1) 0.3536 input
         w2 kaiming_normal(gain=1.593) 0.1991 tanh after weight w1
     """
-    where = "auto"
     if not callable(scheme):
-        check_choice(where, "scheme", scheme, SCHEMES)
-    check_choice(where, "unresolved", unresolved, ("error", "keep"))
-    checked = check_rules(where, rules)
-    paths, leaves, _ = flatten(where, params)
-    stated = _stated(where, checked, paths, leaves)
+        check_choice("scheme", scheme, SCHEMES)
+    check_choice("unresolved", unresolved, ("error", "keep"))
+    checked = check_rules(rules)
+    paths, leaves, _ = flatten(params)
+    stated = _stated(checked, paths, leaves)
     if uses is None:
         uses = _traced(apply_fn, params, inputs, stated)
     elif not isinstance(uses, Uses):
         advice = "Give what jaxinit.trace_params returned, or None."
-        type_error(where, "uses must be traced uses", f"uses={uses!r}", advice)
+        type_error("uses must be traced uses", f"uses={uses!r}", advice)
     else:
-        _check_paths(where, uses, paths, leaves)
+        _check_paths(uses, paths, leaves)
         uses = as_stated(uses, stated)
     valued = {path for path, leaf in zip(paths, leaves, strict=True) if has_values(leaf)}
 
@@ -132,7 +131,7 @@ def auto(
             return keep, "keep", choice
         return choice
 
-    return make_plan(where, params, checked, uses, fallback)
+    return make_plan(params, checked, uses, fallback)
 
 
 def _traced(
@@ -140,19 +139,18 @@ def _traced(
 ) -> Uses:
     if apply_fn is None:
         advice = "Give the function apply_fn(params, *inputs), or uses=..."
-        type_error("auto", "apply_fn must be a function", "None without uses", advice)
-    return uses_of(read_forward("trace_params", apply_fn, params, inputs), stated)
+        type_error("apply_fn must be a function", "None without uses", advice)
+    return uses_of(read_forward(apply_fn, params, inputs), stated)
 
 
 def _stated(
-    where: str,
     rules: Sequence[CheckedRule[Initializer | Keep]],
     paths: Sequence[str],
     leaves: Sequence[Any],
 ) -> Stated:
     """Return what gives the mean and the standard deviation of leaves that rules draw."""
     arrays = {p: x for p, x in zip(paths, leaves, strict=True) if is_array(x)}
-    assigned = assign(where, rules, list(arrays), list(arrays.values()))
+    assigned = assign(rules, list(arrays), list(arrays.values()))
     by_path = dict(zip(arrays, assigned, strict=True))
 
     def stated(use: ParamUse) -> tuple[float, float] | None:
@@ -173,9 +171,7 @@ def _stated(
     return stated
 
 
-def _check_paths(
-    where: str, uses: Uses, paths: Sequence[str], leaves: Sequence[Any]
-) -> None:
+def _check_paths(uses: Uses, paths: Sequence[str], leaves: Sequence[Any]) -> None:
     shapes = {
         path: tuple(leaf.shape)
         for path, leaf in zip(paths, leaves, strict=True)
@@ -185,7 +181,7 @@ def _check_paths(
     other += [path for path in shapes if path not in uses]
     if other:
         rule = "uses must be those of the same parameters"
-        value_error(where, rule, f"differences at {listed(other)}", "Trace these.")
+        value_error(rule, f"differences at {listed(other)}", "Trace these.")
 
 
 def _by_use(scheme: str | Callable[..., Any], use: ParamUse) -> Choice:
@@ -218,7 +214,7 @@ def _weight(scheme: str | Callable[..., Any], use: ParamUse) -> Choice:
         if not callable(initializer):
             advice = "Return for example partial(jaxinit.lecun_normal, layout=use.fans)."
             got = f"{initializer!r} for {use.path}"
-            type_error("auto", "scheme must return an initializer", got, advice)
+            type_error("scheme must return an initializer", got, advice)
         name = str(getattr(initializer, "__name__", "scheme"))
         return cast("Initializer", initializer), name, between
     chosen: Callable[..., Any] = scheme if callable(scheme) else BY_NAME[scheme]

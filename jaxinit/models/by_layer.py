@@ -74,7 +74,7 @@ def stacked(shape: Sequence[int], axes: str, at: int = 0, **groups: Any) -> Layo
 
 def uses_of(tree: PyTree, layers: Iterable[Layer]) -> Uses:
     """Return what the layers' types say of a tree's leaves, as uses."""
-    paths, leaves, _ = flatten("reinitialize", tree)
+    paths, leaves, _ = flatten(tree)
     found = dict(zip(paths, leaves, strict=True))
     uses: list[ParamUse] = []
     for layer in layers:
@@ -125,41 +125,38 @@ def redraw(
     Returns:
         The new tree.
     """
-    where = "reinitialize"
     if isinstance(rules, Plan):
         return initialize(key, tree, rules, out_shardings=out_shardings)
     if isinstance(rules, Mapping):
         if example is None:
             rule = "rules by layer type need a model that holds its layers"
             advice = 'Write [("**/w", jaxinit.lecun_normal), ("**/b", jaxinit.zeros)].'
-            type_error(where, rule, "parameters alone", advice)
-        given = [*_by_type(where, layers, rules, example), ("**", keep)]
-        pairs = check_rules(where, given)
+            type_error(rule, "parameters alone", advice)
+        given = [*_by_type(layers, rules, example), ("**", keep)]
+        pairs = check_rules(given)
     else:
-        pairs = check_rules(where, rules)
-        _check_params_only(where, pairs, tree, others or {})
-    known = _checked(where, uses) if uses is not None else {}
+        pairs = check_rules(rules)
+        _check_params_only(pairs, tree, others or {})
+    known = _checked(uses) if uses is not None else {}
     merged = {**uses_of(tree, layers), **known}
-    made = make_plan(where, tree, pairs, Uses(tuple(merged.values())))
-    _check_layouts(where, made)
+    made = make_plan(tree, pairs, Uses(tuple(merged.values())))
+    _check_layouts(made)
     return initialize(key, tree, made, out_shardings=out_shardings)
 
 
-def _checked(where: str, uses: object) -> Uses:
+def _checked(uses: object) -> Uses:
     if not isinstance(uses, Uses):
         advice = "Make them with jaxinit.trace_params(*forward(model), inputs)."
-        type_error(where, "uses must be traced uses", f"uses={uses!r}", advice)
+        type_error("uses must be traced uses", f"uses={uses!r}", advice)
     return uses
 
 
-def _by_type(
-    where: str, layers: Sequence[Layer], rules: Mapping[Any, Any], example: str
-) -> list[Rule]:
+def _by_type(layers: Sequence[Layer], rules: Mapping[Any, Any], example: str) -> list[Rule]:
     """Return one rule a leaf: of several types that fit a layer, the nearest counts."""
     rule = "rules by type must map layer types to initializers by name"
     for kind, fields in rules.items():
         if not isinstance(kind, type) or not isinstance(fields, Mapping):
-            type_error(where, rule, f"{kind!r}: {fields!r}", f"Write {example}.")
+            type_error(rule, f"{kind!r}: {fields!r}", f"Write {example}.")
     chosen: dict[str, Any] = {}
     fitting: set[type] = set()
     given: dict[tuple[type, str], bool] = {}
@@ -179,18 +176,18 @@ def _by_type(
                     f"It has {', '.join(layer.fields)}." if layer.fields else "It has none."
                 )
                 rule = "a layer must have the arrays that are named"
-                value_error(where, rule, f"{name!r} for {place}", has)
+                value_error(rule, f"{name!r} for {place}", has)
     idle = [kind.__name__ for kind in rules if kind not in fitting]
     if idle:
         rule = "every type must fit a layer of the model"
         got = f"none for {', '.join(idle)}"
-        value_error(where, rule, got, "Remove it, or check the model.")
+        value_error(rule, got, "Remove it, or check the model.")
     unused = [
         f"{kind.__name__} {name!r}" for (kind, name), used in given.items() if not used
     ]
     if unused:
         rule = "every name must be that of an array of some layer"
-        value_error(where, rule, f"none for {', '.join(unused)}", "Remove it.")
+        value_error(rule, f"none for {', '.join(unused)}", "Remove it.")
     return [(_exactly(path), initializer) for path, initializer in chosen.items()]
 
 
@@ -208,21 +205,21 @@ def _exactly(path: str) -> Any:
 
 
 def _check_params_only(
-    where: str, rules: Sequence[CheckedRule[Any]], tree: PyTree, others: Mapping[str, str]
+    rules: Sequence[CheckedRule[Any]], tree: PyTree, others: Mapping[str, str]
 ) -> None:
     """Refuse a pattern that means only what this function does not draw."""
-    paths = flatten(where, tree)[0]
+    paths = flatten(tree)[0]
     for match in (rule.match for rule in rules):
-        if not isinstance(match, str) or any(matches(where, match, p) for p in paths):
+        if not isinstance(match, str) or any(matches(match, p) for p in paths):
             continue
-        found = [f"{p} ({kind})" for p, kind in others.items() if matches(where, match, p)]
+        found = [f"{p} ({kind})" for p, kind in others.items() if matches(match, p)]
         if found:
             rule = "rules are for parameters"
             got = f"match={match!r}, which fits only {listed(found)}"
-            value_error(where, rule, got, "Set that variable yourself.")
+            value_error(rule, got, "Set that variable yourself.")
 
 
-def _check_layouts(where: str, made: Plan) -> None:
+def _check_layouts(made: Plan) -> None:
     """Ask for the layout of a weight whose axes could be anything."""
     open_ones = [
         f"{row.path} {row.shape}"
@@ -237,7 +234,7 @@ def _check_layouts(where: str, made: Plan) -> None:
             'Bind one, partial(initializer, layout="HWIO"), or pass uses='
             "jaxinit.trace_params(*forward(model), inputs) to read it from the model."
         )
-        value_error(where, rule, f"none for {listed(open_ones)}", advice)
+        value_error(rule, f"none for {listed(open_ones)}", advice)
 
 
 _ONES = ("var", "sigma", "u", "u0")

@@ -29,7 +29,6 @@ class Restored(NamedTuple):
 
 
 def restored_leaves(
-    where: str,
     checkpoint: PyTree,
     mismatch: Mismatch,
     paths: Sequence[str],
@@ -38,7 +37,6 @@ def restored_leaves(
     """Return what of a checkpoint goes into a tree.
 
     Args:
-        where: Name of the function that errors are to name.
         checkpoint: Any tree of arrays, or a flat mapping from paths.
         mismatch: Whether another shape, or a leaf that the tree lacks, is an error;
             or such leaves are drawn; or smaller ones fill a part of the larger.
@@ -52,7 +50,7 @@ def restored_leaves(
         ValueError: The checkpoint has no leaf of the tree, a leaf without values, or one
             of another shape or kind of dtype, as ``mismatch`` says.
     """
-    names, values, _ = flatten(where, checkpoint)
+    names, values, _ = flatten(checkpoint)
     there = {n: v for n, v in zip(names, values, strict=True) if is_array(v)}
     plain = {name.replace("'", ""): name for name in there}
     whole: dict[str, Any] = {}
@@ -65,7 +63,7 @@ def restored_leaves(
             continue
         seen.add(name)
         value, shape = there[name], tuple(leaf.shape)
-        _check_value(where, path, value, leaf)
+        _check_value(path, value, leaf)
         if tuple(value.shape) == shape:
             whole[path] = value
         elif mismatch == "grow" and _fits(tuple(value.shape), shape):
@@ -75,27 +73,27 @@ def restored_leaves(
     if not seen:
         rule = "keep must hold leaves of params"
         got = f"leaves {listed(names)}, but params has {listed(paths)}"
-        value_error(where, rule, got, "Give the part of the checkpoint that params is.")
+        value_error(rule, got, "Give the part of the checkpoint that params is.")
     if mismatch != "draw":
         odd += [f"{name}, which params lacks" for name in there if name not in seen]
     if odd:
         rule = "keep must have the paths and shapes of params"
         advice = 'Take them out, or say mismatch="draw" (draws these anew) or "grow".'
-        value_error(where, rule, listed(odd), advice)
+        value_error(rule, listed(odd), advice)
     return Restored(whole, blocks)
 
 
-def _check_value(where: str, path: str, value: Any, leaf: Any) -> None:
+def _check_value(path: str, value: Any, leaf: Any) -> None:
     if not has_values(value):
         rule = "a leaf of keep must have values"
-        value_error(where, rule, f"only a shape for {path}", "Restore its values.")
+        value_error(rule, f"only a shape for {path}", "Restore its values.")
     kinds = (jnp.floating, jnp.complexfloating, jnp.integer, jnp.bool_)
     if not any(
         jnp.issubdtype(value.dtype, k) and jnp.issubdtype(leaf.dtype, k) for k in kinds
     ):
         rule = "a leaf of keep must have the same kind of dtype"
         got = f"{value.dtype.name} for {path} of {jnp.dtype(leaf.dtype).name}"
-        value_error(where, rule, got, "Convert it first.")
+        value_error(rule, got, "Convert it first.")
 
 
 def _fits(old: tuple[int, ...], new: tuple[int, ...]) -> bool:

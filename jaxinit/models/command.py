@@ -64,7 +64,7 @@ def audit_command(
         ValueError: As :func:`jaxinit.audit`, or the function is not there.
         TypeError: As :func:`jaxinit.trace_params`, or the function returned something else.
     """
-    model = load_model("jaxinit audit", name)
+    model = load_model(name)
     uses = trace_params(model.apply_fn, model.params, *model.inputs)
     if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in _arrays(model.params)):
         return AuditReport(uses, None)

@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jax.sharding import Sharding
 
 from jaxinit._fused_program import with_fused_keys
-from jaxinit._jaxpr import Piece, as_function, cut_piece, flatten_program
+from jaxinit._pieces import Piece, as_function, cut_piece, flatten_program
 from jaxinit._placement import handed_over
 from jaxinit._types import Key
 from jaxinit.models.keys import HostKeys, wrap

@@ -110,17 +110,16 @@ def initialize(
         >>> bool((new["table"][:5] == 1).all()), bool((new["table"][5:] == 1).any())
         (True, False)
     """
-    where = "initialize"
-    check_choice(where, "mismatch", mismatch, MISMATCHES)
+    check_choice("mismatch", mismatch, MISMATCHES)
     made = rules
     if not isinstance(made, Plan):
-        made = make_plan(where, params, check_rules(where, made))
-    paths, leaves, structure = flatten(where, params)
-    _check_plan(where, made, paths, leaves)
-    placements = resolve_shardings(where, out_shardings, params, paths, leaves)
+        made = make_plan(params, check_rules(made))
+    paths, leaves, structure = flatten(params)
+    _check_plan(made, paths, leaves)
+    placements = resolve_shardings(out_shardings, params, paths, leaves)
     whole, blocks = {}, {}
     if keep is not None:
-        whole, blocks = restored_leaves(where, keep, mismatch, paths, leaves)
+        whole, blocks = restored_leaves(keep, mismatch, paths, leaves)
     results: list[Any] = []
     tasks: list[_Task] = []
     for i, (row, leaf) in enumerate(zip(made, leaves, strict=True)):
@@ -132,16 +131,14 @@ def initialize(
         else:
             tasks.append(_Task(i, row, row.initializer, placements[i]))
             results.append(None)
-    keys = leaf_key_words(where, key, [task.row.path for task in tasks])
-    for task, drawn in zip(tasks, _draw_all(where, tasks, keys), strict=True):
+    keys = leaf_key_words(key, [task.row.path for task in tasks])
+    for task, drawn in zip(tasks, _draw_all(tasks, keys), strict=True):
         old = blocks.get(task.row.path)
         results[task.index] = drawn if old is None else grown(drawn, old)
     return jax.tree.unflatten(structure, results)
 
 
-def _check_plan(
-    where: str, made: Plan, paths: Sequence[str], leaves: Sequence[Any]
-) -> None:
+def _check_plan(made: Plan, paths: Sequence[str], leaves: Sequence[Any]) -> None:
     theirs = {row.path: (row.shape, _dtype_text(row.dtype)) for row in made}
     mine = {path: _described(leaf) for path, leaf in zip(paths, leaves, strict=True)}
     if theirs != mine:
@@ -150,7 +147,7 @@ def _check_plan(
             dict.fromkeys(f"{p} {shape} {dtype}" for p, (shape, dtype) in odd)
         )
         rule = "the plan must be for the paths, shapes and dtypes of this tree"
-        value_error(where, rule, f"differences at {names}", "Make a plan of this tree.")
+        value_error(rule, f"differences at {names}", "Make a plan of this tree.")
 
 
 def _described(leaf: Any) -> tuple[tuple[int, ...], str]:
@@ -200,16 +197,14 @@ def _put(array: Any, placement: Placement) -> Any:
     return jax.lax.with_sharding_constraint(array, placement)
 
 
-def _draw_all(
-    where: str, tasks: Sequence[_Task], keys: Sequence[Key | HostKeys]
-) -> list[jax.Array]:
+def _draw_all(tasks: Sequence[_Task], keys: Sequence[Key | HostKeys]) -> list[jax.Array]:
     """Return the leaves, drawn by few programs; errors name their paths."""
     results: list[Any] = [None] * len(tasks)
     programs: dict[Any, Program | None] = {}
     calls: list[Call] = []
 
     def run(n: int, draw: Callable[[], Any]) -> None:
-        with _naming_the_leaf(where, tasks[n].row):
+        with _naming_the_leaf(tasks[n].row):
             results[n] = draw()
 
     for n, (task, key) in enumerate(zip(tasks, keys, strict=True)):
@@ -222,7 +217,7 @@ def _draw_all(
             run(n, functools.partial(_drawn_alone, task, key))
             continue
         if kind not in programs:
-            with _naming_the_leaf(where, task.row), placement_context(task.placement):
+            with _naming_the_leaf(task.row), placement_context(task.placement):
                 programs[kind] = _program(task, key)
         program = programs[kind]
         if program is None:
@@ -231,12 +226,12 @@ def _draw_all(
             calls.append(program.call(key, functools.partial(run, n)))
     run_calls(calls)
     for task, result in zip(tasks, results, strict=True):
-        _check_result(where, task.row, result)
+        _check_result(task.row, result)
     return results
 
 
 @contextlib.contextmanager
-def _naming_the_leaf(where: str, row: Row) -> Iterator[None]:
+def _naming_the_leaf(row: Row) -> Iterator[None]:
     """Say of an initializer's error which leaf it was for."""
     try:
         yield
@@ -244,10 +239,10 @@ def _naming_the_leaf(where: str, row: Row) -> Iterator[None]:
         reason = str(error).rstrip(".")
         got = f"{row.path} {row.shape} by {row.distribution.text}, whose error is: {reason}"
         kind = value_error if isinstance(error, ValueError) else type_error
-        kind(where, "an initializer refused a leaf", got, f"Change the rule {row.rule!r}.")
+        kind("an initializer refused a leaf", got, f"Change the rule {row.rule!r}.")
 
 
-def _check_result(where: str, row: Row, result: Any) -> None:
+def _check_result(row: Row, result: Any) -> None:
     shape, dtype = getattr(result, "shape", None), getattr(result, "dtype", None)
     if shape != row.shape or dtype != row.dtype:
         got = f"{result!r}"
@@ -256,7 +251,7 @@ def _check_result(where: str, row: Row, result: Any) -> None:
         got = f"{got} for {row.path} {row.shape}"
         rule = "an initializer must give the shape and dtype that it is asked for"
         kind = value_error if is_array(result) else type_error
-        kind(where, rule, got, f"Change {row.distribution.text}.")
+        kind(rule, got, f"Change {row.distribution.text}.")
 
 
 def _kind(task: _Task) -> Any:

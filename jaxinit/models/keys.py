@@ -70,26 +70,25 @@ def path_key(key: Key, path: str) -> Key:
         >>> bool((one == whole["dense"]["kernel"]).all())
         True
     """
-    return leaf_keys("path_key", key, [path])[0]
+    return leaf_keys(key, [path])[0]
 
 
-def leaf_keys(where: str, key: Key, paths: Sequence[str]) -> list[Key]:
+def leaf_keys(key: Key, paths: Sequence[str]) -> list[Key]:
     """Return the key of every path.
 
     Args:
-        where: Name of the function that errors are to name.
         key: The key of the whole.
         paths: Path texts.
 
     Returns:
         One typed key a path.
     """
-    return [typed(own) for own in leaf_key_words(where, key, paths)]
+    return [typed(own) for own in leaf_key_words(key, paths)]
 
 
-def leaf_key_words(where: str, key: Key, paths: Sequence[str]) -> list[Key | HostKeys]:
+def leaf_key_words(key: Key, paths: Sequence[str]) -> list[Key | HostKeys]:
     """Return the key of every path as :func:`leaf_keys`, on the host where it is known."""
-    key = check_key(where, key)
+    key = check_key(key)
     if not paths:
         return []
     hashes = [path_hash(path) for path in paths]

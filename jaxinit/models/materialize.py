@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import jax
@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
+from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
-from jaxinit._jaxpr import (
+from jaxinit._paths import PyTree, flatten
+from jaxinit._pieces import (
     Ref,
     Step,
     cut_piece,
@@ -21,7 +23,6 @@ from jaxinit._jaxpr import (
     needed,
     run_step,
 )
-from jaxinit._paths import PyTree, flatten
 from jaxinit._placement import handed_over
 from jaxinit.models.compiling import Call, compiled_piece, run_calls
 from jaxinit.models.host import constant_of, run_on_host, to_device, to_host
@@ -42,7 +43,8 @@ def materialize(
     depends on: the forward pass that Flax and Haiku run along falls away. Keys are derived
     step by step, and what then draws a leaf is compiled once for all leaves that are drawn
     alike, whatever their keys. The result is that of ``jax.jit(init_fn)(*args)`` up to the
-    last bit of rounding.
+    last bit of rounding. Prints for debugging are left out; a function with calls of
+    ``jax.experimental.io_callback`` runs whole, in its own order.
 
     Args:
         init_fn: A pure function that returns the parameters: ``model.init`` of Flax or
@@ -71,10 +73,9 @@ def materialize(
         >>> all((a == b).all() for a, b in zip(made, jax.jit(init)(key)))
         True
     """
-    where = "materialize"
     if not callable(init_fn):
         advice = "Give for example model.init, and its arguments behind it."
-        type_error(where, "init_fn must be a function", f"{init_fn!r}", advice)
+        type_error("init_fn must be a function", f"{init_fn!r}", advice)
     flat, structure = jax.tree.flatten(args)
     places = [i for i, leaf in enumerate(flat) if hasattr(leaf, "shape")]
     inputs = [flat[i] for i in places]
@@ -90,7 +91,7 @@ def materialize(
         shown.append((out, [None if _is_array(leaf) else leaf for leaf in leaves]))
         return [leaf for leaf in leaves if _is_array(leaf)]
 
-    abstract = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
+    abstract = [_struct(x) for x in inputs]
     program, shapes = jax.make_jaxpr(build, return_shape=True)(abstract)
     # Loops lose what only the forward pass needs, so that no leaf seems to depend on it.
     wanted = [True] * len(program.jaxpr.outvars)
@@ -100,14 +101,19 @@ def materialize(
     found = iter(shapes)
     leaves = [next(found) if other is None else other for other in others]
     tree = jax.tree.unflatten(out, leaves)
-    paths, leaves, _ = flatten(where, tree)
-    shardings = resolve_shardings(where, out_shardings, tree, paths, leaves)
+    paths, leaves, _ = flatten(tree)
+    shardings = resolve_shardings(out_shardings, tree, paths, leaves)
     arrays = [i for i, other in enumerate(others) if other is None]
-    run = _Run(where, program, inputs, [paths[i] for i in arrays])
+    run = _Run(program, inputs, [paths[i] for i in arrays])
     values = run.results([shardings[i] for i in arrays])
     for i, value in zip(arrays, values, strict=True):
         leaves[i] = value
     return jax.tree.unflatten(out, leaves)
+
+
+def _struct(x: Any) -> jax.ShapeDtypeStruct:
+    weak = getattr(x, "weak_type", False)
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, weak_type=weak)
 
 
 def _is_array(leaf: object) -> bool:
@@ -127,14 +133,13 @@ def _is_small(aval: Any) -> bool:
 class _Run:
     """One execution of a flattened program."""
 
-    def __init__(
-        self, where: str, program: Any, inputs: Sequence[Any], paths: Sequence[str]
-    ) -> None:
-        self.where = where
+    def __init__(self, program: Any, inputs: Sequence[Any], paths: Sequence[str]) -> None:
         self.inputs = inputs
         self.paths = paths
         self.steps, self.wanted = flatten_program(program)
-        self.small = _small_steps(self.steps)
+        self.is_whole = _acts(program)
+        self.small = frozenset() if self.is_whole else _small_steps(self.steps)
+        self.home = _home(self._used_inputs())
         self.done: dict[Ref, Any] = {}
         self.leaves: dict[Ref, Any] = {}
 
@@ -143,21 +148,24 @@ class _Run:
         values: list[Any] = [None] * len(self.wanted)
         calls: list[Call] = []
         known: set[Ref] = set()
-        for group in _groups(self.steps, self.wanted, self.small):
+        for group in self._groups():
             places = tuple(concrete(shardings[i]) for i in group)
             refs = [self.wanted[i] for i in group]
-            numbers = [n for n in needed(self.steps, refs, known) if n not in self.small]
+            numbers = self._numbers(refs, known)
             piece, taken = cut_piece(self.steps, numbers, refs, known)
             if (fixed := constant_of(piece)) is not None:
-                self._keep(values, group, [jax.device_put(fixed, places[0])])
+                there = [place or self.home or _whole_mesh() for place in places]
+                self._keep(values, group, [jax.device_put(fixed, s) for s in there])
                 continue
+            if not taken:
+                places = tuple(place or self.home for place in places)
             names = [self.paths[i] for i in group]
             given = [
                 None if ref[0] == "step" and ref in known else self._value(ref, names)
                 for ref in taken
             ]
             kinds = tuple(v.impl if isinstance(v, HostKeys) else None for v in given)
-            given = [handed_over(v.data) if isinstance(v, HostKeys) else v for v in given]
+            given = [self._there(*pair) for pair in zip(taken, given, strict=True)]
             program = compiled_piece(piece, places, kinds)
             make = functools.partial(self._make, values, group, program, taken, given)
             shown = [
@@ -168,6 +176,31 @@ class _Run:
             known.update(ref for ref in refs if ref[0] == "step")
         run_calls(calls)
         return values
+
+    def _used_inputs(self) -> list[Any]:
+        """Return the arguments that results depend on."""
+        refs = [*self.wanted, *(ref for step in self.steps for ref in step.inputs)]
+        used = dict.fromkeys(place for kind, place in refs if kind == "input")
+        return [self.inputs[place] for place in used]
+
+    def _there(self, ref: Ref, value: Any) -> Any:
+        """Return what a program takes, keys as words, on the devices of the arguments."""
+        is_placed = value is None or (ref[0] == "input" and isinstance(value, jax.Array))
+        if isinstance(value, HostKeys):
+            value = handed_over(value.data)
+        return value if self.home is None or is_placed else jax.device_put(value, self.home)
+
+    def _groups(self) -> list[list[int]]:
+        """Return which results to compute together, in order."""
+        if self.is_whole:
+            return [list(range(len(self.wanted)))]
+        return _groups(self.steps, self.wanted, self.small)
+
+    def _numbers(self, refs: Sequence[Ref], known: Container[Ref]) -> Sequence[int]:
+        """Return the steps that compute the results of a group."""
+        if self.is_whole:
+            return range(len(self.steps))
+        return [n for n in needed(self.steps, refs, known) if n not in self.small]
 
     def _make(
         self,
@@ -192,8 +225,7 @@ class _Run:
 
     def _shape(self, ref: Ref) -> jax.ShapeDtypeStruct:
         number, result = ref[1]
-        aval = self.steps[number].avals[result]
-        return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+        return _struct(self.steps[number].avals[result])
 
     def _value(self, ref: Ref, paths: Sequence[str]) -> Any:
         """Return a small value, an input or a constant."""
@@ -205,7 +237,7 @@ class _Run:
             if isinstance(value, jax.ShapeDtypeStruct):
                 rule = "a leaf may depend only on arguments that have values"
                 got = f"{', '.join(paths[:8])}, which need input {place}, given as a shape"
-                value_error(self.where, rule, got, "Give the array itself.")
+                value_error(rule, got, "Give the array itself.")
             return to_host(value)
         for number in needed(self.steps, [ref], self.done) if ref not in self.done else ():
             step = self.steps[number]
@@ -215,10 +247,33 @@ class _Run:
         return self.done[ref]
 
 
+def _acts(program: ClosedJaxpr) -> bool:
+    """Whether a program calls the host for more than prints, so that all of it must run."""
+    return any("Debug" not in type(effect).__name__ for effect in program.jaxpr.effects)
+
+
+def _home(inputs: Sequence[Any]) -> Sharding | None:
+    """Return the devices that arguments were put on, where results go as under jit."""
+    for value in inputs:
+        if isinstance(value, jax.Array) and value.committed:
+            sharding = value.sharding
+            if isinstance(sharding, NamedSharding):
+                return NamedSharding(sharding.mesh, PartitionSpec())
+            return sharding if len(sharding.device_set) == 1 else None
+    return None
+
+
+def _whole_mesh() -> Sharding | None:
+    """Return what puts an array on all devices of the mesh in context."""
+    mesh = jax.sharding.get_mesh()
+    return None if mesh.empty else NamedSharding(mesh, PartitionSpec())
+
+
 def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:
     """Return the results of a step on keys or a few numbers."""
     if len(step.avals) == 1:
-        result = run_on_host(step.primitive.name, step.params, values, step.avals[0])
+        with step.ctx.manager:
+            result = run_on_host(step.primitive.name, step.params, values, step.avals[0])
         if result is not None:
             return [result]
     return [to_host(result) for result in run_step(step, [to_device(v) for v in values])]

@@ -68,7 +68,7 @@ def globs_for(paths: Sequence[str], others: Sequence[str]) -> list[str]:
     result = []
     for group in groups.values():
         glob = wildcard([_escaped(path) for path in group])
-        found = compile_glob("audit", glob)
+        found = compile_glob(glob)
         if any(found.matches(path) for path in others):
             result += [_escaped(path) for path in group]
         else:

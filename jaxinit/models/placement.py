@@ -20,7 +20,6 @@ Placement = Sharding | PartitionSpec | None
 
 
 def resolve_shardings(
-    where: str,
     out_shardings: OutShardings,
     params: PyTree,
     paths: Sequence[str],
@@ -29,7 +28,6 @@ def resolve_shardings(
     """Return the placement of every leaf.
 
     Args:
-        where: Name of the function that errors are to name.
         out_shardings: One placement for all, a tree or a prefix of one, a list of rules
             (match, placement), or a function of (path, shape). Where it is None, a leaf
             keeps the placement that it has.
@@ -49,19 +47,19 @@ def resolve_shardings(
             found[i] = out_shardings(paths[i], tuple(leaves[i].shape))
     elif _are_rules(out_shardings):
         advice = 'Write [("**/kernel", PartitionSpec("model")), ("**", None)].'
-        pairs = check_pairs(where, "out_shardings", "sharding", out_shardings, advice)
+        pairs = check_pairs("out_shardings", "sharding", out_shardings, advice)
         own = [paths[i] for i in arrays]
-        assigned = assign(where, pairs, own, [leaves[i] for i in arrays])
+        assigned = assign(pairs, own, [leaves[i] for i in arrays])
         found = [None] * len(leaves)
         for i, rule in zip(arrays, assigned, strict=True):
             found[i] = rule.value if rule is not None else None
     else:
-        found = _broadcast(where, out_shardings, params)
+        found = _broadcast(out_shardings, params)
     placements: list[Placement] = [None] * len(leaves)
     for i in arrays:
         asked = found[i]
         if asked is not None:
-            _check(where, paths[i], tuple(leaves[i].shape), asked)
+            _check(paths[i], tuple(leaves[i].shape), asked)
         placements[i] = asked if asked is not None else placement_of(leaves[i])
     return placements
 
@@ -99,31 +97,31 @@ def _is_tree(value: object) -> bool:
     return _is_placement(value) or isinstance(value, nodes)
 
 
-def _check(where: str, path: str, shape: tuple[int, ...], placement: Any) -> None:
+def _check(path: str, shape: tuple[int, ...], placement: Any) -> None:
     if not _is_placement(placement):
         rule = "out_shardings must hold shardings, PartitionSpecs or None"
         advice = "Build them with jax.sharding.NamedSharding(mesh, spec)."
-        type_error(where, rule, f"{path}: {placement!r}", advice)
+        type_error(rule, f"{path}: {placement!r}", advice)
     is_spec = isinstance(placement, PartitionSpec)
     entries: Any = placement if is_spec else getattr(placement, "spec", ())
     spec = tuple(entries)
     if len(spec) > len(shape):
         rule = "a PartitionSpec must not be longer than the shape"
         got = f"PartitionSpec{spec} for {path} {shape}"
-        value_error(where, rule, got, "Give one entry for each axis, or fewer.")
+        value_error(rule, got, "Give one entry for each axis, or fewer.")
     if not is_spec:
         return
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:
         rule = "a PartitionSpec needs a mesh in context"
         advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
-        value_error(where, rule, f"PartitionSpec{spec} for {path}", advice)
+        value_error(rule, f"PartitionSpec{spec} for {path}", advice)
     named: list[Any] = jax.tree.leaves(spec)
     lacking = [n for n in named if isinstance(n, str) and n not in mesh.axis_names]
     if lacking:
         rule = f"a PartitionSpec must name axes of the mesh, {', '.join(mesh.axis_names)}"
         got = f"axis {lacking[0]!r} for {path}"
-        value_error(where, rule, got, "Use one of these names.")
+        value_error(rule, got, "Use one of these names.")
 
 
 def concrete(placement: Placement) -> Sharding | None:
@@ -135,7 +133,7 @@ def concrete(placement: Placement) -> Sharding | None:
         if mesh.empty:
             rule = "a placement on an abstract mesh needs that mesh in context"
             advice = "Enter it with jax.set_mesh(mesh)."
-            value_error("initialize", rule, f"{placement.spec}", advice)
+            value_error(rule, f"{placement.spec}", advice)
         return NamedSharding(mesh, placement.spec)
     return placement
 
@@ -145,7 +143,7 @@ def placement_context(placement: Placement) -> AbstractContextManager[object]:
     return mesh_context(placement if isinstance(placement, NamedSharding) else None)
 
 
-def _broadcast(where: str, prefix: Any, tree: PyTree) -> list[Any]:
+def _broadcast(prefix: Any, tree: PyTree) -> list[Any]:
     def is_leaf(x: Any) -> bool:
         return x is None or _is_placement(x)
 
@@ -159,5 +157,5 @@ def _broadcast(where: str, prefix: Any, tree: PyTree) -> list[Any]:
     except ValueError as error:
         rule = "out_shardings must be a tree like params, or a prefix of one"
         got = f"another structure ({str(error).splitlines()[0]})"
-        value_error(where, rule, got, "Or give a function of (path, shape).")
+        value_error(rule, got, "Or give a function of (path, shape).")
     return found

@@ -162,12 +162,10 @@ def plan(params: PyTree, rules: Sequence[Rule], *, uses: Uses | None = None) -> 
         layer/bias    (512,)      float32  zeros          0        **/bias
         layer/kernel  (256, 512)  float32  xavier_normal  0.05103  **/kernel
     """
-    where = "plan"
-    return make_plan(where, params, check_rules(where, rules), uses)
+    return make_plan(params, check_rules(rules), uses)
 
 
 def make_plan(
-    where: str,
     params: PyTree,
     rules: Sequence[CheckedRule[Initializer | Keep]],
     uses: Uses | None = None,
@@ -176,7 +174,6 @@ def make_plan(
     """Return the plan that rules make, and behind them a choice by traced use.
 
     Args:
-        where: Name of the function that errors are to name.
         params: Any tree.
         rules: Checked rules.
         uses: Traced uses, or None.
@@ -186,10 +183,10 @@ def make_plan(
     Returns:
         The plan.
     """
-    paths, leaves, structure = flatten(where, params)
+    paths, leaves, structure = flatten(params)
     arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
     own_paths, own_leaves = [paths[i] for i in arrays], [leaves[i] for i in arrays]
-    assigned = assign(where, rules, own_paths, own_leaves)
+    assigned = assign(rules, own_paths, own_leaves)
     found = dict(zip(arrays, assigned, strict=True))
     rows: list[Row] = []
     missed: list[str] = []
@@ -223,8 +220,8 @@ def make_plan(
         rule = "every leaf needs a rule"
         advice = 'Add rules in front, or ("**", keep) at the end.'
         got = f"{len(missed)} without one: {'; '.join(missed)}"
-        value_error(where, rule, got, advice)
-    _check_kept(where, rows, leaves)
+        value_error(rule, got, advice)
+    _check_kept(rows, leaves)
     return Plan(rows, structure)
 
 
@@ -256,7 +253,7 @@ def distribution_if_known(
         return Distribution(getattr(initializer, "__name__", repr(initializer)))
 
 
-def _check_kept(where: str, rows: Sequence[Row], leaves: Sequence[Any]) -> None:
+def _check_kept(rows: Sequence[Row], leaves: Sequence[Any]) -> None:
     lost = [
         row.path
         for row, leaf in zip(rows, leaves, strict=True)
@@ -267,4 +264,4 @@ def _check_kept(where: str, rows: Sequence[Row], leaves: Sequence[Any]) -> None:
     if lost:
         rule = "a leaf that is to be kept must have values"
         advice = "Give arrays for these, or an initializer."
-        value_error(where, rule, f"only shapes for {', '.join(lost)}", advice)
+        value_error(rule, f"only shapes for {', '.join(lost)}", advice)

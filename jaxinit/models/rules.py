@@ -96,26 +96,25 @@ def optional(match: str | Predicate) -> OptionalMatch:
         >>> len(jaxinit.plan(params, [biases, ("**/kernel", jaxinit.lecun_normal)]))
         1
     """
-    _check_match("optional", match)
+    _check_match(match)
     return OptionalMatch(match)
 
 
-def _check_match(where: str, match: object) -> None:
+def _check_match(match: object) -> None:
     if isinstance(match, str):
-        compile_glob(where, match)
+        compile_glob(match)
     elif not callable(match):
         rule = "match must be a glob or a function of (path, leaf)"
         advice = 'Write for example "**/kernel".'
-        type_error(where, rule, f"match={match!r}", advice)
+        type_error(rule, f"match={match!r}", advice)
 
 
 def check_pairs(
-    where: str, name: str, kind: str, pairs: Any, advice: str
+    name: str, kind: str, pairs: Any, advice: str
 ) -> tuple[CheckedRule[Any], ...]:
     """Return the rules if they are pairs of a match and something.
 
     Args:
-        where: Name of the function that errors are to name.
         name: The argument's name.
         kind: What stands in the second places.
         pairs: What was given.
@@ -126,38 +125,35 @@ def check_pairs(
     """
     rule = f"{name} must be a list of pairs (match, {kind})"
     if isinstance(pairs, (str, bytes, dict)) or not isinstance(pairs, Sequence):
-        type_error(where, rule, f"{name}={pairs!r}", advice)
+        type_error(rule, f"{name}={pairs!r}", advice)
     checked = []
     for index, pair in enumerate(pairs):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            type_error(where, rule, f"the rule {pair!r}", advice)
+            type_error(rule, f"the rule {pair!r}", advice)
         match, value = pair
         is_optional = isinstance(match, OptionalMatch)
         inner = match.match if isinstance(match, OptionalMatch) else match
-        _check_match(where, inner)
+        _check_match(inner)
         text = inner if isinstance(inner, str) else getattr(inner, "__name__", None)
         checked.append(CheckedRule(inner, value, is_optional, text or f"rule {index}"))
     return tuple(checked)
 
 
-def check_rules(
-    where: str, rules: Sequence[Rule]
-) -> tuple[CheckedRule[Initializer | Keep], ...]:
+def check_rules(rules: Sequence[Rule]) -> tuple[CheckedRule[Initializer | Keep], ...]:
     """Return the rules if they are pairs of a match and an initializer."""
     advice = 'Write [("**/bias", jaxinit.zeros), ("**", jaxinit.lecun_normal)].'
-    checked = check_pairs(where, "rules", "initializer", rules, advice)
+    checked = check_pairs("rules", "initializer", rules, advice)
     for rule in checked:
         if not callable(rule.value) and not isinstance(rule.value, Keep):
             text = "an initializer must be a function (key, shape, dtype), or keep"
             got = f"{rule.value!r} for match={rule.match!r}"
-            type_error(where, text, got, advice)
+            type_error(text, got, advice)
         if callable(rule.value):
-            check_options(where, rule.value)
+            check_options(rule.value)
     return checked
 
 
 def assign(
-    where: str,
     rules: Sequence[CheckedRule[Value]],
     paths: Sequence[str],
     leaves: Sequence[Any],
@@ -165,7 +161,6 @@ def assign(
     """Return the rule that each leaf goes to, or None.
 
     Args:
-        where: Name of the function that errors are to name.
         rules: Checked rules, the first that matches counts.
         paths: The paths of the leaves.
         leaves: The leaves, which functions of (path, leaf) see.
@@ -180,53 +175,53 @@ def assign(
     found: list[CheckedRule[Value] | None] = []
     unused = {id(rule): rule for rule in rules if not rule.is_optional}
     for path, leaf in zip(paths, leaves, strict=True):
-        first = next((r for r in rules if _holds(where, r, path, leaf)), None)
+        first = next((r for r in rules if _holds(r, path, leaf)), None)
         unused.pop(id(first), None)
         found.append(first)
     for rule in unused.values() if paths else ():
         taken = [
             (path, first)
             for path, leaf, first in zip(paths, leaves, found, strict=True)
-            if first is not None and _holds(where, rule, path, leaf)
+            if first is not None and _holds(rule, path, leaf)
         ]
         if not taken:
-            _no_match(where, rule, paths)
+            _no_match(rule, paths)
         if not rule.is_for_the_rest:
-            _all_taken(where, rule, taken)
+            _all_taken(rule, taken)
     return found
 
 
-def _holds(where: str, rule: CheckedRule[Any], path: str, leaf: Any) -> bool:
+def _holds(rule: CheckedRule[Any], path: str, leaf: Any) -> bool:
     if isinstance(rule.match, str):
-        return matches(where, rule.match, path)
+        return matches(rule.match, path)
     answer = rule.match(path, leaf)
     if not isinstance(answer, (bool, np.bool_)):
         text = "a match function must return True or False"
         got = f"{answer!r} for {path!r}"
-        type_error(where, text, got, "Compare names, shapes or dtypes, not values.")
+        type_error(text, got, "Compare names, shapes or dtypes, not values.")
     return bool(answer)
 
 
-def _no_match(where: str, rule: CheckedRule[Any], paths: Sequence[str]) -> None:
+def _no_match(rule: CheckedRule[Any], paths: Sequence[str]) -> None:
     shown = f"match={rule.match!r}" if isinstance(rule.match, str) else rule.text
     advice = "Leave it out, or mark its match by jaxinit.optional(...)."
     if isinstance(rule.match, str):
-        near = nearest_glob(where, rule.match, paths)
+        near = nearest_glob(rule.match, paths)
         advice = "" if near is None else f"Did you mean {near!r}? "
         advice += f"If it may match nothing, write jaxinit.optional({rule.match!r})."
     got = f"{shown}, which matches none of {listed(paths)}"
-    value_error(where, "every rule must match a leaf", got, advice)
+    value_error("every rule must match a leaf", got, advice)
 
 
-def _all_taken(where: str, rule: CheckedRule[Any], taken: Sequence[Any]) -> None:
+def _all_taken(rule: CheckedRule[Any], taken: Sequence[Any]) -> None:
     shown = f"match={rule.match!r}" if isinstance(rule.match, str) else rule.text
     path, first = taken[0]
     got = f"{shown}, all of whose leaves go to earlier rules ({path} to {first.text!r})"
     advice = "Put the more special rule in front, or leave it out."
-    value_error(where, "every rule must have an effect", got, advice)
+    value_error("every rule must have an effect", got, advice)
 
 
-def nearest_glob(where: str, glob: str, paths: Sequence[str]) -> str | None:
+def nearest_glob(glob: str, paths: Sequence[str]) -> str | None:
     """Return a glob like that one that matches a path, or else a path like it, or None."""
     names = sorted({name for path in paths for name in path.split("/")})
 
@@ -237,6 +232,6 @@ def nearest_glob(where: str, glob: str, paths: Sequence[str]) -> str | None:
 
     near = "/".join(known(name) for name in glob.split("/"))
     for candidate in (near, f"**/{glob}", f"{glob}/**", f"**/{near}", f"{near}/**"):
-        if any(matches(where, candidate, path) for path in paths):
+        if any(matches(candidate, path) for path in paths):
             return candidate
     return next(iter(difflib.get_close_matches(glob, paths, 1)), None)

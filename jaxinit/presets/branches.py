@@ -41,7 +41,7 @@ def rezero(*, scalars: str) -> list[Rule]:
         >>> from jaxinit.presets import rezero
         >>> rules = [*rezero(scalars="**/alpha"), ("**", jaxinit.xavier_normal)]
     """
-    check_globs("rezero", scalars=scalars)
+    check_globs(scalars=scalars)
     return [(scalars, ZEROS)]
 
 
@@ -67,7 +67,7 @@ def skipinit(*, scalars: str) -> list[Rule]:
         >>> from jaxinit.presets import skipinit
         >>> rules = [*skipinit(scalars="**/alpha"), ("**", jaxinit.kaiming_normal)]
     """
-    check_globs("skipinit", scalars=scalars)
+    check_globs(scalars=scalars)
     return [(scalars, ZEROS)]
 
 
@@ -89,7 +89,7 @@ def zero_gamma(*, scales: str) -> list[Rule]:
         >>> from jaxinit.presets import zero_gamma
         >>> rules = zero_gamma(scales="**/norm2/scale")
     """
-    check_globs("zero_gamma", scales=scales)
+    check_globs(scales=scales)
     return [(scales, ZEROS)]
 
 
@@ -121,14 +121,13 @@ def layer_scale(
         >>> from jaxinit.presets import layer_scale
         >>> rules = layer_scale(scales="**/ls{1,2}/gamma", depth=24)
     """
-    where = "layer_scale"
-    check_globs(where, scales=scales)
+    check_globs(scales=scales)
     if (value is None) == (depth is None):
         got = f"value={value} and depth={depth}"
-        value_error(where, "one of value and depth must be given", got, "Give value=1e-5.")
+        value_error("one of value and depth must be given", got, "Give value=1e-5.")
     if value is not None:
-        return [(scales, fixed(float(check_number(where, "value", value))))]
-    layers = check_int(where, "depth", depth, least=1)
+        return [(scales, fixed(float(check_number("value", value))))]
+    layers = check_int("depth", depth, least=1)
     found = next(
         v for most, v in ((18, 0.1), (24, 1e-5), (math.inf, 1e-6)) if layers <= most
     )
@@ -185,8 +184,8 @@ def dit(
         ['xavier_uniform(layout=8:8)', 'zeros', 'zeros']
     """
     where = "dit"
-    check_uses(where, "uses", uses)
-    check_globs(where, modulation=modulation, final=final, timestep=timestep)
+    check_uses("uses", uses)
+    check_globs(modulation=modulation, final=final, timestep=timestep)
 
     def weight(use: ParamUse) -> Initializer:
         return bound_xavier(_as_linear(use))

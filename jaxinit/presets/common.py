@@ -49,45 +49,45 @@ def fixed(value: float) -> ShardedInitializer:
     return functools.partial(constant, value=value)
 
 
-def check_uses(where: str, name: str, uses: object) -> Uses:
+def check_uses(name: str, uses: object) -> Uses:
     """Return the uses, which are not to be confused with parameters or a model."""
     if not isinstance(uses, Uses):
         rule = f"{name} must be traced uses"
         advice = "Make them with jaxinit.trace_params(apply_fn, params, inputs)."
-        type_error(where, rule, f"{name}={uses!r}"[:120], advice)
+        type_error(rule, f"{name}={uses!r}"[:120], advice)
     return uses
 
 
-def check_flag(where: str, name: str, value: object) -> bool:
+def check_flag(name: str, value: object) -> bool:
     """Return True or False, given as such."""
     if not isinstance(value, bool):
         rule = f"{name} must be True or False"
-        type_error(where, rule, f"{name}={value!r}", "Give one of the two.")
+        type_error(rule, f"{name}={value!r}", "Give one of the two.")
     return value
 
 
-def check_globs(where: str, **globs: object) -> None:
+def check_globs(**globs: object) -> None:
     """Refuse what is no pattern over paths; None stands for no such leaves."""
     for name, glob in globs.items():
         if glob is None:
             continue
         if not isinstance(glob, str):
             advice = 'Give a path, or a pattern such as "**/out/kernel".'
-            type_error(where, f"{name} must be a glob", f"{name}={glob!r}", advice)
-        compile_glob(where, glob)
+            type_error(f"{name} must be a glob", f"{name}={glob!r}", advice)
+        compile_glob(glob)
 
 
-def matched(where: str, name: str, glob: str, uses: Uses) -> dict[str, ParamUse]:
+def matched(name: str, glob: str, uses: Uses) -> dict[str, ParamUse]:
     """Return the weights of known fans that a glob matches, at least one."""
     found = {
         path: use
         for path, use in uses.items()
-        if use.fans is not None and use.role == "weight" and matches(where, glob, path)
+        if use.fans is not None and use.role == "weight" and matches(glob, path)
     }
     if not found:
         got = f"{name}={glob!r}, which matches none"
         advice = "Print the uses to see paths and roles."
-        value_error(where, f"{name} must match a weight", got, advice)
+        value_error(f"{name} must match a weight", got, advice)
     return found
 
 
@@ -145,7 +145,7 @@ def by_role(
         The rules. Leaves of unknown or no use have none: add rules for them.
     """
     rules: list[Rule] = []
-    for path, use in check_uses(name, "uses", uses).items():
+    for path, use in check_uses("uses", uses).items():
         beside = weight_beside(uses, path)
         if use.role == "weight" and use.fans is not None:
             initializer = weight(use)

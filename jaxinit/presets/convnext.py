@@ -50,10 +50,9 @@ def convnext(
         >>> [row.distribution.mean for row in jaxinit.plan(params, rules)]
         [0.0, 1e-06]
     """
-    where = "convnext"
-    check_globs(where, layer_scale=layer_scale, head=head)
-    small = float(check_number(where, "value", value))
-    factor = float(check_number(where, "head_scale", head_scale, least=0))
+    check_globs(layer_scale=layer_scale, head=head)
+    small = float(check_number("value", value))
+    factor = float(check_number("head_scale", head_scale, least=0))
 
     def cut(std: float) -> Initializer:
         options = {"std": 0.02 * std, "low": -2 * std, "high": 2 * std}

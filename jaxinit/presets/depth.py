@@ -57,9 +57,8 @@ def deepnorm_constants(encoder_layers: int, decoder_layers: int) -> DeepNorm:
         >>> round(deepnorm_constants(0, 12).decoder_beta, 6)
         0.319472
     """
-    where = "deepnorm_constants"
-    n = check_int(where, "encoder_layers", encoder_layers, least=0)
-    m = check_int(where, "decoder_layers", decoder_layers, least=0)
+    n = check_int("encoder_layers", encoder_layers, least=0)
+    m = check_int("decoder_layers", decoder_layers, least=0)
     if n and m:
         root = (n**4 * m) ** (1 / 16)
         return DeepNorm(0.81 * root, 0.87 / root, (3 * m) ** 0.25, (12 * m) ** -0.25)
@@ -90,8 +89,8 @@ def deepnorm(*, beta: float, scaled: str) -> list[Rule]:
         >>> beta = deepnorm_constants(0, 12).decoder_beta
         >>> rules = deepnorm(beta=beta, scaled="**/{fc1,fc2,value,out}/kernel")
     """
-    beta = float(check_number("deepnorm", "beta", beta, least=0))
-    check_globs("deepnorm", scaled=scaled)
+    beta = float(check_number("beta", beta, least=0))
+    check_globs(scaled=scaled)
     low = functools.partial(xavier_normal, gain=beta)
     return [
         *neutral_vectors(),
@@ -131,9 +130,9 @@ def fixup(
         >>> sizes = {"num_branches": 16, "layers_per_branch": 2}
         >>> rules = fixup(**sizes, **globs, classifier="head/*")
     """
-    check_globs("fixup", inner=inner, last=last, classifier=classifier)
-    branches = check_int("fixup", "num_branches", num_branches, least=1)
-    layers = check_int("fixup", "layers_per_branch", layers_per_branch, least=2)
+    check_globs(inner=inner, last=last, classifier=classifier)
+    branches = check_int("num_branches", num_branches, least=1)
+    layers = check_int("layers_per_branch", layers_per_branch, least=2)
     factor = branches ** (-1 / (2 * layers - 2))
     he = math.sqrt(2)
     return [
@@ -181,9 +180,9 @@ def t_fixup(
         >>> scaled = "**/{value,out,fc1,fc2}/kernel"
         >>> rules = t_fixup(num_layers=6, width=512, tables="**/embedding", decoder=scaled)
     """
-    check_globs("t_fixup", encoder=encoder, decoder=decoder, tables=tables)
-    layers = check_int("t_fixup", "num_layers", num_layers, least=1)
-    check_int("t_fixup", "width", width, least=1)
+    check_globs(encoder=encoder, decoder=decoder, tables=tables)
+    layers = check_int("num_layers", num_layers, least=1)
+    check_int("width", width, least=1)
     low, high = 0.67 * layers**-0.25, (9 * layers) ** -0.25
     rules: list[Rule] = [BIASES, (tables, gaussian(width**-0.5 * high))]
     for glob, gain in ((encoder, low), (decoder, high)):

@@ -63,9 +63,9 @@ def moe(
         [0.1, 0.1]
     """
     where = "moe"
-    check_uses(where, "uses", uses)
-    check_globs(where, experts=experts, router=router)
-    small = float(check_number(where, "scale", scale, least=0))
+    check_uses("uses", uses)
+    check_globs(experts=experts, router=router)
+    small = float(check_number("scale", scale, least=0))
 
     def scaled(use: ParamUse) -> Initializer:
         options = {"mode": "fan_in", "distribution": "truncated_normal"}
@@ -73,10 +73,10 @@ def moe(
 
     rules: list[Rule] = []
     for name, glob in (("experts", experts), ("router", router)):
-        for use in matched(where, name, glob, uses).values():
+        for use in matched(name, glob, uses).values():
             initializer = scaled(use)
             if name == "router" and router_std is not None:
-                std = check_number(where, "router_std", router_std, least=0)
+                std = check_number("router_std", router_std, least=0)
                 initializer = gaussian(float(std))
             rules.append((exactly(use.path, where), initializer))
     return rules

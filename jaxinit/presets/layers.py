@@ -89,9 +89,8 @@ def pytorch_recurrent(*, arrays: str, hidden_size: int) -> list[Rule]:
         >>> from jaxinit.presets import pytorch_recurrent
         >>> rules = pytorch_recurrent(arrays="lstm/*", hidden_size=100)
     """
-    where = "pytorch_recurrent"
-    check_globs(where, arrays=arrays)
-    hidden = check_int(where, "hidden_size", hidden_size, least=1)
+    check_globs(arrays=arrays)
+    hidden = check_int("hidden_size", hidden_size, least=1)
     return [(arrays, bounded(hidden**-0.5))]
 
 
@@ -124,10 +123,9 @@ def pytorch_attention(
         >>> names |= {"out_kernels": "**/out/kernel", "biases": "**/bias"}
         >>> rules = pytorch_attention(**names, embed_dim=512)
     """
-    where = "pytorch_attention"
-    check_globs(where, in_kernels=in_kernels, out_kernels=out_kernels, biases=biases)
-    check_flag(where, "packed", packed)
-    embed_dim = check_int(where, "embed_dim", embed_dim, least=1)
+    check_globs(in_kernels=in_kernels, out_kernels=out_kernels, biases=biases)
+    check_flag("packed", packed)
+    embed_dim = check_int("embed_dim", embed_dim, least=1)
     bound = (6 / ((4 if packed else 2) * embed_dim)) ** 0.5
     return [
         (biases, zeros),
@@ -157,9 +155,8 @@ def pytorch_bilinear(*, weight: str, bias: str, in1_features: int) -> list[Rule]
         >>> from jaxinit.presets import pytorch_bilinear
         >>> rules = pytorch_bilinear(weight="mix/w", bias="mix/b", in1_features=30)
     """
-    where = "pytorch_bilinear"
-    check_globs(where, weight=weight, bias=bias)
-    distribution = bounded(check_int(where, "in1_features", in1_features, least=1) ** -0.5)
+    check_globs(weight=weight, bias=bias)
+    distribution = bounded(check_int("in1_features", in1_features, least=1) ** -0.5)
     return [(weight, distribution), (bias, distribution)]
 
 
@@ -280,7 +277,7 @@ def equinox(uses: Uses) -> list[Rule]:
         >>> [row.distribution.text for row in jaxinit.plan(params, equinox(uses))]
         ['uniform(low=-0.1, high=0.1)']
     """
-    return pytorch(check_uses("equinox", "uses", uses))
+    return pytorch(check_uses("uses", uses))
 
 
 @boundary
@@ -298,5 +295,5 @@ def norms(*, scales: str, biases: str) -> list[Rule]:
         >>> from jaxinit.presets import norms
         >>> rules = norms(scales="**/norm/scale", biases="**/norm/bias")
     """
-    check_globs("norms", scales=scales, biases=biases)
+    check_globs(scales=scales, biases=biases)
     return [(scales, ones), (biases, zeros)]

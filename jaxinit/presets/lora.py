@@ -63,16 +63,15 @@ def lora(
         >>> bool((abs(layer.lora_a[...]) < 1 / 8).all()), float(layer.lora_b[...].sum())
         (True, 0.0)
     """
-    where = "lora"
-    check_globs(where, a=a, b=b, table_a=table_a, table_b=table_b)
-    check_choice(where, "variant", variant, ("kaiming", "gaussian"))
+    check_globs(a=a, b=b, table_a=table_a, table_b=table_b)
+    check_choice("variant", variant, ("kaiming", "gaussian"))
     if rank is not None:
-        check_int(where, "rank", rank, least=1)
+        check_int("rank", rank, least=1)
     first = functools.partial(kaiming_uniform, a=math.sqrt(5))
     if variant == "gaussian":
         if rank is None:
             rule = "the variant gaussian needs the rank"
-            value_error(where, rule, "rank=None", "Give rank=r of the updates.")
+            value_error(rule, "rank=None", "Give rank=r of the updates.")
         first = gaussian(1 / rank)
     rules: list[Rule] = [(a, first), (b, ZEROS)]
     if table_a is not None:
@@ -111,8 +110,7 @@ def lora_scaling(alpha: float, rank: int, *, rank_stabilized: bool = False) -> f
         >>> lora_scaling(16, 64), lora_scaling(16, 64, rank_stabilized=True)
         (0.25, 2.0)
     """
-    where = "lora_scaling"
-    number = float(check_number(where, "alpha", alpha))
-    size = check_int(where, "rank", rank, least=1)
-    check_flag(where, "rank_stabilized", rank_stabilized)
+    number = float(check_number("alpha", alpha))
+    size = check_int("rank", rank, least=1)
+    check_flag("rank_stabilized", rank_stabilized)
     return number / (math.sqrt(size) if rank_stabilized else size)

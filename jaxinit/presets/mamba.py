@@ -144,16 +144,14 @@ def mamba(
         True
     """
     where = "mamba"
-    check_uses(where, "uses", uses)
-    check_globs(
-        where, dt_kernel=dt_kernel, dt_bias=dt_bias, a_log=a_log, skip=skip, out=out
-    )
-    check_choice(where, "dt_init", dt_init, ("random", "constant"))
-    low = float(check_number(where, "dt_min", dt_min, least=1e-30))
-    high = float(check_number(where, "dt_max", dt_max, least=low))
-    floor = float(check_number(where, "dt_floor", dt_floor, least=0))
-    scale = float(check_number(where, "dt_scale", dt_scale, least=0))
-    bound = scale * check_int(where, "dt_rank", dt_rank, least=1) ** -0.5
+    check_uses("uses", uses)
+    check_globs(dt_kernel=dt_kernel, dt_bias=dt_bias, a_log=a_log, skip=skip, out=out)
+    check_choice("dt_init", dt_init, ("random", "constant"))
+    low = float(check_number("dt_min", dt_min, least=1e-30))
+    high = float(check_number("dt_max", dt_max, least=low))
+    floor = float(check_number("dt_floor", dt_floor, least=0))
+    scale = float(check_number("dt_scale", dt_scale, least=0))
+    bound = scale * check_int("dt_rank", dt_rank, least=1) ** -0.5
     rules: list[Rule] = [
         (dt_kernel, bounded(bound) if dt_init == "random" else fixed(bound)),
         (dt_bias, StepBias(low, high, floor)),
@@ -162,11 +160,11 @@ def mamba(
     ]
     if (out is None) != (num_layers is None):
         got = f"out={out!r} and num_layers={num_layers!r}"
-        value_error(where, "out and num_layers go together", got, "Give both, or none.")
-    each = check_int(where, "residuals_per_layer", residuals_per_layer, least=1)
+        value_error("out and num_layers go together", got, "Give both, or none.")
+    each = check_int("residuals_per_layer", residuals_per_layer, least=1)
     if out is not None:
-        layers = check_int(where, "num_layers", num_layers, least=1)
-        rules += _divided(where, uses, out, math.sqrt(layers * each))
+        layers = check_int("num_layers", num_layers, least=1)
+        rules += _divided(uses, out, math.sqrt(layers * each))
 
     def weight(use: ParamUse) -> Initializer:
         return bounded(fan_in(use) ** -0.5)
@@ -181,9 +179,9 @@ def mamba(
     return [*rules, *by_role(where, uses, weight=weight, embedding=table, bias=bias)]
 
 
-def _divided(where: str, uses: Uses, glob: str, factor: float) -> list[Rule]:
+def _divided(uses: Uses, glob: str, factor: float) -> list[Rule]:
     """Return PyTorch's default for a Linear, divided by a factor."""
     return [
-        (exactly(path, where), bounded(fan_in(use) ** -0.5 / factor))
-        for path, use in matched(where, "out", glob, uses).items()
+        (exactly(path, "mamba"), bounded(fan_in(use) ** -0.5 / factor))
+        for path, use in matched("out", glob, uses).items()
     ]

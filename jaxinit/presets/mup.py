@@ -80,7 +80,7 @@ class MuP(NamedTuple):
             >>> {name: float(value) for name, value in scaled.items()}
             {'first': 1.0, 'hidden': 0.25, 'last': 1.0}
         """
-        check_choice("scale_updates", "optimizer", optimizer, ("adam", "sgd"))
+        check_choice("optimizer", optimizer, ("adam", "sgd"))
         factors = self.adam if optimizer == "adam" else self.sgd
         return Transformation(lambda _: (), functools.partial(_scaled, factors))
 
@@ -94,7 +94,7 @@ def _scaled(
     if unknown:
         rule = "updates must have the paths of the traced uses"
         advice = "Trace the tree that is trained."
-        value_error("scale_updates", rule, ", ".join(unknown[:8]), advice)
+        value_error(rule, ", ".join(unknown[:8]), advice, where="scale_updates")
 
     def scale(path: Any, update: Any) -> Any:
         return update * jnp.asarray(factors[path_text(path)], update.dtype)
@@ -166,14 +166,14 @@ def mup(
         {'table': 0.25}
     """
     where = "mup"
-    check_uses(where, "uses", uses)
-    check_uses(where, "base", base)
-    check_flag(where, "zero_readout", zero_readout)
-    std = float(check_number(where, "table_std", table_std, least=0))
+    check_uses("uses", uses)
+    check_uses("base", base)
+    check_flag("zero_readout", zero_readout)
+    std = float(check_number("table_std", table_std, least=0))
     if set(uses) != set(base):
         odd = sorted(set(uses) ^ set(base))
         rule = "uses and base must be of one model at two widths"
-        value_error(where, rule, f"paths of one only: {', '.join(odd)}", "Trace both.")
+        value_error(rule, f"paths of one only: {', '.join(odd)}", "Trace both.")
     adam: dict[str, float] = {}
     sgd: dict[str, float] = {}
     output: dict[str, float] = {}

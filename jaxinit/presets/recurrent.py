@@ -70,16 +70,15 @@ def lstm(
         >>> new["bias"].reshape(4, 4).mean(axis=1).tolist()  # i, f, g, o
         [0.0, 1.0, 0.0, 0.0]
     """
-    where = "lstm"
-    check_globs(where, kernel=kernel, recurrent=recurrent, bias=bias, forget=forget)
-    check_choice(where, "layout", layout, ("IO", "OI"))
-    opened = float(check_number(where, "forget_bias", forget_bias))
+    check_globs(kernel=kernel, recurrent=recurrent, bias=bias, forget=forget)
+    check_choice("layout", layout, ("IO", "OI"))
+    opened = float(check_number("forget_bias", forget_bias))
     if gates is not None and (not isinstance(gates, str) or sorted(gates) != list("fgio")):
         rule = "gates must be the letters i, f, g and o in their order, or None"
-        value_error(where, rule, f"gates={gates!r}", 'Write gates="ifgo".')
+        value_error(rule, f"gates={gates!r}", 'Write gates="ifgo".')
     if forget is not None and gates is not None:
         rule = "forget is for gates that are arrays of their own"
-        value_error(where, rule, f"gates={gates!r} too", "Leave out one of the two.")
+        value_error(rule, f"gates={gates!r} too", "Leave out one of the two.")
     rules: list[Rule] = [] if forget is None else [(forget, fixed(opened))]
     biases = None if gates is None else [opened if g == "f" else 0.0 for g in gates]
     return [*rules, *_cell(kernel, recurrent, bias, biases, layout)]
@@ -125,10 +124,9 @@ def gru(
         >>> bool(abs(w[:4] @ w[:4].T - jax.numpy.eye(4)).max() < 1e-5)
         True
     """
-    where = "gru"
-    check_globs(where, kernel=kernel, recurrent=recurrent, bias=bias)
-    check_choice(where, "layout", layout, ("IO", "OI"))
-    check_flag(where, "is_fused", is_fused)
+    check_globs(kernel=kernel, recurrent=recurrent, bias=bias)
+    check_choice("layout", layout, ("IO", "OI"))
+    check_flag("is_fused", is_fused)
     return _cell(kernel, recurrent, bias, [0.0] * 3 if is_fused else None, layout)
 
 

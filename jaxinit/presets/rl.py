@@ -49,11 +49,10 @@ def orthogonal_rl(
         >>> [row.distribution.text for row in jaxinit.plan(params, rules)]
         ['orthogonal(gain=0.01)', 'orthogonal(gain=1)']
     """
-    where = "orthogonal_rl"
-    check_globs(where, policy=policy, value=value, log_std=log_std)
+    check_globs(policy=policy, value=value, log_std=log_std)
 
     def of(name: str, factor: float) -> Initializer:
-        checked = float(check_number(where, name, factor, least=0))
+        checked = float(check_number(name, factor, least=0))
         return functools.partial(orthogonal, gain=checked)
 
     rules = [*neutral_vectors(), (policy, of("policy_gain", policy_gain))]

@@ -48,7 +48,7 @@ def siren(uses: Uses, *, omega: float = 30.0) -> list[Rule]:
         >>> [row.distribution.text for row in jaxinit.plan(params, siren(uses))]
         ['uniform(low=-0.5, high=0.5)', 'uniform(low=-0.01021, high=0.01021)']
     """
-    frequency = float(check_number("siren", "omega", omega, least=1e-30))
+    frequency = float(check_number("omega", omega, least=1e-30))
 
     def weight(use: ParamUse) -> Initializer:
         if use.after == "input":

@@ -56,10 +56,9 @@ def gpt2(*, num_layers: int, residual: str, std: float = 0.02) -> list[Rule]:
         >>> [row.std for row in jaxinit.plan(params, rules)]
         [0.02, 0.005]
     """
-    where = "gpt2"
-    layers = check_int(where, "num_layers", num_layers, least=1)
-    check_globs(where, residual=residual)
-    std = float(check_number(where, "std", std, least=0))
+    layers = check_int("num_layers", num_layers, least=1)
+    check_globs(residual=residual)
+    std = float(check_number("std", std, least=0))
     return [
         (residual, gaussian(std / math.sqrt(2 * layers))),
         *neutral_vectors(),
@@ -116,14 +115,13 @@ def t5(
         >>> globs |= {"relative_bias": "**/relative_attention_bias/embedding"}
         >>> rules = t5(d_model=512, d_kv=64, num_heads=8, d_ff=2048, **globs)
     """
-    where = "t5"
-    d_model = check_int(where, "d_model", d_model, least=1)
-    d_kv = check_int(where, "d_kv", d_kv, least=1)
-    num_heads = check_int(where, "num_heads", num_heads, least=1)
-    d_ff = check_int(where, "d_ff", d_ff, least=1)
-    factor = float(check_number(where, "factor", factor, least=0))
-    check_globs(where, query=query, key_value=key_value, output=output)
-    check_globs(where, wi=wi, wo=wo, relative_bias=relative_bias)
+    d_model = check_int("d_model", d_model, least=1)
+    d_kv = check_int("d_kv", d_kv, least=1)
+    num_heads = check_int("num_heads", num_heads, least=1)
+    d_ff = check_int("d_ff", d_ff, least=1)
+    factor = float(check_number("factor", factor, least=0))
+    check_globs(query=query, key_value=key_value, output=output)
+    check_globs(wi=wi, wo=wo, relative_bias=relative_bias)
     return [
         (query, gaussian(factor * (d_model * d_kv) ** -0.5)),
         (key_value, gaussian(factor * d_model**-0.5)),
@@ -180,10 +178,9 @@ def vit(
         >>> globs = {"head": "head/*", "mlp": "**/mlp/*/bias", "patch": "patch/kernel"}
         >>> rules = vit(variant="jax", **globs, tables="{position,cls}")
     """
-    where = "vit"
-    check_choice(where, "variant", variant, ("jax", "timm", "moco"))
-    check_globs(where, head=head, mlp=mlp, patch=patch, tables=tables, qkv=qkv)
-    head_bias = float(check_number(where, "head_bias", head_bias))
+    check_choice("variant", variant, ("jax", "timm", "moco"))
+    check_globs(head=head, mlp=mlp, patch=patch, tables=tables, qkv=qkv)
+    head_bias = float(check_number("head_bias", head_bias))
     common: list[Rule] = [(tables, gaussian(0.02)), SCALES]
     if variant == "timm":
         return [*common, BIASES, ("**", gaussian(0.02))]

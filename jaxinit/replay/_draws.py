@@ -31,11 +31,11 @@ def check_bounds(low: int, high: int | None, endpoint: bool = False) -> tuple[in
     """Return the least and the largest value of a range as NumPy writes it."""
     if high is None:
         low, high = 0, low
-    low = check_int("", "low", low, least=_LEAST)
-    last = check_int("", "high", high, least=_LEAST) - (not endpoint)
+    low = check_int("low", low, least=_LEAST)
+    last = check_int("high", high, least=_LEAST) - (not endpoint)
     if not low <= last <= _MOST:
         rule = f"low must be below high, and both within {_LEAST} to {_MOST}"
-        value_error("", rule, f"low={low}, high={high}", "Results are int32.")
+        value_error(rule, f"low={low}, high={high}", "Results are int32.")
     return low, last
 
 
@@ -64,12 +64,12 @@ class Draws:
         self, stream: object, shape: Shape, dtype: DTypeLike | None, **numbers: float
     ) -> tuple[np.ndarray, tuple[int, ...], np.dtype[Any]]:
         """Return the numbers, the shape and the dtype of a draw of floats, checked."""
-        check_stream("", stream, self.kind)
-        lengths, kind = check_draw("", shape, dtype, ("float32", "float64"), 2)
+        check_stream(stream, self.kind)
+        lengths, kind = check_draw(shape, dtype, ("float32", "float64"), 2)
         for name, number in numbers.items():
             least = 0.0 if name == "scale" else -math.inf
-            numbers[name] = check_static("", name, number, least)
-        check_range("", np.dtype(np.float64), **numbers)
+            numbers[name] = check_static(name, number, least)
+        check_range(np.dtype(np.float64), **numbers)
         return np.array([*numbers.values()]), lengths, kind
 
     def uniform(
@@ -78,25 +78,23 @@ class Draws:
         """Draw uniform numbers between two bounds, which are called as they are given."""
         ends, *rest = self.floats(stream, shape, dtype, **bounds)
         start, end = ends.tolist()
-        check_range("", np.dtype(np.float64), width=end - start)
+        check_range(np.dtype(np.float64), width=end - start)
         return _uniform(self.units, stream, np.array([start, end - start]), *rest)
 
     def integers(
         self, stream: _StreamT, shape: Shape, low: int, high: int | None, end: bool = False
     ) -> tuple[_StreamT, jax.Array]:
         """Draw int32 of a range."""
-        check_stream("", stream, self.kind)
-        lengths, bounds = check_shape("", shape), check_bounds(low, high, end)
+        check_stream(stream, self.kind)
+        lengths, bounds = check_shape(shape), check_bounds(low, high, end)
         size = math.prod(lengths)
         stream, values = integers(self.source, stream, size, *bounds, self.bound)
         return stream, values.reshape(lengths)
 
     def permutation(self, stream: _StreamT, n: int) -> tuple[_StreamT, jax.Array]:
         """Draw an order of the first ints."""
-        check_stream("", stream, self.kind)
-        return permutation(
-            self.source, stream, check_int("", "n", n, least=0), 1, self.swap
-        )
+        check_stream(stream, self.kind)
+        return permutation(self.source, stream, check_int("n", n, least=0), 1, self.swap)
 
     def choice(
         self,
@@ -107,8 +105,8 @@ class Draws:
         p: Sequence[float] | np.ndarray | None,
     ) -> tuple[_StreamT, jax.Array]:
         """Draw some of the first ints."""
-        check_stream("", stream, self.kind)
-        a, lengths = check_int("", "a", a, least=1), check_shape("", shape)
+        check_stream(stream, self.kind)
+        a, lengths = check_int("a", a, least=1), check_shape(shape)
         size = _check_choice_size(a, lengths, replace, p is not None)
         if p is not None:
             stream, values = _by_share(self.units, stream, _check_shares(a, p), size)
@@ -126,11 +124,11 @@ def _check_shares(size: int, p: Sequence[float] | np.ndarray) -> np.ndarray:
     try:
         share = np.asarray(p, np.float64)
     except (TypeError, ValueError):
-        type_error("", "p must be a sequence of numbers", f"p={p!r}", "Give a list.")
+        type_error("p must be a sequence of numbers", f"p={p!r}", "Give a list.")
     if share.shape != (size,) or not np.all(share >= 0) or abs(share.sum() - 1) > 1e-8:
         rule = f"p must be {size} probabilities that sum to 1"
         got = f"p of shape {share.shape} with sum {share.sum():g}"
-        value_error("", rule, got, "Divide p by its sum.")
+        value_error(rule, got, "Divide p by its sum.")
     total = share.cumsum()
     return total / total[-1]
 
@@ -140,10 +138,10 @@ def _check_choice_size(a: int, shape: tuple[int, ...], replace: bool, given: boo
     size = math.prod(shape)
     if not replace and given:
         advice = "Choose without p, or with replacement."
-        value_error("", "p needs replace=True", "replace=False with p", advice)
+        value_error("p needs replace=True", "replace=False with p", advice)
     if not replace and size > a:
         rule = "without replacement at most a values can be chosen"
-        value_error("", rule, f"a={a}, shape={shape}", "Set replace=True.")
+        value_error(rule, f"a={a}, shape={shape}", "Set replace=True.")
     return size
 
 

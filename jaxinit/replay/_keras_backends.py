@@ -27,25 +27,25 @@ class Backend:
     truncated_normal: Draw
 
 
-def backend(where: str, name: str) -> Backend:
+def backend(name: str) -> Backend:
     """Return the draws of a backend of this name."""
-    return _BACKENDS[check_choice(where, "backend", name, _BACKENDS)]
+    return _BACKENDS[check_choice("backend", name, _BACKENDS)]
 
 
 def _reduced(seed: Seed, most: int, modulus: int) -> int | jax.Array:
     """Return a seed within a modulus, of Python's sign: never negative."""
     if isinstance(seed, jax.Array):
         if modulus < 1 << 31:  # no bit is lost, whatever the seed's width and sign
-            check_seed("seed", seed, least=-(1 << 63), most=(1 << 64) - 1)
+            check_seed(seed, least=-(1 << 63), most=(1 << 64) - 1)
         else:
-            check_seed("seed", seed, least=0, most=most)
+            check_seed(seed, least=0, most=most)
         if seed.dtype.itemsize < 4:
             seed = seed.astype(jnp.int32)
         if modulus >> 31:
             return seed.astype(jnp.uint32)
         return jnp.remainder(seed, jnp.asarray(modulus, seed.dtype)).astype(jnp.uint32)
     least = 0 if most == (1 << 32) - 1 else -(1 << 63)
-    return check_seed("seed", seed, least=least, most=most) % modulus
+    return check_seed(seed, least=least, most=most) % modulus
 
 
 def _tensorflow(draw: Callable[..., jax.Array]) -> Draw:

@@ -65,7 +65,7 @@ class _Convolution(Layer):
     def _start(self) -> None:
         self.padding = self.padding.lower()
         choices = "valid", "same", "causal"
-        check_choice(type(self).__name__, "padding", self.padding, choices)
+        check_choice("padding", self.padding, choices)
 
     def _outputs(self, inputs: int | None) -> int:
         """Return the number of channels that come out."""
@@ -88,7 +88,7 @@ class _Conv(_Convolution):
         if inputs is not None and inputs % self.groups:
             rule = "groups must divide the channels of the input"
             got = f"groups={self.groups} with {inputs}"
-            value_error(type(self).__name__, rule, got, "Choose a divisor.")
+            value_error(rule, got, "Choose a divisor.", where=type(self).__name__)
         share = inputs if inputs is None else inputs // self.groups
         kernel = (*self.kernel_size, share, self.filters)
         self.add_weight("kernel", kernel, self.kernel_initializer)

@@ -48,7 +48,7 @@ class KerasTensor:
 
 def connected(layer: Any, taken: list[Any], made: KerasTensor) -> KerasTensor:
     """Note that a layer, or a sum, made one tensor of others."""
-    current(type(layer).__name__).calls.append((layer, taken, made))
+    current().calls.append((layer, taken, made))
     return made
 
 
@@ -99,14 +99,14 @@ class Layer:
         for option in options:
             if option not in _FREE and not option.endswith(("_regularizer", "_constraint")):
                 advice = "See help(keras_layers) for what is known."
-                type_error(where, "an option must be one of Keras'", option, advice)
+                type_error("an option must be one of Keras'", option, advice)
         if options.get("dtype") not in (None, "float32"):
             rule = "weights are float32"
             got = f"dtype={options['dtype']!r}"
-            type_error(where, rule, got, "Leave dtype out, and convert the weights.")
+            type_error(rule, got, "Leave dtype out, and convert the weights.")
         snake = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", where)
         snake = re.sub("([a-z])([A-Z])", r"\1_\2", snake).lower()
-        self.name: str = options.get("name") or unique_name(where, snake)
+        self.name: str = options.get("name") or unique_name(snake)
         self.weights: list[Weight] = []
         self.inside: list[Layer] = []
         self.built = False
@@ -125,25 +125,24 @@ class Layer:
                 vars(self)[name] = self._checked(name, value)
             elif value is not None and value is not False:
                 rule, got = f"{name} cannot be replayed", f"{name}={shown(value)}"
-                value_error(type(self).__name__, rule, got, "Leave it out.")
+                value_error(rule, got, "Leave it out.")
         self._start()
 
     def _checked(self, name: str, value: Any) -> Any:
         """Return an argument as its name says that it is to be."""
-        where = type(self).__name__
         if name in _COUNTS:
-            return check_int(where, name, value, least=1)
+            return check_int(name, value, least=1)
         if name.endswith("_initializer"):
             return initializer(value)
         if name in ("kernel_size", "pool_size", "strides", "dilation_rate"):
             given = self.pool_size if value is None else value
-            return sizes(where, name, given, self.axes)
+            return sizes(name, given, self.axes)
         if name == "output_padding" and value is not None:
-            return sizes(where, name, value, self.axes, 0)
+            return sizes(name, value, self.axes, 0)
         if name == "data_format" and value not in (None, "channels_last"):
             rule = "data_format must be channels_last"
             advice = "The weights are the same: describe the model with channels last."
-            value_error(where, rule, f"data_format={value!r}", advice)
+            value_error(rule, f"data_format={value!r}", advice)
         return value
 
     def _start(self) -> None:
@@ -154,7 +153,7 @@ class Layer:
         if None in shape:
             rule = "the lengths that a weight depends on must be known"
             advice = "Give keras.Input all lengths but the batch's."
-            value_error(type(self).__name__, rule, f"{name} of shape {shape}", advice)
+            value_error(rule, f"{name} of shape {shape}", advice, where=type(self).__name__)
         self.weights.append(Weight(name, tuple(shape), initializer))
 
     def add_bias(self, *shape: int | None) -> None:
@@ -184,7 +183,9 @@ class Layer:
         shapes = [x.shape for x in taken]
         if not shapes:
             rule = "a layer must be called on keras.Input or on the output of a layer"
-            type_error(type(self).__name__, rule, f"{inputs}", "Start from keras.Input.")
+            type_error(
+                rule, f"{inputs}", "Start from keras.Input.", where=type(self).__name__
+            )
         if not self.built:
             self.built = True
             self.build(*shapes)
@@ -210,15 +211,13 @@ def kind(
     return made
 
 
-def sizes(
-    where: str, name: str, value: Sizes, axes: int, least: int = 1
-) -> tuple[int, ...]:
+def sizes(name: str, value: Sizes, axes: int, least: int = 1) -> tuple[int, ...]:
     """Return one length an axis."""
     lengths = (value,) * axes if isinstance(value, int) else tuple(value)
     if len(lengths) != axes:
         rule = f"{name} must be an int or {axes} ints"
-        value_error(where, rule, f"{name}={value}", "Give one length for each axis.")
-    return tuple(check_int(where, name, n, least=least) for n in lengths)
+        value_error(rule, f"{name}={value}", "Give one length for each axis.")
+    return tuple(check_int(name, n, least=least) for n in lengths)
 
 
 def strided(
@@ -234,14 +233,14 @@ def strided(
         if out < 1:
             rule = "the output must have a length of at least 1 on each axis"
             got = f"{out} from a length of {n} with a window of {k}"
-            value_error(f"build: {name}", rule, got, "Make the input larger.")
+            value_error(rule, got, "Make the input larger.", where=f"build: {name}")
         result.append(out)
     return tuple(result)
 
 
-def unique_name(where: str, name: str) -> str:
+def unique_name(name: str) -> str:
     """Return Keras' automatic name: numbered from the second one on."""
-    names = current(where).names
+    names = current().names
     names[name] += 1
     return name if names[name] == 1 else f"{name}_{names[name] - 1}"
 
@@ -251,7 +250,7 @@ def initializer(identifier: Any) -> Initializer:
     return get(identifier)
 
 
-def take_seed(layer: Layer, seed: int | None) -> None:
+def take_seed(seed: int | None) -> None:
     """Take the seed of a generator inside the layer, if it has been given none."""
     if seed is None:
-        next_seed(type(layer).__name__)
+        next_seed()

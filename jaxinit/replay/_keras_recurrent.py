@@ -50,10 +50,10 @@ class _Recurrent(Layer):
     def _make(self, given: dict[str, Any]) -> None:
         seed = given["seed"]
         if self.gates == 1:  # SimpleRNN takes this seed first, the others last
-            take_seed(self, seed)
+            take_seed(seed)
         super()._make(given)
         if self.gates > 1:
-            take_seed(self, seed)
+            take_seed(seed)
 
     def bias_shape(self) -> tuple[int, ...]:
         """Return the shape of the bias: two rows if a GRU's reset gate comes after."""
@@ -119,7 +119,7 @@ class Bidirectional(Layer):
 
     def _start(self) -> None:
         modes, layer = ("concat", "sum", "mul", "ave"), self.layer
-        check_choice("Bidirectional", "merge_mode", self.merge_mode, modes)
+        check_choice("merge_mode", self.merge_mode, modes)
         made = [layer.again(f"forward_{layer.name.removeprefix('forward_')}")]
         made.append(self.backward_layer)
         if self.backward_layer is None:

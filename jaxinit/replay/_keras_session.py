@@ -42,16 +42,16 @@ def session(seed: int) -> Iterator[Session]:
         _session.reset(token)
 
 
-def current(where: str) -> Session:
+def current() -> Session:
     """Return the session in which a model is being made."""
     opened = _session.get()
     if opened is None:
         rule = "layers, and initializers without a seed, are made in keras_models.build"
         advice = "Make them in the function that you give to keras_models.build."
-        value_error(where, rule, "none running", advice)
+        value_error(rule, "none running", advice)
     return opened
 
 
-def next_seed(where: str) -> int:
+def next_seed() -> int:
     """Return Keras' seed for what has been given none."""
-    return current(where).python.randint(1, 10**9)
+    return current().python.randint(1, 10**9)

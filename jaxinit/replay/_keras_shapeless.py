@@ -43,9 +43,9 @@ class _Noise(Layer):
 
     def _start(self) -> None:
         name = "rate" if "rate" in vars(self) else "stddev"
-        rate = check_number(type(self).__name__, name, vars(self)[name], least=0.0)
+        rate = check_number(name, vars(self)[name], least=0.0)
         if rate > 0:
-            take_seed(self, self.seed)
+            take_seed(self.seed)
 
 
 Dropout = kind(_Noise, "Dropout", "rate, noise_shape=None, seed=None")
@@ -61,7 +61,7 @@ class _Random(Layer):
     """What the random image layers share: a seed."""
 
     def _start(self) -> None:
-        take_seed(self, self.seed)
+        take_seed(self.seed)
 
 
 _FILL = (
@@ -113,7 +113,7 @@ class Reshape(Layer):
         if total is not None and (total % known if -1 in target else total != known):
             rule = "target_shape must have as many values as the input"
             got = f"target_shape={target} for {rest}"
-            value_error("Reshape", rule, got, "Change one of the two.")
+            value_error(rule, got, "Change one of the two.", where="Reshape")
         free = None if total is None else total // known
         return (shapes[0][0], *(free if n == -1 else n for n in target))
 
@@ -140,8 +140,8 @@ class _Pooling(Layer):
     signature = "pool_size=2, strides=None, padding='valid', data_format=None"
 
     def _start(self) -> None:
-        choices, where = ("valid", "same"), type(self).__name__
-        self.padding = check_choice(where, "padding", self.padding.lower(), choices)
+        choices = "valid", "same"
+        self.padding = check_choice("padding", self.padding.lower(), choices)
 
     def _output(self, *shapes: Shape) -> Shape:
         window = self.pool_size, self.strides, self.padding
@@ -171,7 +171,9 @@ class _Resizing(Layer):
             pairs = (pairs,)
         if len(pairs) != self.axes:
             rule = f"the size must be an int or {self.axes} ints or pairs"
-            value_error(type(self).__name__, rule, f"{size}", "Give one for each axis.")
+            value_error(
+                rule, f"{size}", "Give one for each axis.", where=type(self).__name__
+            )
         self.pairs = [(p, p) if isinstance(p, int) else (p[0], p[1]) for p in pairs]
 
     def _length(self, n: int, pair: tuple[int, int]) -> int:

@@ -38,7 +38,7 @@ def native(function: Callable[..., Any]) -> Callable[..., Any]:
         if traced:
             rule = "a replayed draw needs exact doubles"
             advice = "Draw outside of jit: then it runs on CPU and the result is moved."
-            value_error("jaxinit.replay", rule, f"a program for {platform}", advice)
+            value_error(rule, f"a program for {platform}", advice)
         cpu = jax.local_devices(backend="cpu")[0]
         with jax.enable_x64(True), jax.default_device(cpu):
             results = function(*jax.tree.map(_on_host, args))

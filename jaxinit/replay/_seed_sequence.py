@@ -1,11 +1,13 @@
 """What NumPy hashes to seed a generator; public through `numpy_generator`."""
 
 import dataclasses
+import functools
 import operator
 from collections.abc import Sequence
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, shown, type_error, value_error
 from jaxinit.replay._arguments import words_of
 
@@ -32,9 +34,10 @@ class SeedSequence:
     def __post_init__(self) -> None:
         self.words()
 
+    @functools.partial(boundary, name="SeedSequence.spawn")
     def spawn(self, n_children: int) -> list["SeedSequence"]:
         """Return the first children, those of a sequence that has spawned none."""
-        count = check_int("SeedSequence.spawn", "n_children", n_children, least=0)
+        count = check_int("n_children", n_children, least=0)
         return [
             dataclasses.replace(self, spawn_key=(*self.spawn_key, i)) for i in range(count)
         ]
@@ -49,13 +52,13 @@ class SeedSequence:
 
 def entropy_words(entropy: object) -> list[int]:
     """Return the words of an int, or of several one after another."""
-    where, rule = "numpy_generator.default_rng", "seed must be a non-negative int"
+    rule = "seed must be a non-negative int"
     parts = entropy if isinstance(entropy, (Sequence, np.ndarray)) else [entropy]
     try:
         numbers = [operator.index(x) for x in np.atleast_1d(np.array(parts, object))]
     except TypeError:
         rule += ", or a sequence of them"
-        type_error(where, rule, f"seed={shown(entropy)}", "Give a plain int.")
+        type_error(rule, f"seed={shown(entropy)}", "Give a plain int.")
     if not numbers or min(numbers) < 0:
-        value_error(where, rule, f"seed={shown(entropy)}", "Give 0 or more.")
+        value_error(rule, f"seed={shown(entropy)}", "Give 0 or more.")
     return [word for number in numbers for word in words_of(number)]

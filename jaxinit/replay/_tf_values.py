@@ -30,24 +30,24 @@ def _single(x: float) -> float:
     return rounded if abs(rounded) >= 2.0**-126 else math.copysign(0.0, rounded)
 
 
-def uniform_scale(where: str, minval: float, maxval: float) -> np.ndarray:
+def uniform_scale(minval: float, maxval: float) -> np.ndarray:
     """Return how values on [0, 1) are scaled, the bounds checked."""
-    low = check_static(where, "minval", minval)
-    high = check_static(where, "maxval", maxval)
+    low = check_static("minval", minval)
+    high = check_static("maxval", maxval)
     if high < low:
         rule = "maxval must be at least minval"
         got = f"minval={low:g}, maxval={high:g}"
-        value_error(where, rule, got, "Swap the two.")
+        value_error(rule, got, "Swap the two.")
     single = np.dtype(np.float32)
-    check_range(where, single, minval=low, maxval=high, width=high - low)
+    check_range(single, minval=low, maxval=high, width=high - low)
     return np.array([_single(_single(high) - _single(low)), _single(low)])
 
 
-def normal_scale(where: str, mean: float, stddev: float) -> np.ndarray:
+def normal_scale(mean: float, stddev: float) -> np.ndarray:
     """Return how standard normals are scaled, the numbers checked."""
-    mean = check_static(where, "mean", mean)
-    stddev = check_static(where, "stddev", stddev, least=0.0)
-    check_range(where, np.dtype(np.float32), mean=mean, stddev=stddev)
+    mean = check_static("mean", mean)
+    stddev = check_static("stddev", stddev, least=0.0)
+    check_range(np.dtype(np.float32), mean=mean, stddev=stddev)
     return np.array([_single(stddev), _single(mean)])
 
 

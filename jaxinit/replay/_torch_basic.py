@@ -80,12 +80,12 @@ class Conv(_FanIn):
     )
 
     def _build(self) -> None:
-        where, axes = type(self).__name__, self._axes
+        axes = self._axes
         inputs, outputs, groups = self.in_channels, self.out_channels, self.groups
         if inputs % groups or outputs % groups:
             rule = "groups must divide in_channels and out_channels"
             got = f"groups={groups} with {inputs} and {outputs}"
-            value_error(where, rule, got, "Choose a common divisor.")
+            value_error(rule, got, "Choose a common divisor.")
         size, given = self.kernel_size, vars(self)
         for name in ("stride", "padding", "dilation", "output_padding"):
             if isinstance(given.get(name), int):
@@ -94,7 +94,7 @@ class Conv(_FanIn):
         if len(window) != axes:
             rule = f"kernel_size must be an int or {axes} ints"
             got = f"kernel_size={size}"
-            value_error(where, rule, got, "Give one length for each axis.")
+            value_error(rule, got, "Give one length for each axis.")
         for length in window:
             self._check(kernel_size=length)
         self.kernel_size = window
@@ -126,7 +126,7 @@ class _Table(Layer):
         if row is not None and not -rows <= row < rows:
             rule = "padding_idx must be the number of a row"
             got = f"padding_idx={row} with {rows} rows"
-            value_error(type(self).__name__, rule, got, "Give None for no such row.")
+            value_error(rule, got, "Give None for no such row.")
         self.padding_idx = None if row is None else row % rows
         self.weight = Parameter((rows, self.embedding_dim) if given is None else given)
         if given is None:

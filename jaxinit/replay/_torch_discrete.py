@@ -43,8 +43,8 @@ def randint(
     Raises:
         ValueError: ``low`` is not below ``high``, or a value is beyond 32 bits.
     """
-    check_stream("", stream, Stream)
-    lengths, (least, last) = check_shape("", shape), check_bounds(low, high)
+    check_stream(stream, Stream)
+    lengths, (least, last) = check_shape(shape), check_bounds(low, high)
     return _integers(stream, lengths, least, last - least + 1)
 
 
@@ -59,8 +59,8 @@ def randperm(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
     Returns:
         The stream after the draw, and the indices, int32 of shape ``(n,)``.
     """
-    check_stream("", stream, Stream)
-    return _permutation(stream, check_int("", "n", n, least=0))
+    check_stream(stream, Stream)
+    return _permutation(stream, check_int("n", n, least=0))
 
 
 @functools.partial(boundary, name="torch_cpu.bernoulli")
@@ -84,9 +84,9 @@ def bernoulli(
     Raises:
         ValueError: ``p`` is out of range.
     """
-    check_stream("", stream, Stream)
-    lengths, kind = check_draw("", shape, dtype, _DTYPES, 2)
-    share = float(check_number("", "p", p, least=0.0, most=1.0))
+    check_stream(stream, Stream)
+    lengths, kind = check_draw(shape, dtype, _DTYPES, 2)
+    share = float(check_number("p", p, least=0.0, most=1.0))
     return _bernoulli(stream, np.array([share, 1.0]), lengths, kind)
 
 
@@ -115,9 +115,9 @@ def dropout(
         >>> sorted(set(mask.ravel().tolist()))
         [0.0, 2.0]
     """
-    check_stream("", stream, Stream)
-    lengths, kind = check_draw("", shape, dtype, _DTYPES, 2)
-    share = float(check_number("", "p", p, least=0.0, most=1.0))
+    check_stream(stream, Stream)
+    lengths, kind = check_draw(shape, dtype, _DTYPES, 2)
+    share = float(check_number("p", p, least=0.0, most=1.0))
     if share in (0.0, 1.0):
         return stream, jnp.full(lengths, 1.0 - share, kind)
     return _bernoulli(stream, np.array([1.0 - share, 1.0 - share]), lengths, kind)

@@ -190,7 +190,7 @@ class Module:
         """Return the module; devices do not matter here, and `build` takes the dtype."""
         if not isinstance(device, str | int | None):
             rule, got = "a device must be its name", f"device={device!r}"
-            type_error("Module.to", rule, got, "Give dtype to build instead.")
+            type_error(rule, got, "Give dtype to build instead.", where="Module.to")
         return self
 
     cuda = cpu = to
@@ -223,7 +223,7 @@ class _Group(Module):
                 made = value if isinstance(value, Parameter) else Parameter(value)
             elif value is not None and not isinstance(value, Module):
                 rule = "it must hold modules"
-                type_error(type(self).__name__, rule, f"{value!r}", "Use None for a ReLU.")
+                type_error(rule, f"{value!r}", "Use None for a ReLU.")
             self._held[str(name)] = made
 
     def __len__(self) -> int:
@@ -353,11 +353,11 @@ class ParameterDict(_Dict):
     _table = "_parameters"
 
 
-def check_no_dtype(where: str, dtype: object) -> None:
+def check_no_dtype(dtype: object) -> None:
     """Refuse a dtype of one tensor."""
     if dtype is not None:
         rule = "all tensors of a model have one dtype, which build takes"
-        type_error(where, rule, f"dtype={dtype!r}", "Give dtype to build instead.")
+        type_error(rule, f"dtype={dtype!r}", "Give dtype to build instead.")
 
 
 _SIZES = frozenset({
@@ -379,7 +379,7 @@ class Layer(Module):
         """Take all arguments as attributes, and place the parameters."""
         self._check(**{name: given[name] for name in given if name in _SIZES})
         given.pop("device", None)
-        check_no_dtype(type(self).__name__, given.pop("dtype", None))
+        check_no_dtype(given.pop("dtype", None))
         vars(self).update(given)
         self._build()
 
@@ -389,7 +389,7 @@ class Layer(Module):
     def _check(self, **sizes: Any) -> None:
         """Check that sizes are at least 1."""
         for name, size in sizes.items():
-            check_int(type(self).__name__, name, size, least=1)
+            check_int(name, size, least=1)
 
 
 def kind(

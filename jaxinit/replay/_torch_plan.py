@@ -141,7 +141,7 @@ def _draw_all(
     for write in writes:
         if write.kind not in DRAWS:
             continue
-        check_size("torch_layers.build", write.shape, 2)
+        check_size(write.shape, 2)
         _torch_special.check_numbers(write.kind, write.numbers, dtype)
         draw = _static(write, write.order in live, dtype)
         if draw is None:

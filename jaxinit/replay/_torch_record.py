@@ -114,7 +114,7 @@ class Tensor:
 
     def __init__(self, *size: int | tuple[int, ...]) -> None:
         shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
-        self.shape: tuple[int, ...] = check_shape("Tensor", shape)  # pyright: ignore[reportArgumentType]
+        self.shape: tuple[int, ...] = check_shape(shape)  # pyright: ignore[reportArgumentType]
         self.writes: list[Write] = []
         self.requires_grad = False
 
@@ -164,14 +164,14 @@ class Tensor:
 
     def write(self, kind: Kind, *numbers: float, source: Any = None) -> Self:
         """Note a write of one of the kinds; `torch_init` has a function for each."""
-        where, (base, part) = f"Tensor.{kind}", self._place()
-        plain = tuple(float(check_number(where, "value", x)) for x in numbers)
+        base, part = self._place()
+        plain = tuple(float(check_number("value", x)) for x in numbers)
         write = Write(next(_count), base, kind, plain, source, part)
         apart = part is not None and not part.contiguous
         if part is not None and apart and kind in DRAWS - {"uniform", "normal"}:
             rule = "this draw needs a tensor whose values follow each other in memory"
             got = f"a part of shape {part.shape} and strides {part.strides}"
-            value_error(where, rule, got, "Draw the whole tensor.")
+            value_error(rule, got, "Draw the whole tensor.", where=f"Tensor.{kind}")
         base.writes.append(write)
         log = _recording.get()
         if log is not None:
@@ -215,7 +215,7 @@ class Tensor:
         if tuple(source.shape) != self.shape:
             rule = "source must have the shape of the tensor"
             got = f"{tuple(source.shape)} for {self.shape}"
-            value_error("Tensor.copy_", rule, got, "Reshape it first.")
+            value_error(rule, got, "Reshape it first.", where="Tensor.copy_")
         if isinstance(source, Tensor):
             return self.write("copy", source=source)
         return self.write("array", source=source.astype(float))
@@ -359,14 +359,16 @@ class View(Tensor):
         window = change(self._window)
         if window.size and not np.shares_memory(window, self._whole):
             rule = "a view must not need a copy"
-            value_error("Tensor.view", rule, f"shape={self.shape}", "Clone the part first.")
+            value_error(rule, f"shape={self.shape}", "Clone it first.", where="Tensor.view")
         return View(self.base, window, self._whole)
 
     def __getitem__(self, index: Any) -> "View":
         parts = index if isinstance(index, tuple) else (index,)
         if not all(isinstance(i, (int, slice, type(None), type(...))) for i in parts):
             rule = "an index must be made of ints and slices"
-            type_error("Tensor", rule, f"index={index!r}", "Index one part at a time.")
+            type_error(
+                rule, f"index={index!r}", "Index one part at a time.", where="Tensor"
+            )
         # The ellipsis keeps NumPy from returning a scalar in place of a view.
         full = parts if Ellipsis in parts else (*parts, ...)
         return View(self.base, self._window[full], self._whole)
@@ -403,7 +405,7 @@ class Parameter(Tensor):
         self.requires_grad = requires_grad
         if filled and init is not None and not isinstance(init, bool):
             rule = "init fills a parameter that is given as a shape"
-            type_error("Parameter", rule, f"{data!r} with init", "Give its shape instead.")
+            type_error(rule, f"{data!r} with init", "Give its shape instead.")
         if filled:
             self.copy_(data)
         elif callable(init):

@@ -40,8 +40,7 @@ class _Uniform(Layer):
 
     def _build(self) -> None:
         if "nonlinearity" in vars(self):
-            where, choices = type(self).__name__, ("tanh", "relu")
-            check_choice(where, "nonlinearity", self.nonlinearity, choices)
+            check_choice("nonlinearity", self.nonlinearity, ("tanh", "relu"))
         self._place()
         self.reset_parameters()
 
@@ -67,11 +66,11 @@ class Recurrent(_Uniform):
     def _place(self) -> None:
         hidden, projected = self.hidden_size, self.proj_size
         self._check(num_layers=self.num_layers)
-        check_int(type(self).__name__, "proj_size", projected, least=0)
+        check_int("proj_size", projected, least=0)
         if projected >= hidden:
             rule = "proj_size must be smaller than hidden_size"
             got = f"proj_size={projected}, hidden_size={hidden}"
-            value_error(type(self).__name__, rule, got, "Give 0 for no projection.")
+            value_error(rule, got, "Give 0 for no projection.")
         rows, carried = self._gates * hidden, projected or hidden
         directions = ("", "_reverse") if self.bidirectional else ("",)
         self._all_weights: list[list[str]] = []
@@ -150,7 +149,7 @@ class AdaptiveLogSoftmaxWithLoss(Layer):
         if len(cuts) < 2 or cuts != sorted({*cuts}) or cuts[0] < 1:
             rule = "cutoffs must rise from 1 on and stay below n_classes"
             got = f"cutoffs={cuts[:-1]}, n_classes={self.n_classes}"
-            value_error(type(self).__name__, rule, got, "Give at least one cutoff.")
+            value_error(rule, got, "Give at least one cutoff.")
         self.head = Linear(self.in_features, cuts[0] + len(cuts) - 1, self.head_bias)
         self.tail = ModuleList()
         for i, (low, high) in enumerate(itertools.pairwise(cuts)):
@@ -178,7 +177,7 @@ class MultiheadAttention(Layer):
         if n % heads:
             rule = "num_heads must divide embed_dim"
             got = f"embed_dim={n}, num_heads={heads}"
-            value_error("MultiheadAttention", rule, got, "Choose a divisor.")
+            value_error(rule, got, "Choose a divisor.")
         self.kdim = n if self.kdim is None else self.kdim
         self.vdim = n if self.vdim is None else self.vdim
         self._check(kdim=self.kdim, vdim=self.vdim)
@@ -252,7 +251,7 @@ class _Stack(Layer):
 
     def _build(self) -> None:
         layer, norm = vars(self).pop(self._copied), vars(self).pop("norm")
-        check_int(type(self).__name__, "num_layers", self.num_layers, least=0)
+        check_int("num_layers", self.num_layers, least=0)
         self.layers = ModuleList(copy.deepcopy(layer) for _ in range(self.num_layers))
         self.norm = norm
 

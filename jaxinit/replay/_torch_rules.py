@@ -28,40 +28,40 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     Returns:
         The gain.
     """
-    check_choice("", "nonlinearity", nonlinearity, (*_GAINS, "leaky_relu"))
+    check_choice("nonlinearity", nonlinearity, (*_GAINS, "leaky_relu"))
     if nonlinearity != "leaky_relu":
         return _GAINS[nonlinearity]
-    slope = 0.01 if param is None else float(check_number("", "param", param))
+    slope = 0.01 if param is None else float(check_number("param", param))
     return math.sqrt(2.0 / (1 + slope**2))
 
 
 def fans(shape: Shape) -> tuple[int, int]:
     """Return PyTorch's fan_in and fan_out of an ``(out, in, *window)`` shape."""
-    check_rank("", shape, 2, "For a bias use uniform or normal with its bounds.")
+    check_rank(shape, 2, "For a bias use uniform or normal with its bounds.")
     if 0 in shape:
         rule = "shape must have no axis of length 0"
-        value_error("", rule, f"shape={shape}", "PyTorch fails there, too.")
+        value_error(rule, f"shape={shape}", "PyTorch fails there, too.")
     window = math.prod(shape[2:])
     return shape[1] * window, shape[0] * window
 
 
 def uniform(_: Shape, low: float = 0.0, high: float = 1.0) -> Draw:
     """Draw between two bounds."""
-    low, high = check_static("", "low", low), check_static("", "high", high)
+    low, high = check_static("low", low), check_static("high", high)
     if high < low:
         rule, got = "high must be at least low", f"low={low:g}, high={high:g}"
-        value_error("", rule, got, "Swap the two.")
+        value_error(rule, got, "Swap the two.")
     return "uniform", (low, high)
 
 
 def normal(_: Shape, mean: float = 0.0, std: float = 1.0) -> Draw:
     """Draw of a mean and a standard deviation."""
-    mean, std = check_static("", "mean", mean), check_static("", "std", std, least=0.0)
+    mean, std = check_static("mean", mean), check_static("std", std, least=0.0)
     return "normal", (mean, std)
 
 
 def _xavier(shape: Shape, gain: float) -> float:
-    gain, pair = check_static("", "gain", gain, least=0.0), fans(shape)
+    gain, pair = check_static("gain", gain, least=0.0), fans(shape)
     return gain * math.sqrt(2.0 / float(sum(pair)))
 
 
@@ -78,9 +78,9 @@ def xavier_normal(shape: Shape, gain: float = 1.0) -> Draw:
 
 def _kaiming(shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
     pair = fans(shape)
-    check_choice("", "mode", mode, ("fan_in", "fan_out"))
-    check_choice("", "nonlinearity", nonlinearity, (*_GAINS, "leaky_relu"))
-    slope = float(check_number("", "a", a))
+    check_choice("mode", mode, ("fan_in", "fan_out"))
+    check_choice("nonlinearity", nonlinearity, (*_GAINS, "leaky_relu"))
+    slope = float(check_number("a", a))
     return calculate_gain(nonlinearity, slope) / math.sqrt(pair[mode == "fan_out"])
 
 
@@ -103,12 +103,12 @@ def trunc_normal_inverse(
     _: Shape, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0
 ) -> Draw:
     """Draw within bounds, by the inverse of the distribution function."""
-    mean, low = check_static("", "mean", mean), check_static("", "low", low)
-    std, high = check_static("", "std", std, least=0.0), check_static("", "high", high)
+    mean, low = check_static("mean", mean), check_static("low", low)
+    std, high = check_static("std", std, least=0.0), check_static("high", high)
     if not (std > 0 and low < high):
         rule = "std must be above 0 and low below high"
         got = f"std={std:g}, low={low:g}, high={high:g}"
-        value_error("", rule, got, "Give bounds that leave room.")
+        value_error(rule, got, "Give bounds that leave room.")
     return "trunc_normal_inverse", (mean, std, low, high)
 
 
@@ -121,20 +121,20 @@ def trunc_normal(
     if above - below <= 0.3:
         rule = "the bounds must hold more than 0.3 of the normal distribution"
         got = f"a share of {above - below:.3g}"
-        value_error("", rule, got, "PyTorch's values cannot be replayed there.")
+        value_error(rule, got, "PyTorch's values cannot be replayed there.")
     return "trunc_normal", numbers
 
 
 def orthogonal(shape: Shape, gain: float = 1.0) -> Draw:
     """Draw a normal matrix and make it orthogonal."""
-    check_rank("", shape, 2, "An orthogonal vector has no meaning.")
-    return "orthogonal", (check_static("", "gain", gain),)
+    check_rank(shape, 2, "An orthogonal vector has no meaning.")
+    return "orthogonal", (check_static("gain", gain),)
 
 
 def sparse(shape: Shape, sparsity: float, std: float = 0.01) -> Draw:
     """Draw normals, and some zeros in each column."""
     if len(shape) != 2:
         rule = "shape must have two axes"
-        value_error("", rule, f"shape={shape}", "Reshape the result instead.")
-    share = float(check_number("", "sparsity", sparsity, least=0.0, most=1.0))
-    return "sparse", (share, check_static("", "std", std, least=0.0))
+        value_error(rule, f"shape={shape}", "Reshape the result instead.")
+    share = float(check_number("sparsity", sparsity, least=0.0, most=1.0))
+    return "sparse", (share, check_static("std", std, least=0.0))

@@ -126,11 +126,11 @@ def check_numbers(kind: Kind, numbers: tuple[float, ...], dtype: np.dtype[Any]) 
     """Check that the numbers of a draw are not too large or small for the dtype."""
     if kind == "uniform":
         low, high = numbers
-        check_range("", dtype, low=low, high=high, width=high - low)
+        check_range(dtype, low=low, high=high, width=high - low)
     elif kind == "sparse":
-        check_range("", dtype, std=numbers[1])
+        check_range(dtype, std=numbers[1])
     elif kind != "orthogonal":
-        check_range("", dtype, mean=numbers[0], std=numbers[1])
+        check_range(dtype, mean=numbers[0], std=numbers[1])
 
 
 def draw(

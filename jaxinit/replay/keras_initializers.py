@@ -45,7 +45,7 @@ class Initializer:
         Returns:
             The array.
         """
-        return self._draw(check_shape("", shape), backend_of("", backend))
+        return self._draw(check_shape(shape), backend_of(backend))
 
     def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
         raise NotImplementedError
@@ -89,7 +89,7 @@ class Identity(Initializer):
     def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
         del draws
         if len(shape) != 2:
-            value_error("", "shape must have two axes", f"shape={shape}", "Give a matrix.")
+            value_error("shape must have two axes", f"shape={shape}", "Give a matrix.")
         return jnp.float32(self.gain) * jnp.eye(*shape, dtype=jnp.float32)
 
 
@@ -98,7 +98,7 @@ class RandomInitializer(Initializer):
 
     def __init__(self, seed: Seed | None = None) -> None:
         self._given = seed
-        self.seed = next_seed("") if seed is None else seed
+        self.seed = next_seed() if seed is None else seed
 
     def clone(self) -> "Initializer":
         """Return another with the same options; without a seed, it takes a new one."""
@@ -126,7 +126,7 @@ class RandomNormal(RandomInitializer):
     def __init__(
         self, mean: float = 0.0, stddev: float = 0.05, seed: Seed | None = None
     ) -> None:
-        check_number("", "stddev", stddev, least=0.0)
+        check_number("stddev", stddev, least=0.0)
         self.mean, self.stddev = mean, stddev
         super().__init__(seed)
 
@@ -158,11 +158,11 @@ class VarianceScaling(RandomInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        if not check_number("", "scale", scale) > 0:
-            value_error("", "scale must be above 0", f"scale={scale}", "Give 1 or 2.")
-        check_choice("", "mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        if not check_number("scale", scale) > 0:
+            value_error("scale must be above 0", f"scale={scale}", "Give 1 or 2.")
+        check_choice("mode", mode, ("fan_in", "fan_out", "fan_avg"))
         kinds = "uniform", "truncated_normal", "untruncated_normal", "normal"
-        check_choice("", "distribution", distribution, kinds)
+        check_choice("distribution", distribution, kinds)
         self.scale, self.mode, self.distribution = scale, mode, distribution
         self.input_axes, self.output_axes = input_axes, output_axes
         super().__init__(seed)
@@ -230,7 +230,7 @@ class Orthogonal(RandomInitializer):
         super().__init__(seed)
 
     def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
-        check_rank("", shape, 2, "An orthogonal vector has no meaning.")
+        check_rank(shape, 2, "An orthogonal vector has no meaning.")
         rows, columns = math.prod(shape[:-1]), shape[-1]
         flat = max(rows, columns), min(rows, columns)
         q, r = jnp.linalg.qr(draws.normal(flat, self.seed, 0.0, 1.0))
@@ -272,7 +272,7 @@ def get(identifier: Any) -> Initializer:
     if callable(identifier):
         made: Any = identifier()
         return made
-    return _BY_NAME[check_choice("", "identifier", identifier, _BY_NAME)]()
+    return _BY_NAME[check_choice("identifier", identifier, _BY_NAME)]()
 
 
 __all__ = [

@@ -131,7 +131,7 @@ class MultiHeadAttention(Layer):
             part.make((width,), (self.num_heads, size))
             self.inside.append(part)
         if self.dropout > 0:
-            take_seed(self, self.seed)
+            take_seed(self.seed)
         outputs = self.outputs or (query,)
         last = _Projection("attention_output", self, len(outputs))
         last.make((self.num_heads, values), outputs)

@@ -90,7 +90,7 @@ def _in_order(inputs: list[Any], outputs: list[Any]) -> list[Layer]:
     That is by their longest way to an output, the longest first, and then in the order in
     which a walk back from the outputs meets them.
     """
-    calls = current("Model").calls
+    calls = current().calls
     start = {id(x) for x in inputs}
     makers = {id(made): (layer, taken) for layer, taken, made in calls}
     met: dict[int, int] = {}
@@ -155,13 +155,13 @@ def build(
         >>> list(keras.build(42, make))
         ['dense/kernel', 'dense/bias', 'dense_1/kernel', 'dense_1/bias']
     """
-    backend_of("keras_models.build", backend)
-    check_int("keras_models.build", "seed", seed, least=0)
+    backend_of(backend)
+    check_int("seed", seed, least=0)
     with session(seed):
         model = make()
     if not isinstance(model, Layer):
         rule = "make must return a model or a layer"
-        type_error("keras_models.build", rule, f"{model!r}", "Return the model.")
+        type_error(rule, f"{model!r}", "Return the model.")
     start = len(model.name) + 1
     whole = isinstance(model, (Model, Sequential))
     return {

@@ -78,7 +78,7 @@ def port(model: nn.Model, state: Tensors, library: str) -> dict[str, Tree]:
         >>> layouts.port(model, state, "linen")["0"]["kernel"].shape
         (4, 3)
     """
-    check_choice("layouts.port", "library", library, _NAMES)
+    check_choice("library", library, _NAMES)
     result: dict[str, Tree] = {}
     _port(nn.as_module(model), "", state, library, result)
     return result
@@ -107,7 +107,7 @@ def _port(
 
 def _refuse(layer: nn.Module, library: str, why: str) -> None:
     rule = f"{library} has no layer that equals PyTorch's {type(layer).__name__} here"
-    value_error("layouts.port", rule, why, "Write that layer by hand.")
+    value_error(rule, why, "Write that layer by hand.")
 
 
 def _weight_and_bias(weight: jax.Array, own: Tensors, names: _Names) -> Tree:

@@ -74,7 +74,7 @@ def default_rng(seed: Seed | Sequence[int] | np.ndarray | SeedSequence) -> Strea
     if isinstance(seed, SeedSequence):
         words = seed.words()
     elif isinstance(seed, jax.Array):
-        number = check_seed("", seed, least=0, most=(1 << 64) - 1)
+        number = check_seed(seed, least=0, most=(1 << 64) - 1)
         if not isinstance(number, int):
             return _start(number[None])
         words = words_of(number)
@@ -140,9 +140,9 @@ def uniform(
         ValueError: A bound is not finite, or ``high < low``.
         TypeError: The dtype is another, or a bound is an array.
     """
-    if check_static("", "high", high) < check_static("", "low", low):
+    if check_static("high", high) < check_static("low", low):
         rule, got = "high must be at least low", f"low={low:g}, high={high:g}"
-        value_error("", rule, got, "Swap the two.")
+        value_error(rule, got, "Swap the two.")
     return _DRAWS.uniform(stream, shape, dtype, low=low, high=high)
 
 

@@ -65,15 +65,14 @@ def seed(seed: Seed | Sequence[int] | np.ndarray) -> Stream:
         >>> [round(float(x), 4) for x in w.ravel()]
         [0.0976, 0.4304, 0.2055, 0.0898]
     """
-    where = "numpy_legacy.seed"
     if isinstance(seed, Sequence) or (isinstance(seed, np.ndarray) and seed.ndim == 1):
         if not len(seed):
             rule = "seed must be an int or a sequence of ints"
-            value_error(where, rule, "an empty sequence", "Give at least one int.")
-        parts = [check_int(where, "seed", s, least=0) for s in seed]
-        words = [check_seed(where, s, least=0, most=(1 << 32) - 1) for s in parts]
+            value_error(rule, "an empty sequence", "Give at least one int.")
+        parts = [check_int("seed", s, least=0) for s in seed]
+        words = [check_seed(s, least=0, most=(1 << 32) - 1) for s in parts]
         return Stream(_from_array(np.array(words, np.uint32)))
-    number = check_seed(where, seed, least=0, most=(1 << 32) - 1)  # pyright: ignore[reportArgumentType]
+    number = check_seed(seed, least=0, most=(1 << 32) - 1)  # pyright: ignore[reportArgumentType]
     return Stream(_from_seed(jnp.asarray(number, jnp.uint32)))
 
 

@@ -69,7 +69,7 @@ def seed(a: int | float | str | bytes) -> Stream:
         number = hash(a) % (1 << 64)
     else:
         rule = "a must be an int, a float, a string or bytes"
-        type_error("", rule, f"a={shown(a)}", "For many seeds call it for each.")
+        type_error(rule, f"a={shown(a)}", "For many seeds call it for each.")
     return Stream(_start(np.array(words_of(number), np.uint32)))
 
 

@@ -63,7 +63,7 @@ def set_seed(seed: int) -> Stream:
         >>> [round(float(x), 4) for x in u]
         [0.6646, 0.441]
     """
-    number = check_int("", "seed", seed, least=0)
+    number = check_int("seed", seed, least=0)
     return Stream(python_random.seed(number), number, ())
 
 
@@ -91,7 +91,7 @@ def uniform(
     Raises:
         ValueError: A bound is out of range, or the seed is negative.
     """
-    return _draw(stream, shape, "uniform", tf.uniform_scale("", minval, maxval), seed)
+    return _draw(stream, shape, "uniform", tf.uniform_scale(minval, maxval), seed)
 
 
 @boundary
@@ -117,7 +117,7 @@ def normal(
     Raises:
         ValueError: A number is out of range.
     """
-    return _draw(stream, shape, "normal", tf.normal_scale("", mean, stddev), seed)
+    return _draw(stream, shape, "normal", tf.normal_scale(mean, stddev), seed)
 
 
 @boundary
@@ -129,22 +129,22 @@ def truncated_normal(
     seed: int | None = None,
 ) -> tuple[Stream, jax.Array]:
     """Draw what ``tf.random.truncated_normal`` draws; see `normal` and `tf_stateless`."""
-    scale = tf.normal_scale("", mean, stddev)
+    scale = tf.normal_scale(mean, stddev)
     return _draw(stream, shape, "truncated_normal", scale, seed)
 
 
 def _draw(
     stream: Stream, shape: Shape, op: tf.Op, scale: np.ndarray, seed: int | None
 ) -> tuple[Stream, jax.Array]:
-    check_stream("", stream, Stream)
-    lengths, _ = check_draw("", shape, np.float32, ("float32",), 1)
+    check_stream(stream, Stream)
+    lengths, _ = check_draw(shape, np.float32, ("float32",), 1)
     key, passed = stream.seed % _MOST, 0
     if seed is None:
         ops, number = python_random.randint(stream.ops, (), 0, _MOST)
         number = jnp.where(number == _MOST, 0, number)
         stream = dataclasses.replace(stream, ops=ops)
     else:
-        own = check_int("", "seed", seed, least=0) % _MOST
+        own = check_int("seed", seed, least=0) % _MOST
         blocks = {(name, of): n for name, of, n in stream.used}
         passed = blocks.get((op, own), 0)
         blocks[op, own] = passed + _SKIPPED * int(np.prod(lengths, dtype=np.int64))

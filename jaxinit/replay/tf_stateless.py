@@ -53,7 +53,7 @@ def stateless_uniform(
         >>> [round(float(x), 4) for x in u]
         [0.211, 0.706]
     """
-    return _drawn("uniform", shape, seed, dtype, tf.uniform_scale("", minval, maxval))
+    return _drawn("uniform", shape, seed, dtype, tf.uniform_scale(minval, maxval))
 
 
 @boundary
@@ -80,7 +80,7 @@ def stateless_normal(
         ValueError: A seed or a number is out of range.
         TypeError: The dtype is another.
     """
-    return _drawn("normal", shape, seed, dtype, tf.normal_scale("", mean, stddev))
+    return _drawn("normal", shape, seed, dtype, tf.normal_scale(mean, stddev))
 
 
 @boundary
@@ -99,25 +99,25 @@ def stateless_truncated_normal(
     Returns:
         The array.
     """
-    scale = tf.normal_scale("", mean, stddev)
+    scale = tf.normal_scale(mean, stddev)
     return _drawn("truncated_normal", shape, seed, dtype, scale)
 
 
 def _drawn(
     op: tf.Op, shape: Shape, seed: SeedPair, dtype: DTypeLike | None, scale: np.ndarray
 ) -> jax.Array:
-    lengths, _ = check_draw("", shape, dtype, ("float32",), 1)
-    place = tf.scrambled(_seed_words("", seed))
+    lengths, _ = check_draw(shape, dtype, ("float32",), 1)
+    place = tf.scrambled(_seed_words(seed))
     return tf.values(op, place, scale, lengths)
 
 
-def _seed_words(where: str, seed: SeedPair) -> jax.Array:
+def _seed_words(seed: SeedPair) -> jax.Array:
     """Return the four words of two seeds: low and high of each."""
     rule = "seed must be two ints"
     if isinstance(seed, jax.Array):
         if seed.shape != (2,) or not jnp.issubdtype(seed.dtype, jnp.integer):
             got = f"an array of shape {seed.shape} and dtype {seed.dtype.name}"
-            type_error(where, rule, got, "Give an integer array of shape (2,).")
+            type_error(rule, got, "Give an integer array of shape (2,).")
         low = seed.astype(jnp.uint32)
         high = jnp.where(seed < 0, np.uint32(0xFFFFFFFF), np.uint32(0))
         if seed.dtype.itemsize == 8:
@@ -126,12 +126,12 @@ def _seed_words(where: str, seed: SeedPair) -> jax.Array:
     try:
         pair = tuple(seed)
     except TypeError:
-        type_error(where, rule, f"seed={seed!r}", "Keras' seed=k is seed=(k, 0).")
+        type_error(rule, f"seed={seed!r}", "Keras' seed=k is seed=(k, 0).")
     if len(pair) != 2:
-        value_error(where, rule, f"seed={pair}", "Keras' seed=k is seed=(k, 0).")
+        value_error(rule, f"seed={pair}", "Keras' seed=k is seed=(k, 0).")
     words = []
     for number in pair:
-        value = int(check_seed(where, number, least=-(1 << 63), most=(1 << 63) - 1))
+        value = int(check_seed(number, least=-(1 << 63), most=(1 << 63) - 1))
         words += [value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF]
     return jnp.asarray(np.array(words, np.uint32))
 

@@ -46,8 +46,8 @@ def _drawn(
     allowed: tuple[str, ...] = _DTYPES,
     serial: bool = False,
 ) -> tuple[Stream, jax.Array]:
-    check_stream("", stream, Stream)
-    lengths, kind = check_draw("", shape, dtype, allowed, 2)
+    check_stream(stream, Stream)
+    lengths, kind = check_draw(shape, dtype, allowed, 2)
     what, numbers = rule(lengths, *args)
     check_numbers(what, numbers, kind)
     return draw(stream, lengths, what, numbers, kind, serial)
@@ -75,8 +75,7 @@ def manual_seed(seed: Seed) -> Stream:
         >>> [round(float(x), 4) for x in w.ravel()]  # torch.rand(2, 2)
         [0.4963, 0.7682, 0.0885, 0.132]
     """
-    where = "torch_cpu.manual_seed"
-    number = check_seed(where, seed, least=-(1 << 63), most=(1 << 64) - 1)
+    number = check_seed(seed, least=-(1 << 63), most=(1 << 64) - 1)
     if isinstance(number, int):
         number = np.uint32(number & 0xFFFFFFFF)
     return _torch_stream.start(jnp.asarray(number))

@@ -39,7 +39,7 @@ def _noted(rule: Callable[..., rules.Draw], options: str) -> Callable[..., Tenso
         tensor, generator = given.pop("tensor"), given.pop("generator")
         if generator is not None:
             advice = "Leave it out: the draws are of the stream that build takes."
-            type_error("", "generator must be None", f"{generator!r}", advice)
+            type_error("generator must be None", f"{generator!r}", advice)
         kind, numbers = rule(tensor.shape, *map(_plain, given.values()))
         return tensor.write(kind, *numbers)
 
@@ -98,7 +98,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         rule = "tensor must have two axes"
-        value_error("init.eye_", rule, f"shape={tensor.shape}", "Give a matrix.")
+        value_error(rule, f"shape={tensor.shape}", "Give a matrix.")
     tensor.zero_().diagonal().fill_(1.0)
     return tensor
 
@@ -117,11 +117,11 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     Raises:
         ValueError: The shape or ``groups`` is out of range.
     """
-    check_int("init.dirac_", "groups", groups, least=1)
+    check_int("groups", groups, least=1)
     if not 3 <= tensor.ndim <= 5 or tensor.shape[0] % groups:
         rule = "tensor must have three to five axes, the first divisible by groups"
         got = f"shape={tensor.shape}, groups={groups}"
-        value_error("init.dirac_", rule, got, "Give the weight of a convolution.")
+        value_error(rule, got, "Give the weight of a convolution.")
     tensor.zero_()
     middle = tuple(n // 2 for n in tensor.shape[2:])
     for rows in tensor.chunk(groups):

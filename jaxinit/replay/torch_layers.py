@@ -74,7 +74,7 @@ def _tensors(kind: Kind, *numbers: float) -> Callable[..., Tensor]:
     ) -> Tensor:
         """Return a tensor, as PyTorch's function of this name does of these sizes."""
         del device
-        check_no_dtype("", dtype)
+        check_no_dtype(dtype)
         tensor = Tensor(*(args if size is None else (size,))).write(kind, *numbers)
         return tensor.requires_grad_(requires_grad)
 
@@ -134,7 +134,7 @@ class _Tree(Module):
                 self._parameters[name] = part
             elif part is not None:
                 rule = "model must be a layer, or a list or dict of layers"
-                type_error("torch_layers.build", rule, f"{part!r}", "Use None for a ReLU.")
+                type_error(rule, f"{part!r}", "Use None for a ReLU.")
 
 
 def _items(model: Any) -> list[tuple[str, Any]]:
@@ -148,7 +148,7 @@ def as_module(model: Model) -> Module:
     made = model() if callable(model) else model
     if made is None:
         rule = "model must be a layer, or a list or dict of layers"
-        type_error("torch_layers.build", rule, "None", "Let the function return the model.")
+        type_error(rule, "None", "Let the function return the model.")
     if isinstance(made, Module):
         return made
     if isinstance(made, (Mapping, Sequence)) and not isinstance(made, str):
@@ -207,9 +207,8 @@ def build(
         >>> {name: w.shape for name, w in state.items()}
         {'0.weight': (3, 4), '0.bias': (3,), '2.weight': (2, 3), '2.bias': (2,)}
     """
-    where = "torch_layers.build"
-    kind = check_dtype(where, dtype)
-    check_choice(where, "dtype", kind.name, ("float64", "float32", "bfloat16", "float16"))
+    kind = check_dtype(dtype)
+    check_choice("dtype", kind.name, ("float64", "float32", "bfloat16", "float16"))
     with recorded() as log:
         module = as_module(model)
     named = module.state_dict()
@@ -218,7 +217,7 @@ def build(
     if not log and writes and writes[-1].order - writes[0].order >= len(writes):
         rule = "nothing may be drawn between the modules of a model that it does not hold"
         advice = "Give build a function that makes the model, so that all is recorded."
-        value_error(where, rule, f"{len(named)} tensors with others between", advice)
+        value_error(rule, f"{len(named)} tensors with others between", advice)
     stream, values = execute(stream, writes, list(named.values()), kind)
     return stream, {name: values[id(tensor)] for name, tensor in named.items()}
 

@@ -30,7 +30,7 @@ def assert_kept(
         AssertionError: Fewer seeds do. The message names the worst layer.
     """
     known = ("log10_std", "log10_rms", "log10_grad")
-    values = result.values[check_choice("assert_kept", "quantity", quantity, known)]
+    values = result.values[check_choice("quantity", quantity, known)]
     start = values[:, -1:] if quantity == "log10_grad" else values[:, 1:2]
     change = np.abs(values.astype(np.float64) - start)
     if layer is not None:

@@ -141,14 +141,13 @@ def autoinit(
         >>> round(400 * float(new["w"].var()), 1)
         2.0
     """
-    where = "autoinit"
-    std = check_number(where, "std", std, least=0.0)
-    check_choice(where, "distribution", distribution, DISTRIBUTIONS)
+    std = check_number("std", std, least=0.0)
+    check_choice("distribution", distribution, DISTRIBUTIONS)
     given = jax.tree.leaves(inputs)
     without_data = _are_shapes(given)
-    forward = read_forward(where, apply_fn, params, inputs)
+    forward = read_forward(apply_fn, params, inputs)
     uses, paths, program = roles_of(forward), forward.paths, forward.program
-    keys = leaf_keys(where, key, paths)
+    keys = leaf_keys(key, paths)
     flat, tree = jax.tree.flatten(params)
     own = [flat[i] for i in forward.arrays]
     data = [given[i] for i in forward.moving]
@@ -158,7 +157,7 @@ def autoinit(
     if strict:
         weights = {i for i, leaf in enumerate(own) if is_weight(leaf)}
         labels = labels_of(params, forward.arrays)
-        check_all_met(where, labels, weights - biases, found)
+        check_all_met(labels, weights - biases, found)
     fresh = list(own)
     for i in biases:
         fresh[i] = jnp.zeros_like(own[i])
@@ -190,7 +189,7 @@ def _are_shapes(given: Sequence[Any]) -> bool:
         rule = "inputs must be all arrays or all jax.ShapeDtypeStruct"
         got = f"{sum(shapes)} of {len(shapes)} leaves as jax.ShapeDtypeStruct"
         advice = "Let apply_fn hold what is fixed, such as masks and flags."
-        type_error("autoinit", rule, got, advice)
+        type_error(rule, got, advice)
     return bool(shapes) and all(shapes)
 
 
@@ -205,7 +204,7 @@ def _give_values(leaves: list[Any], uses: Sequence[ParamUse]) -> None:
     if missing:
         rule = "leaves that are not drawn must have values"
         got = f"only shapes of {listed(missing)}"
-        value_error("autoinit", rule, got, "Give arrays for these.")
+        value_error(rule, got, "Give arrays for these.")
 
 
 def _check_known_now(
@@ -220,7 +219,7 @@ def _check_known_now(
         rule = "without data, std and leaves that are not drawn must be known now"
         got = f"traced values of {listed(names)}"
         advice = "Let the traced function hold them instead of taking them."
-        type_error("autoinit", rule, got, advice)
+        type_error(rule, got, advice)
 
 
 def _unscaled(eqn: Any, values: list[Any], _place: int) -> tuple[Any, jax.Array]:
@@ -228,7 +227,7 @@ def _unscaled(eqn: Any, values: list[Any], _place: int) -> tuple[Any, jax.Array]
 
 
 def _unit_draw(distribution: Distribution, key: Key, leaf: Any) -> jax.Array:
-    dtype = check_dtype("autoinit", leaf.dtype, allow_complex=True)
+    dtype = check_dtype(leaf.dtype, allow_complex=True)
     draw = Draw(distribution, leaf.shape, dtype)
     # The real uniform sample is that of [-1, 1), the others have variance 1.
     real_uniform = distribution == "uniform" and not draw.is_complex

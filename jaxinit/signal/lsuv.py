@@ -67,7 +67,7 @@ def lsuv(
         >>> round(float(forward(scaled, 3 * x).std()), 3)
         2.0
     """
-    std = check_number("lsuv", "std", std, least=0.0)
+    std = check_number("std", std, least=0.0)
 
     def unit_output(eqn: Any, values: list[Any], _place: int) -> tuple[Any, jax.Array]:
         out = bind(eqn, values)[0]
@@ -76,7 +76,7 @@ def lsuv(
         scale = jnp.where(spread > 0, std / jnp.where(spread > 0, spread, 1), 1)
         return times(out, scale), scale
 
-    forward = read_forward("lsuv", apply_fn, params, inputs)
+    forward = read_forward(apply_fn, params, inputs)
     flat, tree = jax.tree.flatten(params)
     own = [flat[i] for i in forward.arrays]
     given = jax.tree.leaves(inputs)
@@ -84,7 +84,7 @@ def lsuv(
     scales = find_scales(forward.program, own, data, unit_output)
     if strict:
         weights = {i for i, leaf in enumerate(own) if is_weight(leaf)}
-        check_all_met("lsuv", labels_of(params, forward.arrays), weights, scales)
+        check_all_met(labels_of(params, forward.arrays), weights, scales)
     for i, leaf in zip(forward.arrays, scaled_leaves(own, scales), strict=True):
         flat[i] = leaf
     return jax.tree.unflatten(tree, flat)

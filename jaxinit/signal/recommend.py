@@ -90,11 +90,10 @@ def recommend(
 
 
 def _recommend(activation: Nonlinearity, depth: int, width: int) -> Recommendation:
-    where = "recommend"
-    function = for_one_call(where, activation)
+    function = for_one_call(activation)
     asked = activation if isinstance(activation, str) else function
-    depth = check_layers(where, depth)
-    width = check_int(where, "width", width, least=2)
+    depth = check_layers(depth)
+    width = check_int("width", width, least=2)
     edge = _edge(asked, depth)
     specs: list[Scheme] = [edge] if edge is not None else []
     names = ["lecun_normal", "forward", "backward"]
@@ -123,7 +122,7 @@ def _alike(one: Scheme, other: Scheme) -> bool:
 
 def _edge(activation: Nonlinearity, depth: int) -> Scheme | None:
     """Return the point of the edge of chaos to use, if there is one."""
-    function = for_one_call("recommend", activation)
+    function = for_one_call(activation)
     if homogeneity(function) is not None:
         if isinstance(activation, str):
             return scheme("kaiming_normal", activation)
@@ -171,7 +170,7 @@ def _why(name: str, activation: Nonlinearity, best: Choice, edge: Scheme | None)
     if best.scheme is not edge:
         return f"Over this depth it loses less than the edge of chaos of {name} does."
     if doubly_critical_points(activation):
-        gain = calculate_gain(for_one_call("recommend", activation))
+        gain = calculate_gain(for_one_call(activation))
         slope = float(gain**2 * moments(activation, 1.0).growth)
         return (
             f"{name} has one doubly critical point, where the size of signals and of "

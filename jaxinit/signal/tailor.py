@@ -117,34 +117,33 @@ def tailor(
         >>> bool(abs(line.median[0]) < 0.01)
         True
     """
-    where = "tailor"
-    check_choice(where, "method", method, METHODS)
-    depth = check_int(where, "depth", depth, least=1)
-    function = as_function(where, activation)
+    check_choice("method", method, METHODS)
+    depth = check_int("depth", depth, least=1)
+    function = as_function(activation)
     label = activation if isinstance(activation, str) else name_of(function)
     name = f"{method}({label}, {depth})"
-    once = for_one_call(where, activation)
+    once = for_one_call(activation)
     if homogeneity(once) is not None:
         if method == "dks":
             rule = 'method="dks" needs an activation that is not piecewise linear'
-            value_error(where, rule, f"activation={label}", 'Take method="tat".')
-        share = float(check_number(where, "correlation", correlation, least=0.0, most=1.0))
+            value_error(rule, f"activation={label}", 'Take method="tat".')
+        share = float(check_number("correlation", correlation, least=0.0, most=1.0))
         return _leaky(depth, share, name)
     if method == "dks":
-        amount = float(check_number(where, "slope", slope))
+        amount = float(check_number("slope", slope))
         least, target = 1.0, amount ** (1 / depth) if amount > 0 else 0.0
     else:
-        amount = float(check_number(where, "curvature", curvature))
+        amount = float(check_number("curvature", curvature))
         least, target = 0.0, amount / depth
     if not amount > least:
         option = "slope" if method == "dks" else "curvature"
         advice = f"Take {1.5 if method == 'dks' else 0.3}."
-        value_error(where, f"{option} must be above {least:g}", f"{amount:g}", advice)
+        value_error(f"{option} must be above {least:g}", f"{amount:g}", advice)
     found = _solve(once, _dks if method == "dks" else _tat, target)
     if found is None:
         rule = "the activation must have a form that fits this depth"
         advice = "Take another method, another activation or more layers."
-        value_error(where, rule, f"activation={label}, which has none", advice)
+        value_error(rule, f"activation={label}, which has none", advice)
     scale, shift = found
     at = _moments(once, np.array(scale), np.array(shift))
     if method == "dks":

@@ -74,7 +74,7 @@ def trace_params(apply_fn: Callable[..., Any], params: PyTree, *inputs: PyTree) 
         >>> uses["w2"].nonlinearity, round(uses["w2"].gain, 4)
         ('relu', 1.4142)
     """
-    return uses_of(read_forward("trace_params", apply_fn, params, inputs))
+    return uses_of(read_forward(apply_fn, params, inputs))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,17 +99,17 @@ class Forward:
 
 
 def read_forward(
-    where: str, apply_fn: Callable[..., Any], params: PyTree, inputs: tuple[PyTree, ...]
+    apply_fn: Callable[..., Any], params: PyTree, inputs: tuple[PyTree, ...]
 ) -> Forward:
     """Trace a forward pass, with abstract values for all arrays."""
     if not callable(apply_fn):
         advice = "Give the function apply_fn(params, *inputs)."
-        type_error(where, "apply_fn must be a function", f"{apply_fn!r}", advice)
-    paths, leaves, structure = flatten(where, params)
+        type_error("apply_fn must be a function", f"{apply_fn!r}", advice)
+    paths, leaves, structure = flatten(params)
     arrays = [i for i, leaf in enumerate(leaves) if is_array(leaf)]
     if not arrays:
         advice = "Give the model's parameters, or shapes of them by jax.eval_shape."
-        type_error(where, "params must hold arrays", f"{len(leaves)} other leaves", advice)
+        type_error("params must hold arrays", f"{len(leaves)} other leaves", advice)
     inputs_flat, inputs_structure = jax.tree.flatten(inputs)
     moving = [i for i, leaf in enumerate(inputs_flat) if is_array(leaf)]
 

@@ -218,7 +218,7 @@ def test_options_are_checked() -> None:
     with pytest.raises(ValueError) as error:
         distribution_of(functools.partial(wrong, stdd=1), (3,))
     assert str(error.value) == (
-        "normal: an option of normal must be one of mean, std, window, out_sharding; got "
+        "an option of normal must be one of mean, std, window, out_sharding; got "
         "stdd=1. "
         "Did you mean 'std'?"
     )

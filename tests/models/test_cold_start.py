@@ -15,7 +15,7 @@ import pytest
 from flax import linen as nn
 
 import jaxinit
-from jaxinit._jaxpr import flatten_program, needed
+from jaxinit._pieces import flatten_program, needed
 
 KEY = jax.random.key(11)
 

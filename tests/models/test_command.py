@@ -54,20 +54,20 @@ def test_audit_of_a_users_model():
 
 ERRORS = {
     "models_of_a_user": (
-        "jaxinit audit: it must be named as package.module:name; "
+        "it must be named as package.module:name; "
         "got 'models_of_a_user'. "
         'Write for example "mymodels.gpt:small".'
     ),
     "no_such_module:f": (
-        "jaxinit audit: module no_such_module must be importable from here; "
+        "module no_such_module must be importable from here; "
         "got No module named 'no_such_module'. Run this where the module is, or install it."
     ),
     "models_of_a_user:absent": (
-        "jaxinit audit: models_of_a_user must define absent; got a module without it. "
+        "models_of_a_user must define absent; got a module without it. "
         "Check the name behind the colon."
     ),
     "models_of_a_user:other": (
-        "jaxinit audit: models_of_a_user:other must return (apply_fn, params, inputs); "
+        "models_of_a_user:other must return (apply_fn, params, inputs); "
         "got int. Return a tuple of these three."
     ),
 }

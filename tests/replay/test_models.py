@@ -541,7 +541,7 @@ def test_models_of_more_words_than_are_made_at_a_time(monkeypatch):
         (
             lambda: nn.zeros(4, 4).t().view(2, 8),
             ValueError,
-            "Tensor.view: a view must not need a copy; got shape=(4, 4). Clone the part first.",
+            "Tensor.view: a view must not need a copy; got shape=(4, 4). Clone it first.",
         ),
         (
             lambda: nn.init.normal_(nn.zeros(3), generator=7),

@@ -245,7 +245,7 @@ def test_a_rule_that_fails_is_no_note(monkeypatch):
 
     monkeypatch.setitem(MOVES, "rev", broken)
     apply, params = program(ROWS["rev"])
-    forward = read_forward("test", apply, params, (spec(N, N),))
+    forward = read_forward(apply, params, (spec(N, N),))
     with pytest.raises(KeyError, match="missing"):
         uses_of(forward)
 

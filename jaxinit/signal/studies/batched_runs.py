@@ -110,7 +110,7 @@ def seed_size(net: Network, count: int = 1) -> int:
     return activations + 4 * math.prod(net.weight_shape) * 4
 
 
-def check_size(where: str, net: Network, seeds: int) -> None:
+def check_size(net: Network, seeds: int) -> None:
     """Refuse a study that no machine runs."""
     results = 4 * len(QUANTITIES) * seeds * (net.depth + 1)
     for what, size in (("one seed", seed_size(net)), ("the results", results)):
@@ -120,4 +120,4 @@ def check_size(where: str, net: Network, seeds: int) -> None:
                 f"seeds={seeds}, of which {what} would take {size / 2**30:.4g} GiB"
             )
             rule = f"{what} of a study must fit in {_MOST / 2**30:g} GiB"
-            value_error(where, rule, got, "Ask for less.")
+            value_error(rule, got, "Ask for less.")

@@ -35,13 +35,10 @@ def digest_of(closed: Any, data: Sequence[Any]) -> str:
     return found.hexdigest()[:16]
 
 
-def activation_digest(
-    where: str, function: Callable[[Any], Any], shape: tuple[int, ...]
-) -> str:
+def activation_digest(function: Callable[[Any], Any], shape: tuple[int, ...]) -> str:
     """Return the digest of a function on arrays and of its derivative.
 
     Args:
-        where: Name for errors.
         function: The function.
         shape: Of arrays that it takes.
 
@@ -61,16 +58,15 @@ def activation_digest(
 
     rule = "activation must be a function of arrays that JAX can trace and differentiate"
     advice = "Write it with jax.numpy, as a function of every element."
-    closed = _traced(where, rule, f"activation={function!r}", advice, both, like, like)
-    _check_shape(where, "activation", shape, closed, advice)
+    closed = _traced(rule, f"activation={function!r}", advice, both, like, like)
+    _check_shape("activation", shape, closed, advice)
     return digest_of(closed, ())
 
 
-def initializer_digest(where: str, init: Any, shape: tuple[int, ...], dtype: str) -> str:
+def initializer_digest(init: Any, shape: tuple[int, ...], dtype: str) -> str:
     """Return the digest of an initializer.
 
     Args:
-        where: Name for errors.
         init: The initializer, called with (key, shape, dtype).
         shape: Of the weight.
         dtype: Of the weight.
@@ -87,29 +83,27 @@ def initializer_digest(where: str, init: Any, shape: tuple[int, ...], dtype: str
 
     rule = "init must be a function (key, shape, dtype) that JAX can trace"
     advice = "Draw with jaxinit or jax.random."
-    closed = _traced(where, rule, f"init={init!r}", advice, draw, root_key(0))
-    _check_shape(where, "init", shape, closed, advice)
+    closed = _traced(rule, f"init={init!r}", advice, draw, root_key(0))
+    _check_shape("init", shape, closed, advice)
     return digest_of(closed, ())
 
 
 def _traced(
-    where: str, rule: str, got: str, advice: str, function: Callable[..., Any], *args: Any
+    rule: str, got: str, advice: str, function: Callable[..., Any], *args: Any
 ) -> Any:
     """Return the jaxpr of what a user's function computes."""
     try:
         return jax.make_jaxpr(function)(*args)
     except TypeError as error:
         first = str(error).partition("\n")[0]
-        type_error(where, rule, f"{got}, which raised {first!r}", advice)
+        type_error(rule, f"{got}, which raised {first!r}", advice)
 
 
-def _check_shape(
-    where: str, name: str, shape: tuple[int, ...], closed: Any, advice: str
-) -> None:
+def _check_shape(name: str, shape: tuple[int, ...], closed: Any, advice: str) -> None:
     found = closed.out_avals[0].shape if closed.out_avals else None
     if found != shape:
         rule = f"{name} must return an array of the shape that it is given"
-        type_error(where, rule, f"{found} for {shape}", advice)
+        type_error(rule, f"{found} for {shape}", advice)
 
 
 def _constants(program: Any) -> Iterator[Any]:

@@ -53,20 +53,19 @@ def jacobian_singular_values(
     Raises:
         ValueError: An argument is out of range or unknown.
     """
-    where = "jacobian_singular_values"
-    check_choice(where, "kind", kind, ("dense", "residual", "normalized"))
+    check_choice("kind", kind, ("dense", "residual", "normalized"))
     drawn = scheme(init, activation)
     net = Network(
-        for_one_call(where, activation),
+        for_one_call(activation),
         drawn.distribution,
         kind=kind,
-        depth=check_int(where, "depth", depth, least=1),
-        width=check_int(where, "width", width, least=2),
+        depth=check_int("depth", depth, least=1),
+        width=check_int("width", width, least=2),
         branch_scale=branch_scale,
     )
-    count = check_int(where, "seeds", seeds, least=1)
+    count = check_int("seeds", seeds, least=1)
     with fixed_conditions():
-        keys = seed_keys(check_seed(where, seed), 0, count)
+        keys = seed_keys(check_seed(seed), 0, count)
         found, program = [], compiled(_product, (net,))
         for key in keys:
             gains = jnp.asarray(drawn.gains(depth), jnp.float32)

@@ -34,7 +34,6 @@ class TracedModel(NamedTuple):
 
 
 def trace_model(
-    where: str,
     apply_fn: Callable[..., Any],
     params: PyTree,
     inputs: tuple[PyTree, ...],
@@ -50,8 +49,8 @@ def trace_model(
     abstract = [leaf for leaf in given if isinstance(leaf, jax.ShapeDtypeStruct)]
     if abstract:
         rule = "inputs must have values"
-        value_error(where, rule, f"{abstract[0]}", "Return arrays from the function.")
-    forward = read_forward(where, apply_fn, params, inputs)
+        value_error(rule, f"{abstract[0]}", "Return arrays from the function.")
+    forward = read_forward(apply_fn, params, inputs)
     uses = uses_of(forward)
 
     def stays(path: str, leaf: Any) -> bool:

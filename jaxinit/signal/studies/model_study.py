@@ -179,17 +179,16 @@ def prepare(
     unresolved: Unresolved = "error",
 ) -> ModelStudy:
     """Trace a model, and return the study of it; arguments as in :func:`study_model`."""
-    where = "study"
-    check_choice(where, "init", init, SCHEMES)
-    check_int(where, "seeds", seeds, least=1)
-    seed = check_seed(where, seed)
-    traced = trace_model(where, apply_fn, params, inputs, init, rules, unresolved)
+    check_choice("init", init, SCHEMES)
+    check_int("seeds", seeds, least=1)
+    seed = check_seed(seed)
+    traced = trace_model(apply_fn, params, inputs, init, rules, unresolved)
     model, paths, remarks = traced
     probe = ProbeWalk()
     own = [leaf for leaf in jax.tree.leaves(params) if is_array(leaf)]
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in own]
     ends = jax.eval_shape(functools.partial(model.run, probe), shapes, model.data)
-    lost = lost_weights(where, name, model, paths, probe, ends)
+    lost = lost_weights(name, model, paths, probe, ends)
     if lost:
         remarks.append(f"Not measured: {lost}.")
     measure = functools.partial(_measure, model, probe.outs)
@@ -208,7 +207,6 @@ def prepare(
 
 
 def lost_weights(
-    where: str,
     name: str,
     model: TracedModel,
     paths: list[str],
@@ -224,14 +222,14 @@ def lost_weights(
     if not ends:
         rule = "the model must return floating-point arrays"
         advice = "Return what the model predicts, before any rounding."
-        value_error(where, rule, f"none in {name}", advice)
+        value_error(rule, f"none in {name}", advice)
     rule = "the model must have a weight that meets its input in a product"
     got = f"none in {name}" + (f"; not reached: {lost}" if lost else "")
     advice = (
         "Weights in while loops, branches, custom derivatives and scans of more than "
         f"{STEPS} steps are not measured."
     )
-    value_error(where, rule, got, advice)
+    value_error(rule, got, advice)
 
 
 def use_labels(paths: list[str], uses: Sequence[Use]) -> list[str]:

@@ -110,8 +110,8 @@ def _predict(
     correlation: float,
     branch_scale: float,
 ) -> Prediction:
-    check_layers("predict", depth)
-    function = for_one_call("predict", activation)
+    check_layers(depth)
+    function = for_one_call(activation)
     drawn = scheme(init, activation)
     if math.isnan(drawn.sigma_w):
         shape = (3, 3, width, width) if kind == "conv" else (width, width)
@@ -132,11 +132,11 @@ def _predict(
     return Prediction(label_of(activation, drawn), bands)
 
 
-def check_layers(where: str, depth: int) -> int:
+def check_layers(depth: int) -> int:
     """Return a depth that theory can follow, layer by layer."""
-    if check_int(where, "depth", depth, least=1) > _MOST_LAYERS:
+    if check_int("depth", depth, least=1) > _MOST_LAYERS:
         rule = f"depth must be at most {_MOST_LAYERS}"
-        value_error(where, rule, f"depth={depth}", "Ask for fewer layers.")
+        value_error(rule, f"depth={depth}", "Ask for fewer layers.")
     return int(depth)
 
 
@@ -144,7 +144,7 @@ def dense_bands(
     activation: Nonlinearity, drawn: Scheme, depth: int, width: int
 ) -> dict[str, Band]:
     """Return the bands of a dense network alone, without correlations of inputs."""
-    function = for_one_call("predict", activation)
+    function = for_one_call(activation)
     return _dense(function, drawn.gains(depth), drawn.sigma_b, width)
 
 
@@ -179,7 +179,7 @@ def _at(function: Any, length: float, length_var: float) -> _At:
         if not np.allclose(growth, 4, rtol=1e-6):
             rule = "signals must stay within the floats, or scale with their input there"
             got = f"a signal of variance e^{length:.0f} in between"
-            value_error("predict", rule, got, "Ask for fewer layers or a smaller gain.")
+            value_error(rule, got, "Ask for fewer layers or a smaller gain.")
     return _At(q, at, shift)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, value_error
 from jaxinit.signal.report.plot import plot_models, plot_study
 from jaxinit.signal.report.table import Table, model_table, study_table
@@ -31,9 +32,10 @@ class Prediction:
         layers = max((len(band.median) for band in self.bands.values()), default=1) - 1
         return f"<Prediction {self.label}: {layers} layers; {', '.join(self.bands)}>"
 
+    @boundary
     def band(self, quantity: str) -> Band:
         """Return the band of one of the quantities."""
-        return self.bands[check_choice("band", "quantity", quantity, self.bands)]
+        return self.bands[check_choice("quantity", quantity, self.bands)]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -66,6 +68,7 @@ class Result:
         """Number of seeds measured."""
         return len(next(iter(self.values.values()), ()))
 
+    @boundary
     def band(self, quantity: str, low: float = 0.05, high: float = 0.95) -> Band:
         """Return median and quantiles over seeds for each layer.
 
@@ -80,13 +83,14 @@ class Result:
         Raises:
             ValueError: The quantity is unknown.
         """
-        name = check_choice("band", "quantity", quantity, self.values)
+        name = check_choice("quantity", quantity, self.values)
         found = self.values[name].astype(np.float64)
         finite = np.where(np.isinf(found), np.sign(found) * _NOTHING, found)
         edges = np.quantile(finite, [0.5, low, high], axis=0)
         edges = np.where(np.abs(edges) > _NOTHING / 2, np.copysign(np.inf, edges), edges)
         return Band(*edges)
 
+    @boundary
     def table(self, prediction: Prediction | None = None) -> Table:
         """Return the table that ``jaxinit study`` prints; ``print`` shows it.
 
@@ -95,11 +99,12 @@ class Result:
         """
         if "steps" in self.settings:
             rule = "a result of one width has no table or plot of its own"
-            value_error("table", rule, self.label, "Take that of width_study.")
+            value_error(rule, self.label, "Take that of width_study.")
         if "model" in self.settings:
             return model_table(self)
         return study_table([self], [prediction])
 
+    @boundary
     def plot(
         self,
         path: str | pathlib.Path | None = None,
@@ -116,7 +121,7 @@ class Result:
         """
         if "steps" in self.settings:
             rule = "a result of one width has no table or plot of its own"
-            value_error("plot", rule, self.label, "Take that of width_study.")
+            value_error(rule, self.label, "Take that of width_study.")
         if "model" in self.settings:
             return plot_models([self], path)
         return plot_study([self], [prediction], path)

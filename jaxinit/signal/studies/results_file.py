@@ -65,7 +65,7 @@ def from_json(text: str) -> list[Result]:
         return list(_from_text(text).studies)
     except _ForeignError as error:
         advice = "Write one with to_json."
-        value_error("from_json", "the text must be results of jaxinit", f"{error}", advice)
+        value_error("the text must be results of jaxinit", f"{error}", advice)
 
 
 def load(path: pathlib.Path) -> Results:
@@ -124,7 +124,7 @@ class _ForeignError(ValueError):
 def _refuse_file(path: pathlib.Path, got: str) -> NoReturn:
     rule = f"{path} must be a results file of jaxinit"
     advice = "Move it away, name another file, or replace it with overwrite (--overwrite)."
-    value_error("study", rule, got, advice)
+    value_error(rule, got, advice)
 
 
 def _to_text(held: Results) -> str:

@@ -87,9 +87,7 @@ def run_studies(
     for one in studies:
         if not isinstance(one, Study):
             rule = "studies must be a sequence of Study"
-            type_error(
-                "run_studies", rule, f"{one!r}", 'Write Study("tanh", "orthogonal").'
-            )
+            type_error(rule, f"{one!r}", 'Write Study("tanh", "orthogonal").')
     jobs = [job_of(one) for one in studies]
 
     def missing(there: Sequence[Result], grown: Grown) -> list[Result]:

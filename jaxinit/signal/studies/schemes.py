@@ -136,17 +136,17 @@ def scheme(spec: str | Scheme | Initializer, activation: Nonlinearity) -> Scheme
         return Scheme(name, spec, math.nan)
     if not isinstance(spec, str):
         rule = "init must be a name, an initializer or a Scheme"
-        type_error("scheme", rule, f"init={spec!r}", 'Give for example "xavier_normal".')
+        type_error(rule, f"init={spec!r}", 'Give for example "xavier_normal".')
     name, _, tail = spec.partition(":")
     name = name.strip()
-    check_choice("scheme", "init", name, SCHEME_NAMES)
+    check_choice("init", name, SCHEME_NAMES)
     numbers = _numbers(spec, tail)
     most = _most_numbers(name)
     if len(numbers) > most:
         rule = (
             f"{name} takes at most {most} numbers" if most else f"{name} takes no numbers"
         )
-        value_error("scheme", rule, f"init={spec!r}", "Leave the others out.")
+        value_error(rule, f"init={spec!r}", "Leave the others out.")
     return dataclasses.replace(_named(name, numbers, activation), name=spec)
 
 
@@ -163,9 +163,8 @@ def _numbers(spec: str, tail: str) -> list[float]:
         numbers = [float(part) for part in tail.split(",")] if tail else []
     except ValueError:
         rule = "what follows the colon must be numbers, with commas between them"
-        value_error("scheme", rule, f"init={spec!r}", "Write for example normal:1.3,0.2.")
-    where = "scheme"
-    return [float(check_number(where, "number", n, least=0.0, most=1e30)) for n in numbers]
+        value_error(rule, f"init={spec!r}", "Write for example normal:1.3,0.2.")
+    return [float(check_number("number", n, least=0.0, most=1e30)) for n in numbers]
 
 
 def _most_numbers(name: str) -> int:
@@ -189,7 +188,7 @@ def _of_initializer(name: str, numbers: list[float], activation: Nonlinearity) -
     """Return a scheme by its descriptor: distribution, and std times root of fan-in."""
     function, descriptor = _INITIALIZERS[name], descriptor_of(_INITIALIZERS[name])
     options: dict[str, Any] = dict(zip(_number_options(name), numbers, strict=False))
-    bound_options("scheme", function, options)
+    bound_options(function, options)
     if descriptor is None or descriptor.gain is None:
         return Scheme(name, functools.partial(function, **options), math.nan)
     if descriptor.activation is not None and descriptor.gain not in options:
@@ -208,7 +207,7 @@ def _named(name: str, numbers: list[float], activation: Nonlinearity) -> Scheme:
     if name == "normal":
         return Scheme(name, name, gain, numbers[1] if len(numbers) > 1 else 0.0)
     if name in _COMPUTED:
-        function = for_one_call("scheme", activation)
+        function = for_one_call(activation)
         return Scheme(name, "normal", calculate_gain(function, criterion=_COMPUTED[name]))
     if name == "critical":
         return _critical(numbers, activation)
@@ -220,7 +219,7 @@ def _critical(numbers: list[float], activation: Nonlinearity) -> Scheme:
     if point is None:
         rule = "the activation must have a critical point"
         got = f"activation={activation!r}, which has none for this sigma_b"
-        value_error("scheme", rule, got, "Try another sigma_b or another activation.")
+        value_error(rule, got, "Try another sigma_b or another activation.")
     first = None
     if point.q > 0:
         # The input has mean square 1: place the first layer at the fixed point.
@@ -258,7 +257,7 @@ def draw_weight(
 def _checked(weight: Any, shape: tuple[int, ...]) -> jax.Array:
     if getattr(weight, "shape", None) != shape:
         rule = f"an initializer must return an array of the shape {shape} asked for"
-        type_error("study", rule, shown(weight), "Return it from (key, shape, dtype).")
+        type_error(rule, shown(weight), "Return it from (key, shape, dtype).")
     return weight
 
 

@@ -141,37 +141,32 @@ def study(
 @fixed_conditions()
 def job_of(asked: Study) -> Job:
     """Check a study, and return what is to be run."""
-    where = "study"
-    check_choice(where, "kind", asked.kind, KINDS)
-    seeds = check_int(where, "seeds", asked.seeds, least=1)
-    correlation = check_number(
-        where, "correlation", asked.correlation, least=-1.0, most=1.0
-    )
-    seed = check_seed(where, asked.seed)
-    function = for_one_call(where, asked.activation)
+    check_choice("kind", asked.kind, KINDS)
+    seeds = check_int("seeds", asked.seeds, least=1)
+    correlation = check_number("correlation", asked.correlation, least=-1.0, most=1.0)
+    seed = check_seed(asked.seed)
+    function = for_one_call(asked.activation)
     drawn = scheme(asked.init, asked.activation)
     delta = isinstance(drawn.distribution, str) and drawn.distribution == "delta_orthogonal"
     if delta and asked.kind != "conv":
         rule = "delta_orthogonal needs kind='conv'"
-        value_error(where, rule, f"kind={asked.kind!r}", "For dense layers use orthogonal.")
+        value_error(rule, f"kind={asked.kind!r}", "For dense layers use orthogonal.")
     net = Network(
         function,
         drawn.distribution,
         kind=asked.kind,
-        depth=check_int(where, "depth", asked.depth, least=1),
-        width=check_int(where, "width", asked.width, least=2),
-        batch=check_int(where, "batch", asked.batch, least=1),
-        dtype=check_dtype(where, asked.dtype).name,
-        branch_scale=float(check_number(where, "branch_scale", asked.branch_scale)),
-        size=check_int(where, "size", asked.size, least=3),
+        depth=check_int("depth", asked.depth, least=1),
+        width=check_int("width", asked.width, least=2),
+        batch=check_int("batch", asked.batch, least=1),
+        dtype=check_dtype(asked.dtype).name,
+        branch_scale=float(check_number("branch_scale", asked.branch_scale)),
+        size=check_int("size", asked.size, least=3),
     )
-    check_size(where, net, seeds)
-    digests = {
-        "activation_digest": activation_digest(where, function, net.input_shape[-2:])
-    }
+    check_size(net, seeds)
+    digests = {"activation_digest": activation_digest(function, net.input_shape[-2:])}
     if callable(drawn.distribution):
         shape = net.weight_shape
-        drawn_digest = initializer_digest(where, drawn.distribution, shape, net.dtype)
+        drawn_digest = initializer_digest(drawn.distribution, shape, net.dtype)
         digests["init_digest"] = drawn_digest
     settings = {
         **_settings(net, drawn, asked.activation),
@@ -191,7 +186,7 @@ def continued(fresh: Result, old: Result) -> Result:
         differ = [name for name in differ if not name.endswith("digest")] or differ
         rule = "resume must be a result of the same settings"
         got = f"another {', '.join(differ)}"
-        value_error("study", rule, got, "Run it anew, or write it to another file.")
+        value_error(rule, got, "Run it anew, or write it to another file.")
     return old
 
 

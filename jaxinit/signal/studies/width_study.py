@@ -191,28 +191,27 @@ def width_study(
         >>> found.growing.any(axis=1).tolist()
         [False, True, True]
     """
-    where = "width_study"
-    ordered = sorted(check_int(where, "width", w, least=1) for w in widths)
+    ordered = sorted(check_int("width", w, least=1) for w in widths)
     if len(set(ordered)) < 2 or len(set(ordered)) < len(ordered):
         rule = "widths must be at least two different ones"
-        value_error(where, rule, f"widths={list(widths)}", "Give [64, 128, 256], say.")
+        value_error(rule, f"widths={list(widths)}", "Give [64, 128, 256], say.")
     default = optimizer if optimizer is not None else Adam(float(learning_rate))
     plan = _Plan(
-        check_int(where, "steps", steps, least=0),
-        check_int(where, "seeds", seeds, least=1),
-        check_seed(where, seed),
+        check_int("steps", steps, least=0),
+        check_int("seeds", seeds, least=1),
+        check_seed(seed),
         init,
         rules,
         default,
         loss or _distance,
         name,
     )
-    studies = [_prepare(where, make, width, plan) for width in ordered]
+    studies = [_prepare(make, width, plan) for width in ordered]
     results = run_models(studies, path, progress)
     paths = [result.settings["weights"] for result in results]
     if any(found != paths[0] for found in paths):
         rule = "make must return the same model at every width"
-        value_error(where, rule, "weights of other paths", "Change lengths of axes alone.")
+        value_error(rule, "weights of other paths", "Change lengths of axes alone.")
     shape = (results[0].seeds, plan.steps + 1, len(paths[0]))
     sizes = np.stack([result.values[_QUANTITY].reshape(shape) for result in results])
     return WidthStudy(f"{name}, {init}", tuple(ordered), tuple(paths[0]), sizes)
@@ -259,14 +258,12 @@ def _distance(outputs: Any) -> jax.Array:
 
 
 @fixed_conditions()
-def _prepare(
-    where: str, make: Callable[[int], Sequence[Any]], width: int, plan: _Plan
-) -> ModelStudy:
+def _prepare(make: Callable[[int], Sequence[Any]], width: int, plan: _Plan) -> ModelStudy:
     """Return the study of one width, ready to run."""
     made = make(width)
     if not isinstance(made, Sequence) or len(made) not in (3, 4) or not callable(made[0]):
         rule = "make must return (apply_fn, params, inputs), or an optimizer behind them"
-        type_error(where, rule, type(made).__name__, "Return a tuple of these.")
+        type_error(rule, type(made).__name__, "Return a tuple of these.")
     apply_fn, params, inputs, *own = made
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     optimizer = own[0] if own else plan.optimizer
@@ -276,14 +273,14 @@ def _prepare(
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
         rule = "parameters that are trained must be floats"
         got = ", ".join(sorted({str(leaf.dtype) for leaf in leaves}))
-        value_error(where, rule, got, "Close over the others.")
+        value_error(rule, got, "Close over the others.")
     init = None if draws else plan.init
-    traced = trace_model(where, apply_fn, shapes, inputs, init, plan.rules)
+    traced = trace_model(apply_fn, shapes, inputs, init, plan.rules)
     model, paths, remarks = traced
     probe = ProbeWalk()
     structs = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
     ends = jax.eval_shape(functools.partial(model.run, probe), structs, model.data)
-    lost = lost_weights(where, plan.name, model, paths, probe, ends)
+    lost = lost_weights(plan.name, model, paths, probe, ends)
     remarks += [f"Not measured: {lost}."] if lost else []
 
     def draw(key: jax.Array) -> PyTree:

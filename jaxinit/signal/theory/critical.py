@@ -44,8 +44,8 @@ def critical_line(nonlinearity: Nonlinearity, q: Any) -> CriticalPoint:
     Returns:
         The curve.
     """
-    q = check_numbers("critical_line", "q", q)
-    at = moments(for_one_call("critical_line", nonlinearity), q)
+    q = check_numbers("q", q)
+    at = moments(for_one_call(nonlinearity), q)
     with np.errstate(divide="ignore", invalid="ignore"):
         sw2 = 1 / at.slope_square
         sb2 = q - sw2 * at.square
@@ -77,8 +77,8 @@ def critical_points(
         >>> [round(p.sigma_w, 6) for p in critical_points("tanh", sigma_b=0.05**0.5)]
         [1.32701]
     """
-    function = for_one_call("critical_points", nonlinearity)
-    sigma_b = float(check_number("critical_points", "sigma_b", sigma_b, least=0.0))
+    function = for_one_call(nonlinearity)
+    sigma_b = float(check_number("sigma_b", sigma_b, least=0.0))
     share = homogeneity(function)
     if share is not None:
         exists = sigma_b == 0 and share > 0
@@ -120,7 +120,7 @@ def doubly_critical_points(nonlinearity: Nonlinearity) -> tuple[CriticalPoint, .
         >>> round(point.sigma_w**2, 8), round(point.sigma_b**2, 8)
         (1.98305826, 0.17292239)
     """
-    function = for_one_call("doubly_critical_points", nonlinearity)
+    function = for_one_call(nonlinearity)
     if homogeneity(function) is not None:
         return critical_points(function)
 

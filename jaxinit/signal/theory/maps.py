@@ -65,15 +65,15 @@ class Moments(NamedTuple):
         return np.maximum(self.square - self.mean**2, 0.0)
 
 
-def as_function(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
+def as_function(nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
     """Return the function that is meant; equal names give one object."""
     if isinstance(nonlinearity, str):
-        name = check_choice(where, "activation", nonlinearity, ACTIVATION_NAMES)
+        name = check_choice("activation", nonlinearity, ACTIVATION_NAMES)
         return activation(name)
     if not callable(nonlinearity):
         rule = "activation must be a name or a function"
         got = f"activation={nonlinearity!r}"
-        type_error(where, rule, got, 'Give for example "tanh" or jax.numpy.tanh.')
+        type_error(rule, got, 'Give for example "tanh" or jax.numpy.tanh.')
     try:
         hash(nonlinearity)
     except TypeError:  # an instance of a dataclass, say; caches take what has a hash
@@ -81,12 +81,12 @@ def as_function(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
     return nonlinearity
 
 
-def for_one_call(where: str, nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
+def for_one_call(nonlinearity: Nonlinearity) -> Callable[[Any], Any]:
     """Return the function that is meant, of which nothing outlives the call.
 
     A user's function is read anew at each call; the library's own are in caches.
     """
-    function = as_function(where, nonlinearity)
+    function = as_function(nonlinearity)
     return function if isinstance(function, Once) or is_own(function) else Once(function)
 
 
@@ -95,7 +95,7 @@ def differentiable(resolved: Resolved) -> np.ndarray:
     if resolved.slopes is None:
         rule = "activation must be a function that JAX can differentiate"
         advice = "Write it with jax.numpy instead of numpy."
-        type_error("signal", rule, "a function in NumPy", advice)
+        type_error(rule, "a function in NumPy", advice)
     return resolved.slopes
 
 
@@ -119,11 +119,11 @@ def _columns(function: Callable[[Any], Any], reach: int) -> np.ndarray:
     if not np.isfinite(columns).all():
         rule = "the fourth power of the activation must be finite"
         got = f"one that is not for |x| up to {2.0**reach:g}"
-        value_error("moments", rule, got, "Ask for smaller variances.")
+        value_error(rule, got, "Ask for smaller variances.")
     return columns
 
 
-def check_numbers(where: str, name: str, values: Any) -> np.ndarray:
+def check_numbers(name: str, values: Any) -> np.ndarray:
     """Return real numbers of any shape as float64."""
     try:
         array = np.asarray(values)
@@ -132,7 +132,7 @@ def check_numbers(where: str, name: str, values: Any) -> np.ndarray:
     except (TypeError, ValueError):
         pass
     rule = f"{name} must be a number or an array of numbers"
-    type_error(where, rule, f"{name}={shown(values)}", "Give floats.")
+    type_error(rule, f"{name}={shown(values)}", "Give floats.")
 
 
 @boundary
@@ -155,12 +155,12 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
         >>> round(float(moments("relu", 1.0).square), 12)
         0.5
     """
-    function = for_one_call("moments", nonlinearity)
-    q = check_numbers("moments", "q", q)
+    function = for_one_call(nonlinearity)
+    q = check_numbers("q", q)
     allowed = np.isfinite(q) & (q >= 0)
     if not allowed.all():
         got = f"q={q[~allowed].flat[0]:g}"
-        value_error("moments", "q must be finite, at least 0", got, "It is a variance.")
+        value_error("q must be finite, at least 0", got, "It is a variance.")
     flat = np.maximum(q.reshape(-1), _LEAST_VARIANCE)
     resolved = resolve_for(function, float(flat.max(initial=1.0)))
     columns = _columns(function, resolved.reach)
@@ -185,9 +185,8 @@ def moments(nonlinearity: Nonlinearity, q: Any) -> Moments:
 @boundary
 def length_map(nonlinearity: Nonlinearity, q: Any, sigma_w: float, sigma_b: float) -> Any:
     """Return the variance of the next layer's units, given that of this layer's."""
-    where = "length_map"
-    sigma_w = float(check_number(where, "sigma_w", sigma_w))
-    sigma_b = float(check_number(where, "sigma_b", sigma_b))
+    sigma_w = float(check_number("sigma_w", sigma_w))
+    sigma_b = float(check_number("sigma_b", sigma_b))
     return sigma_w**2 * moments(nonlinearity, q).square + sigma_b**2
 
 
@@ -210,12 +209,11 @@ def correlation_map(
     Raises:
         ValueError: A number is out of range.
     """
-    where = "correlation_map"
-    c = float(check_number(where, "c", c, least=-1.0, most=1.0))
-    q = float(check_number(where, "q", q, least=_LEAST_VARIANCE))
-    sigma_w = float(check_number(where, "sigma_w", sigma_w))
-    sigma_b = float(check_number(where, "sigma_b", sigma_b))
-    resolved = resolve_for(for_one_call(where, nonlinearity), q)
+    c = float(check_number("c", c, least=-1.0, most=1.0))
+    q = float(check_number("q", q, least=_LEAST_VARIANCE))
+    sigma_w = float(check_number("sigma_w", sigma_w))
+    sigma_b = float(check_number("sigma_b", sigma_b))
+    resolved = resolve_for(for_one_call(nonlinearity), q)
     differentiable(resolved)
     forward, slope = correlated(resolved, q, c)
     return (sigma_w**2 * forward + sigma_b**2) / q, sigma_w**2 * slope
@@ -223,7 +221,7 @@ def correlation_map(
 
 def homogeneity(nonlinearity: Nonlinearity) -> float | None:
     """Return k where E f^2 = k q for every q, as for the ReLU family; else None."""
-    resolved = resolve(for_one_call("homogeneity", nonlinearity))
+    resolved = resolve(for_one_call(nonlinearity))
     slopes = differentiable(resolved)
     for side in (resolved.x > 0, resolved.x < 0):
         ratio = resolved.values[side] / resolved.x[side]
@@ -240,7 +238,7 @@ def correlation_series(
     They are the squared Hermite coefficients of f(sqrt(q) z). The last one holds what is
     left of E f^2, so that c = 1 is exact; in between the error is below it times c^terms.
     """
-    resolved = resolve_for(for_one_call("correlation_series", nonlinearity), q)
+    resolved = resolve_for(for_one_call(nonlinearity), q)
     sigma = q**0.5
     cuts = np.union1d(np.arange(-12, 12.1, 0.25), resolved.breaks / sigma)
     cuts = cuts[np.abs(cuts) <= 12]

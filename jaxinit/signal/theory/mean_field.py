@@ -148,8 +148,8 @@ def fixed_points(
     Raises:
         ValueError: A standard deviation is negative or not finite.
     """
-    function = for_one_call("fixed_points", nonlinearity)
-    sw2, sb2 = _squares("fixed_points", sigma_w, sigma_b)
+    function = for_one_call(nonlinearity)
+    sw2, sb2 = _squares(sigma_w, sigma_b)
     share = homogeneity(function)
     if share is not None:
         slope = sw2 * share
@@ -201,9 +201,9 @@ def _touching(
     return found
 
 
-def _squares(where: str, sigma_w: float, sigma_b: float) -> tuple[float, float]:
-    sigma_w = float(check_number(where, "sigma_w", sigma_w, least=0.0, most=1e9))
-    sigma_b = float(check_number(where, "sigma_b", sigma_b, least=0.0, most=1e9))
+def _squares(sigma_w: float, sigma_b: float) -> tuple[float, float]:
+    sigma_w = float(check_number("sigma_w", sigma_w, least=0.0, most=1e9))
+    sigma_b = float(check_number("sigma_b", sigma_b, least=0.0, most=1e9))
     return sigma_w**2, sigma_b**2
 
 
@@ -214,7 +214,7 @@ def attractor(
 
     Where every q is kept, it is the q of the first layer.
     """
-    function = for_one_call("attractor", nonlinearity)
+    function = for_one_call(nonlinearity)
     q = sigma_w**2 * start + sigma_b**2
     points = fixed_points(function, sigma_w, sigma_b)
     if not points and homogeneity(function) is not None and sigma_b == 0:
@@ -269,8 +269,8 @@ def mean_field(
         >>> theory.phase, round(theory.chi_1, 4)
         ('chaotic', 1.2098)
     """
-    function = for_one_call("mean_field", nonlinearity)
-    _squares("mean_field", sigma_w, sigma_b)
+    function = for_one_call(nonlinearity)
+    _squares(sigma_w, sigma_b)
     points = fixed_points(function, sigma_w, sigma_b)
     q = attractor(function, sigma_w, sigma_b)
     if math.isinf(q):

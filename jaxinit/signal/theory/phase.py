@@ -56,13 +56,13 @@ def phase_diagram(
     Raises:
         ValueError: A standard deviation is negative or not finite, or sigma_w is zero.
     """
-    function = for_one_call("phase_diagram", nonlinearity)
+    function = for_one_call(nonlinearity)
     pairs = (("sigma_w", sigma_w), ("sigma_b", sigma_b))
-    sw, sb = (check_numbers("phase_diagram", n, v).reshape(-1) for n, v in pairs)
+    sw, sb = (check_numbers(n, v).reshape(-1) for n, v in pairs)
     if not (np.isfinite(sw).all() and np.isfinite(sb).all()) or min(sw.min(), sb.min()) < 0:
         rule = "sigma_w and sigma_b must be finite, at least 0"
         got = f"sigma_w from {sw.min():g}, sigma_b from {sb.min():g}"
-        value_error("phase_diagram", rule, got, "Give another range.")
+        value_error(rule, got, "Give another range.")
     grid_w, grid_b = (v.reshape(-1) for v in np.meshgrid(sw, sb))
     q = _lengths(function, grid_w**2, grid_b**2)
     known = np.clip(q, 1e-16, moment_grid(function).q[-1])

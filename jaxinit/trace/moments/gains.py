@@ -145,7 +145,7 @@ def track_scales(
     def refuse(leaf: int, why: str) -> NoReturn:
         rule = "without data, every weight's input needs a mean and variance that follow"
         advice = "Give a batch of data instead of jax.ShapeDtypeStruct."
-        value_error("autoinit", rule, f"{paths[leaf]} behind {why}", advice)
+        value_error(rule, f"{paths[leaf]} behind {why}", advice)
 
     rules = Conventions(alike=False, std=std, refuse=refuse, mean=False)
     reading = Reading(rules)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxinit._jaxpr import Interpreter, called, params_key
+from jaxinit._jaxpr import Interpreter, called
+from jaxinit._pieces import params_key
 from jaxinit._primitives import BITS, ELEMENTWISE, PRODUCTS
 from jaxinit.trace.moments import control
 from jaxinit.trace.moments.distribution import Spread, gaussian, is_position, scalar

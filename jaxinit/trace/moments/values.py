@@ -58,7 +58,7 @@ def from_constant(value: Any, aval: Any) -> Value:
     if is_traced(value):
         rule = "without data, constants of the forward pass must be known now"
         advice = "Call autoinit outside of the transformation that traces it."
-        type_error("autoinit", rule, f"a traced one of shape {np.shape(value)}", advice)
+        type_error(rule, f"a traced one of shape {np.shape(value)}", advice)
     if kind(aval.dtype) == "k":
         return Unknown("a random key")
     return from_array(np.asarray(value).astype(aval.dtype))

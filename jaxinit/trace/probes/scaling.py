@@ -83,14 +83,14 @@ def scaled_leaves(flat: Sequence[Any], scales: Mapping[int, jax.Array]) -> list[
 
 
 def check_all_met(
-    where: str, labels: Sequence[str], weights: set[int], scales: Mapping[int, Any]
+    labels: Sequence[str], weights: set[int], scales: Mapping[int, Any]
 ) -> None:
     """Refuse parameters of which weights have met no product."""
     missed = [labels[i] for i in sorted(weights) if i not in scales]
     if missed:
         rule = "every weight must meet its input in a matrix product or a convolution"
         advice = "Leave such leaves as they are with strict=False."
-        value_error(where, rule, f"leaves that do not: {listed(missed)}", advice)
+        value_error(rule, f"leaves that do not: {listed(missed)}", advice)
 
 
 def labels_of(params: Any, arrays: Sequence[int]) -> list[str]:
