@@ -302,7 +302,8 @@ def _value(
             return jnp.asarray(value).reshape(-1)[source.part.places()]
         return value
     if write.kind in UPDATES:
-        return _updated(jnp.asarray(old), np.float64(number), write.kind, dtype)
+        by = np.asarray(number if write.source is None else write.source, np.float64)
+        return _updated(jnp.asarray(old), by, write.kind, dtype)
     return drawn
 
 

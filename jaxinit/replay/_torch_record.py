@@ -23,6 +23,7 @@ Drawn = Literal[
 ]
 Update = Literal["scale", "divide", "add"]
 Kind = Literal["array", "copy", "fill"] | Update | Drawn
+_Numbers = float | np.ndarray
 DRAWS, UPDATES = frozenset(get_args(Drawn)), frozenset(get_args(Update))
 """Writes that draw, and writes that read what was there before."""
 
@@ -111,6 +112,7 @@ class Tensor:
     """
 
     __array_ufunc__ = None  # so that NumPy's numbers leave products to it
+    dtype = device = None  # what makes other tensors like this one
 
     def __init__(self, *size: int | tuple[int, ...]) -> None:
         shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
@@ -194,21 +196,26 @@ class Tensor:
         """Note ``tensor.normal_(mean, std)``."""
         return self.write("normal", mean, std)
 
-    def mul_(self, factor: float) -> Self:
+    def _update(self, kind: Update, by: Any) -> Self:
+        if not isinstance(by, np.ndarray):
+            return self.write(kind, by)
+        return self.write(kind, source=np.broadcast_to(by, self.shape))
+
+    def mul_(self, factor: _Numbers) -> Self:
         """Note ``tensor.mul_(factor)``."""
-        return self.write("scale", factor)
+        return self._update("scale", factor)
 
-    def div_(self, divisor: float) -> Self:
+    def div_(self, divisor: _Numbers) -> Self:
         """Note ``tensor.div_(divisor)``."""
-        return self.write("divide", divisor)
+        return self._update("divide", divisor)
 
-    def sub_(self, term: float) -> Self:
+    def sub_(self, term: _Numbers) -> Self:
         """Note ``tensor.sub_(term)``."""
-        return self.write("add", -term)
+        return self._update("add", -term)
 
-    def add_(self, term: float) -> Self:
+    def add_(self, term: _Numbers) -> Self:
         """Note ``tensor.add_(term)``."""
-        return self.write("add", term)
+        return self._update("add", term)
 
     def copy_(self, source: Any) -> Self:
         """Note ``tensor.copy_(source)`` of a tensor or an array of the same shape."""
@@ -224,30 +231,32 @@ class Tensor:
         """Return another tensor with the same values."""
         return Tensor(self.shape).write("copy", source=self)
 
-    def detach(self) -> Self:
-        """Return the tensor itself."""
+    def to(self, *_args: Any, **_options: Any) -> Self:
+        """Return the tensor itself: all of a model have the dtype that build takes."""
         return self
+
+    cpu = cuda = detach = to
 
     def __neg__(self) -> "Tensor":
         return self.clone().mul_(-1.0)
 
-    def __mul__(self, factor: float) -> "Tensor":
+    def __mul__(self, factor: _Numbers) -> "Tensor":
         return self.clone().mul_(factor)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: float) -> "Tensor":
+    def __truediv__(self, divisor: _Numbers) -> "Tensor":
         return self.clone().div_(divisor)
 
-    def __add__(self, term: float) -> "Tensor":
+    def __add__(self, term: _Numbers) -> "Tensor":
         return self.clone().add_(term)
 
     __radd__ = __add__
 
-    def __sub__(self, term: float) -> "Tensor":
+    def __sub__(self, term: _Numbers) -> "Tensor":
         return self.clone().add_(-term)
 
-    def __rsub__(self, term: float) -> "Tensor":
+    def __rsub__(self, term: _Numbers) -> "Tensor":
         return (-self).add_(term)
 
     mul, div, add, sub, neg = __mul__, __truediv__, __add__, __sub__, __neg__

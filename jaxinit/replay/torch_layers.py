@@ -95,6 +95,7 @@ rand = boundary(_tensors("uniform", 0.0, 1.0), "torch_layers.rand")
 randn = boundary(_tensors("normal", 0.0, 1.0), "torch_layers.randn")
 zeros_like, ones_like, rand_like, randn_like = map(_like, (zeros, ones, rand, randn))
 empty_like, FloatTensor = zeros_like, Tensor
+arange, linspace = np.arange, np.linspace  # constants are NumPy's
 
 
 @boundary
@@ -110,9 +111,28 @@ def normal(mean: float, std: float, size: Any) -> Tensor:
 
 
 @boundary
-def tensor(data: Any) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """Return a tensor of these numbers."""
+    del device
+    check_no_dtype(dtype)
     return Tensor(np.shape(data)).copy_(np.asarray(data))
+
+
+def _triangle(matrix: Tensor, diagonal: int) -> np.ndarray:
+    rows, columns = matrix.shape
+    return np.tri(rows, columns, diagonal)
+
+
+@boundary
+def tril(matrix: Tensor, diagonal: int = 0) -> Tensor:
+    """Return a matrix with zeros above a diagonal."""
+    return matrix.clone().mul_(_triangle(matrix, diagonal))
+
+
+@boundary
+def triu(matrix: Tensor, diagonal: int = 0) -> Tensor:
+    """Return a matrix with zeros below a diagonal."""
+    return matrix.clone().mul_(1 - _triangle(matrix, diagonal - 1))
 
 
 @boundary
@@ -225,7 +245,7 @@ def build(
 __all__ = [
     "FloatTensor", "Model", "Parameter", "Tensor", "build", "empty", "empty_like", "eye",
     "full", "functional", "init", "no_grad", "normal", "ones", "ones_like", "rand",
-    "rand_like", "randn", "randn_like", "tensor", "zeros", "zeros_like",
+    "rand_like", "randn", "randn_like", "tensor", "tril", "triu", "zeros", "zeros_like",
 ]  # fmt: skip
 __all__ += _torch_basic.__all__
 __all__ += _torch_module.__all__

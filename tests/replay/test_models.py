@@ -315,6 +315,12 @@ def views(nn, net):
     net.made = nn.Parameter(x.contiguous().sub(1.0) if x.ndim == 3 else x)
     net.drawn = nn.Parameter(nn.normal(0.5, 2.0, size=(3, 2)))
     net.given = nn.Embedding.from_pretrained(nn.tensor([[1.0, 2.0]]), padding_idx=0)
+    net.register_buffer("mask", nn.tril(nn.ones(4, 4)).view(1, 1, 4, 4))
+    net.register_buffer("rest", nn.triu(nn.rand(3, 5), 1))
+    rates = [x.item() for x in nn.linspace(0, 0.1, 3)]
+    net.drop = nn.Dropout(rates[1])
+    w = net.given.weight
+    w.data = nn.init.trunc_normal_(w.data.to(w.device), std=0.1).to(w.dtype)
     first, second = nn.rand(5, 4).split(3)
     net.halves = nn.ParameterList([first, second.squeeze(), nn.eye(2)])
 
