@@ -1,15 +1,14 @@
 """Keras' layers as what decides their weights: seeds that they take, and shapes."""
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, shown, type_error, value_error
-from jaxinit.replay._keras_session import current, next_seed
+from jaxinit.replay._keras_session import current, next_seed, unique_name
 from jaxinit.replay._signatures import constructor
-from jaxinit.replay.keras_initializers import Initializer, get
+from jaxinit.replay.keras_initializers import get
 
 Shape = tuple[int | None, ...]
 
@@ -52,11 +51,6 @@ def connected(layer: Any, taken: list[Any], made: KerasTensor) -> KerasTensor:
     return made
 
 
-def is_tensor(value: object) -> Any:
-    """Whether a value is what a layer returns."""
-    return isinstance(value, KerasTensor)
-
-
 def broadcast(first: Shape, second: Shape) -> Shape:
     """Return the shape of a sum."""
     rank = max(len(first), len(second))
@@ -95,7 +89,6 @@ class Layer:
             boundary(cls, f"keras_{part}.{cls.__name__}")
 
     def __init__(self, *_args: Any, **options: Any) -> None:
-        where = type(self).__name__
         for option in options:
             if option not in _FREE and not option.endswith(("_regularizer", "_constraint")):
                 advice = "See help(keras_layers) for what is known."
@@ -104,9 +97,7 @@ class Layer:
             rule = "weights are float32"
             got = f"dtype={options['dtype']!r}"
             type_error(rule, got, "Leave dtype out, and convert the weights.")
-        snake = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", where)
-        snake = re.sub("([a-z])([A-Z])", r"\1_\2", snake).lower()
-        self.name: str = options.get("name") or unique_name(snake)
+        self.name: str = options.get("name") or unique_name(type(self).__name__)
         self.weights: list[Weight] = []
         self.inside: list[Layer] = []
         self.built = False
@@ -133,7 +124,7 @@ class Layer:
         if name in _COUNTS:
             return check_int(name, value, least=1)
         if name.endswith("_initializer"):
-            return initializer(value)
+            return get(value)
         if name in ("kernel_size", "pool_size", "strides", "dilation_rate"):
             given = self.pool_size if value is None else value
             return sizes(name, given, self.axes)
@@ -179,7 +170,7 @@ class Layer:
         """Build the layer at its first call, and return a tensor of the output's shape."""
         tensors = [x for x in (*inputs, *options.values()) if isinstance(x, list)]
         tensors = tensors[0] if tensors else [*inputs, *options.values()]
-        taken = [x for x in tensors if is_tensor(x)]
+        taken = [x for x in tensors if isinstance(x, KerasTensor)]
         shapes = [x.shape for x in taken]
         if not shapes:
             rule = "a layer must be called on keras.Input or on the output of a layer"
@@ -236,18 +227,6 @@ def strided(
             value_error(rule, got, "Make the input larger.", where=f"build: {name}")
         result.append(out)
     return tuple(result)
-
-
-def unique_name(name: str) -> str:
-    """Return Keras' automatic name: numbered from the second one on."""
-    names = current().names
-    names[name] += 1
-    return name if names[name] == 1 else f"{name}_{names[name] - 1}"
-
-
-def initializer(identifier: Any) -> Initializer:
-    """Return the initializer of a layer; one that has no seed takes one now."""
-    return get(identifier)
 
 
 def take_seed(seed: int | None) -> None:

@@ -173,27 +173,14 @@ class Module:
             module = getattr(module, name)
         return module
 
-    def train(self, mode: bool = True) -> Self:
-        """Return the module; what it computes does not matter here."""
-        self.__dict__["training"] = mode
-        return self
-
-    def eval(self) -> Self:
-        """Return the module; what it computes does not matter here."""
-        return self.train(False)
-
-    def requires_grad_(self, _requires_grad: bool = True) -> Self:
-        """Return the module; gradients do not matter here."""
-        return self
-
     def to(self, device: Any = None, **_options: Any) -> Self:
-        """Return the module; devices do not matter here, and `build` takes the dtype."""
+        """Return the module: devices and gradients do not matter, build takes the dtype."""
         if not isinstance(device, str | int | None):
             rule, got = "a device must be its name", f"device={device!r}"
             type_error(rule, got, "Give dtype to build instead.", where="Module.to")
         return self
 
-    cuda = cpu = to
+    cuda = cpu = train = eval = requires_grad_ = to
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}={v!r}" for k, v in self._modules.items())

@@ -106,21 +106,18 @@ class _Draw:
 
 def _static(write: Write, live: bool, dtype: Dtype) -> _Draw | None:
     """Return a write as a draw of static length, or None if it is none."""
-    numbers, kind = write.numbers, write.kind
-    size = math.prod(write.shape)
+    size, numbers = math.prod(write.shape), write.numbers
+    kind: Any = write.kind
+    words = _torch_stream.words_of_uniform(size, dtype)
     if kind == "trunc_normal" and _never_cut(*numbers):
         kind, numbers = "normal", numbers[:2]
     if kind == "trunc_normal_inverse":
-        bounds = _torch_special.uniform_bounds(*numbers)
-        count = _torch_stream.words_of_uniform(size, dtype)
-        return _Draw(write.order, "inverse", bounds + numbers, write.shape, count, live)
-    if kind == "uniform":
-        count = _torch_stream.words_of_uniform(size, dtype)
-        return _Draw(write.order, kind, numbers, write.shape, count, live)
-    if kind == "normal" and (size >= BLOCK or size == 0) and not _apart(write):
-        count = _torch_stream.words_of_normal(size, dtype) if size else 0
-        return _Draw(write.order, kind, numbers, write.shape, count, live)
-    return None
+        kind, numbers = "inverse", _torch_special.uniform_bounds(*numbers) + numbers
+    elif kind == "normal" and (size >= BLOCK or size == 0) and not _apart(write):
+        words = _torch_stream.words_of_normal(size, dtype) if size else 0
+    elif kind != "uniform":
+        return None
+    return _Draw(write.order, kind, numbers, write.shape, words, live)
 
 
 def _apart(write: Write) -> bool:

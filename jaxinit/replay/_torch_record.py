@@ -61,16 +61,7 @@ class Part:
     start: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-
-    @property
-    def contiguous(self) -> bool:
-        """Whether its elements follow each other in the flat tensor."""
-        step = 1
-        for length, stride in zip(self.shape[::-1], self.strides[::-1], strict=True):
-            if length > 1 and stride != step:
-                return False
-            step *= length
-        return True
+    contiguous: bool
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -79,12 +70,9 @@ class Part:
 
     def places(self) -> np.ndarray:
         """Return the place of each element in the flat tensor."""
-        places = np.full(self.shape, self.start)
-        for axis, (n, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
-            along = [1] * len(self.shape)
-            along[axis] = n
-            places += (np.arange(n) * stride).reshape(along)
-        return places
+        axes = np.ix_(*map(np.arange, self.shape))
+        steps = (axis * stride for axis, stride in zip(axes, self.strides, strict=True))
+        return sum(steps, start=np.array(self.start))
 
 
 _count = itertools.count()
@@ -353,7 +341,8 @@ class View(Tensor):
     def part(self) -> Part:
         """Where in its base it lies."""
         start = _address(self._window) - _address(self._whole)
-        return Part(start, self._window.shape, self._window.strides)
+        window = self._window
+        return Part(start, window.shape, window.strides, window.flags.c_contiguous)
 
     def _place(self) -> tuple[Tensor, Part | None]:
         return self.base, self.part

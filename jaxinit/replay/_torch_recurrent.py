@@ -216,12 +216,8 @@ class _TransformerLayer(Layer):
     )
 
     def _build(self) -> None:
-        size, wide, bias, share = (
-            self.d_model,
-            self.dim_feedforward,
-            vars(self).pop("bias"),
-            self.dropout,
-        )
+        size, wide, share = self.d_model, self.dim_feedforward, self.dropout
+        bias = vars(self).pop("bias")
         for name in self._attentions:
             options = {"bias": bias, "batch_first": self.batch_first}
             setattr(self, name, MultiheadAttention(size, self.nhead, share, **options))

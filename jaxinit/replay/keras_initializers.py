@@ -7,7 +7,6 @@ possible in `keras_models.build`, which says how the generator was seeded.
 
 import copy
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from jaxinit._types import Shape
 from jaxinit.replay._arguments import Seed
 from jaxinit.replay._keras_backends import Backend
 from jaxinit.replay._keras_backends import backend as backend_of
-from jaxinit.replay._keras_session import next_seed
+from jaxinit.replay._keras_session import next_seed, snake
 
 
 class Initializer:
@@ -240,7 +239,7 @@ class Orthogonal(RandomInitializer):
 
 
 _CLASSES = {
-    re.sub("(?<!^)([A-Z])", r"_\1", kind.__name__).lower(): kind
+    snake(kind.__name__): kind
     for kind in (
         Zeros, Ones, Constant, Identity, RandomUniform, RandomNormal, TruncatedNormal,
         VarianceScaling, GlorotUniform, GlorotNormal, LecunUniform, LecunNormal, HeUniform,

@@ -14,7 +14,7 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error
 from jaxinit.replay import keras_initializers, keras_layers
 from jaxinit.replay._keras_backends import backend as backend_of
-from jaxinit.replay._keras_module import KerasTensor, Layer, is_tensor
+from jaxinit.replay._keras_module import KerasTensor, Layer
 from jaxinit.replay._keras_session import current, session
 
 layers = keras_layers
@@ -64,12 +64,12 @@ class Sequential(Layer):
         self._connect()
 
     def _connect(self) -> None:
-        if not self.steps or not is_tensor(self.steps[0]):
+        if not self.steps or not isinstance(self.steps[0], KerasTensor):
             return
         self._run(self.steps[0])
 
     def _run(self, tensor: Any) -> Any:
-        self.inside = [step for step in self.steps if not is_tensor(step)]
+        self.inside = [step for step in self.steps if not isinstance(step, KerasTensor)]
         for layer in self.inside:
             tensor = layer(tensor)
         return tensor

@@ -123,22 +123,17 @@ def uniform(
     high: float = 1.0,
     dtype: DTypeLike | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.uniform(low, high, shape)`` draws.
+    """Draw what ``Generator.uniform(low, high, shape)`` draws; see `numpy_legacy.uniform`.
 
     Args:
         stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
+        shape: Axis lengths.
         low: Lower bound, a Python number.
         high: Upper bound, at least ``low``.
-        dtype: float32 or float64; None means JAX's default float. NumPy's values are
-            float64; float32 is their one rounding.
+        dtype: float32 or float64; None means JAX's default float.
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A bound is not finite, or ``high < low``.
-        TypeError: The dtype is another, or a bound is an array.
     """
     if check_static("high", high) < check_static("low", low):
         rule, got = "high must be at least low", f"low={low:g}, high={high:g}"
@@ -169,16 +164,11 @@ def normal(
         shape: Axis lengths; the values fill the array in C order.
         loc: Mean, a Python number.
         scale: Standard deviation, at least 0.
-        dtype: float32 or float64; None means JAX's default float. NumPy's values are
-            float64; float32 is their one rounding, and not NumPy's ``dtype=np.float32``,
-            which draws other values.
+        dtype: float32 or float64; None means JAX's default float. float32 is NumPy's
+            float64 rounded once, and not its ``dtype=np.float32``, another draw.
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A number is not finite, or ``scale`` is negative.
-        TypeError: The dtype is another, or a number is an array.
     """
     return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
 
@@ -187,35 +177,24 @@ def normal(
 def integers(
     stream: Stream, shape: Shape, low: int, high: int | None = None, endpoint: bool = False
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.integers(low, high, shape, endpoint=endpoint)`` draws.
+    """Draw what ``Generator.integers`` draws.
 
     Args:
         stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
+        shape: Axis lengths.
         low: The least value; or, if ``high`` is None, the bound above, from 0.
         high: One above the largest value, or that itself if ``endpoint``.
         endpoint: Whether ``high`` can be drawn.
 
     Returns:
         The stream after the draw, and the array, int32.
-
-    Raises:
-        ValueError: The range is empty, or a value is beyond 32 bits.
     """
     return _DRAWS.integers(stream, shape, low, high, endpoint)
 
 
 @boundary
 def permutation(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.permutation(n)`` draws.
-
-    Args:
-        stream: The stream.
-        n: How many indices to permute.
-
-    Returns:
-        The stream after the draw, and the indices, int32 of shape ``(n,)``.
-    """
+    """Draw what ``Generator.permutation(n)`` draws; see `numpy_legacy.permutation`."""
     return _DRAWS.permutation(stream, n)
 
 
@@ -227,21 +206,7 @@ def choice(
     replace: bool = True,
     p: Sequence[float] | np.ndarray | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.choice(a, shape, replace, p)`` draws.
-
-    Args:
-        stream: The stream.
-        a: The number of values to choose from; for an array, index it with the result.
-        shape: Axis lengths.
-        replace: Whether a value may be chosen more than once.
-        p: The probabilities of the values, for ``replace=True``.
-
-    Returns:
-        The stream after the draw, and the chosen indices, int32.
-
-    Raises:
-        ValueError: ``p`` does not fit, or more is to be chosen than there is.
-    """
+    """Draw what ``Generator.choice`` draws; see `numpy_legacy.choice`."""
     return _DRAWS.choice(stream, a, shape, replace, p)
 
 

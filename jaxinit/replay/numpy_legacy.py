@@ -136,18 +136,14 @@ def normal(
 
     Args:
         stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
+        shape: Axis lengths.
         loc: Mean, a finite number that is not traced.
         scale: Standard deviation, likewise, at least 0.
-        dtype: float32 or float64; None means JAX's default float.
+        dtype: As in `uniform`.
 
     Returns:
         The stream after the draw, and the array. Values are made in pairs; of an odd
         number the stream keeps the last, as NumPy does.
-
-    Raises:
-        ValueError: A number is not finite, or ``scale`` is negative.
-        TypeError: The dtype is another.
     """
     return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
 

@@ -104,9 +104,6 @@ def uniform(
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A bound is not finite.
     """
     return _DRAWS.uniform(stream, shape, dtype, a=a, b=b)
 
@@ -131,29 +128,13 @@ def gauss(
     Returns:
         The stream after the draw, and the array. Values are made in pairs; of an odd
         number the stream keeps the last, as Python does.
-
-    Raises:
-        ValueError: A number is not finite.
     """
     return _gauss(stream, *_DRAWS.floats(stream, shape, dtype, mu=mu, sigma=sigma))
 
 
 @boundary
 def randint(stream: Stream, shape: Shape, a: int, b: int) -> tuple[Stream, jax.Array]:
-    """Draw what ``random.randint(a, b)`` draws, ``b`` included.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths.
-        a: The least value.
-        b: The largest value.
-
-    Returns:
-        The stream after the draw, and the array, int32.
-
-    Raises:
-        ValueError: ``b < a``, or a value is beyond 32 bits.
-    """
+    """Draw what ``random.randint(a, b)`` draws: int32, both bounds included."""
     return _DRAWS.integers(stream, shape, a, b, True)
 
 

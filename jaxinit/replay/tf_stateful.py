@@ -102,21 +102,7 @@ def normal(
     stddev: float = 1.0,
     seed: int | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``tf.random.normal(shape, mean, stddev, seed=seed)`` draws.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths.
-        mean: Mean, a Python number.
-        stddev: Standard deviation, at least 0.
-        seed: As in `uniform`.
-
-    Returns:
-        The stream after the draw, and the float32 array.
-
-    Raises:
-        ValueError: A number is out of range.
-    """
+    """Draw what ``tf.random.normal`` draws; see `uniform` and `tf_stateless`."""
     return _draw(stream, shape, "normal", tf.normal_scale(mean, stddev), seed)
 
 
@@ -128,7 +114,7 @@ def truncated_normal(
     stddev: float = 1.0,
     seed: int | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``tf.random.truncated_normal`` draws; see `normal` and `tf_stateless`."""
+    """Draw what ``tf.random.truncated_normal`` draws; see `uniform` and `tf_stateless`."""
     scale = tf.normal_scale(mean, stddev)
     return _draw(stream, shape, "truncated_normal", scale, seed)
 
