@@ -33,6 +33,7 @@ from jaxinit.models.placement import (
     Placement,
     concrete,
     placement_context,
+    put,
     resolve_shardings,
 )
 from jaxinit.models.plan import Plan, Row, make_plan
@@ -127,7 +128,7 @@ def initialize(
             value = leaf
             if row.path in whole:
                 value = jnp.asarray(whole[row.path], row.dtype)
-            results.append(_put(value, placements[i]))
+            results.append(put(value, placements[i]))
         else:
             tasks.append(_Task(i, row, row.initializer, placements[i]))
             results.append(None)
@@ -184,19 +185,6 @@ class _Task:
         return named and is_ours(self.initializer)
 
 
-def _put(array: Any, placement: Placement) -> Any:
-    """Return an array in its place."""
-    if placement is None:
-        return array
-    if not is_traced(array):
-        there = concrete(placement)
-        is_there = isinstance(array, jax.Array) and array.sharding == there
-        return array if is_there else jax.device_put(array, there)
-    if jax.sharding.get_abstract_mesh().are_all_axes_explicit:
-        return jax.sharding.reshard(array, placement)
-    return jax.lax.with_sharding_constraint(array, placement)
-
-
 def _draw_all(tasks: Sequence[_Task], keys: Sequence[Key | HostKeys]) -> list[jax.Array]:
     """Return the leaves, drawn by few programs; errors name their paths."""
     results: list[Any] = [None] * len(tasks)
@@ -211,7 +199,7 @@ def _draw_all(tasks: Sequence[_Task], keys: Sequence[Key | HostKeys]) -> list[ja
         kind = None if is_traced(key) else _kind(task)
         filled = _filled(task) if kind is not None else None
         if filled is not None:
-            results[n] = jax.device_put(filled, concrete(task.placement))
+            results[n] = jax.deviceput(filled, concrete(task.placement))
             continue
         if kind is None:
             run(n, functools.partial(_drawn_alone, task, key))
@@ -293,7 +281,7 @@ def _filled(task: _Task) -> np.ndarray | None:
 
 
 def _drawn_alone(task: _Task, key: Key | HostKeys) -> Any:
-    return _put(task.draw(typed(key)), task.placement)
+    return put(task.draw(typed(key)), task.placement)
 
 
 def _program(task: _Task, key: Key | HostKeys) -> Program | None:

@@ -27,7 +27,13 @@ from jaxinit._placement import handed_over
 from jaxinit.models.compiling import Call, compiled_piece, run_calls
 from jaxinit.models.host import constant_of, run_on_host, to_device, to_host
 from jaxinit.models.keys import HostKeys
-from jaxinit.models.placement import OutShardings, Placement, concrete, resolve_shardings
+from jaxinit.models.placement import (
+    OutShardings,
+    Placement,
+    concrete,
+    put,
+    resolve_shardings,
+)
 
 _MOST_KEYS = 1 << 16
 _MOST_NUMBERS = 64
@@ -79,8 +85,6 @@ def materialize(
     flat, structure = jax.tree.flatten(args)
     places = [i for i, leaf in enumerate(flat) if hasattr(leaf, "shape")]
     inputs = [flat[i] for i in places]
-    if any(map(is_traced, inputs)):
-        return init_fn(*args)
     shown: list[tuple[Any, list[Any]]] = []
 
     def build(values: list[Any]) -> list[Any]:
@@ -105,7 +109,12 @@ def materialize(
     shardings = resolve_shardings(out_shardings, tree, paths, leaves)
     arrays = [i for i, other in enumerate(others) if other is None]
     run = _Run(program, inputs, [paths[i] for i in arrays])
-    values = run.results([shardings[i] for i in arrays])
+    run.check_inputs()
+    if any(map(is_traced, (*inputs, *program.consts, jnp.zeros(())))):
+        made = build([_filled(x) for x in inputs])
+        values = list(map(put, made, [shardings[i] for i in arrays]))
+    else:
+        values = run.results([shardings[i] for i in arrays])
     for i, value in zip(arrays, values, strict=True):
         leaves[i] = value
     return jax.tree.unflatten(out, leaves)
@@ -114,6 +123,11 @@ def materialize(
 def _struct(x: Any) -> jax.ShapeDtypeStruct:
     weak = getattr(x, "weak_type", False)
     return jax.ShapeDtypeStruct(x.shape, x.dtype, weak_type=weak)
+
+
+def _filled(x: Any) -> Any:
+    """Return an argument, for one of which only the shape is given zeros."""
+    return jnp.zeros(x.shape, x.dtype) if isinstance(x, jax.ShapeDtypeStruct) else x
 
 
 def _is_array(leaf: object) -> bool:
@@ -139,9 +153,26 @@ class _Run:
         self.steps, self.wanted = flatten_program(program)
         self.is_whole = _acts(program)
         self.small = frozenset() if self.is_whole else _small_steps(self.steps)
-        self.home = _home(self._used_inputs())
+        refs = [*self.wanted, *(ref for step in self.steps for ref in step.inputs)]
+        self.used = list(dict.fromkeys(place for kind, place in refs if kind == "input"))
+        self.home = _home([inputs[place] for place in self.used])
         self.done: dict[Ref, Any] = {}
         self.leaves: dict[Ref, Any] = {}
+
+    def check_inputs(self) -> None:
+        """Raise an error where results depend on an argument that has only a shape."""
+        for place in self.used:
+            if isinstance(self.inputs[place], jax.ShapeDtypeStruct):
+                pairs = zip(self.paths, self.wanted, strict=True)
+                paths = [path for path, ref in pairs if self._depends(ref, place)]
+                rule = "a leaf may depend only on arguments that have values"
+                names = ", ".join(paths[:8]) or "the result"
+                got = f"{names}, which need input {place}, given as a shape"
+                value_error(rule, got, "Give the array itself.")
+
+    def _depends(self, ref: Ref, place: int) -> bool:
+        given = [own for n in needed(self.steps, [ref]) for own in self.steps[n].inputs]
+        return any(own[0] == "input" and own[1] == place for own in (ref, *given))
 
     def results(self, shardings: Sequence[Placement]) -> list[Any]:
         """Return the wanted values, group by group of those that share a loop."""
@@ -159,9 +190,8 @@ class _Run:
                 continue
             if not taken:
                 places = tuple(place or self.home for place in places)
-            names = [self.paths[i] for i in group]
             given = [
-                None if ref[0] == "step" and ref in known else self._value(ref, names)
+                None if ref[0] == "step" and ref in known else self._value(ref)
                 for ref in taken
             ]
             kinds = tuple(v.impl if isinstance(v, HostKeys) else None for v in given)
@@ -176,12 +206,6 @@ class _Run:
             known.update(ref for ref in refs if ref[0] == "step")
         run_calls(calls)
         return values
-
-    def _used_inputs(self) -> list[Any]:
-        """Return the arguments that results depend on."""
-        refs = [*self.wanted, *(ref for step in self.steps for ref in step.inputs)]
-        used = dict.fromkeys(place for kind, place in refs if kind == "input")
-        return [self.inputs[place] for place in used]
 
     def _there(self, ref: Ref, value: Any) -> Any:
         """Return what a program takes, keys as words, on the devices of the arguments."""
@@ -227,21 +251,16 @@ class _Run:
         number, result = ref[1]
         return _struct(self.steps[number].avals[result])
 
-    def _value(self, ref: Ref, paths: Sequence[str]) -> Any:
+    def _value(self, ref: Ref) -> Any:
         """Return a small value, an input or a constant."""
         kind, place = ref
         if kind == "value":
             return place
         if kind == "input":
-            value = self.inputs[place]
-            if isinstance(value, jax.ShapeDtypeStruct):
-                rule = "a leaf may depend only on arguments that have values"
-                got = f"{', '.join(paths[:8])}, which need input {place}, given as a shape"
-                value_error(rule, got, "Give the array itself.")
-            return to_host(value)
+            return to_host(self.inputs[place])
         for number in needed(self.steps, [ref], self.done) if ref not in self.done else ():
             step = self.steps[number]
-            given = [self._value(own, paths) for own in step.inputs]
+            given = [self._value(own) for own in step.inputs]
             for i, made in enumerate(_run_small(step, given)):
                 self.done["step", (number, i)] = made
         return self.done[ref]
@@ -255,7 +274,7 @@ def _acts(program: ClosedJaxpr) -> bool:
 def _home(inputs: Sequence[Any]) -> Sharding | None:
     """Return the devices that arguments were put on, where results go as under jit."""
     for value in inputs:
-        if isinstance(value, jax.Array) and value.committed:
+        if isinstance(value, jax.Array) and not is_traced(value) and value.committed:
             sharding = value.sharding
             if isinstance(sharding, NamedSharding):
                 return NamedSharding(sharding.mesh, PartitionSpec())

@@ -138,6 +138,19 @@ def concrete(placement: Placement) -> Sharding | None:
     return placement
 
 
+def put(array: Any, placement: Placement) -> Any:
+    """Return an array in its place."""
+    if placement is None:
+        return array
+    if not is_traced(array):
+        there = concrete(placement)
+        is_there = isinstance(array, jax.Array) and array.sharding == there
+        return array if is_there else jax.device_put(array, there)
+    if jax.sharding.get_abstract_mesh().are_all_axes_explicit:
+        return jax.sharding.reshard(array, placement)
+    return jax.lax.with_sharding_constraint(array, placement)
+
+
 def placement_context(placement: Placement) -> AbstractContextManager[object]:
     """Return what enters the mesh of a placement, where JAX would ask for that."""
     return mesh_context(placement if isinstance(placement, NamedSharding) else None)
