@@ -155,14 +155,17 @@ def integers(
     if size == 0 or nothing:
         return stream, jnp.full((size,), low, jnp.int32)
     largest = jnp.uint32(last - low)
+    wide = bound is leading and last - low == 0xFFFFFFFF  # Python takes 33 bits
 
-    def accept(words: jax.Array) -> jax.Array:
-        return bound(words[:, 0], largest)[1]
+    def values(words: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if wide:
+            return words[:, 0], words[:, 1] < np.uint32(1 << 31)
+        return bound(words[:, 0], largest)
 
     share = 0.999 if bound is multiplied and last - low < 1 << 20 else 0.5
-    stream, words = rejection(source, stream, size, 1, share, accept)
-    values = bound(words[:, 0], largest)[0].astype(jnp.int32)
-    return stream, values + np.int32(low)
+    each = 2 if wide else 1
+    stream, words = rejection(source, stream, size, each, share, lambda w: values(w)[1])
+    return stream, values(words)[0].astype(jnp.int32) + np.int32(low)
 
 
 permutation = native(functools.partial(jax.jit, static_argnums=(0, 2, 3, 4))(shuffle))

@@ -80,6 +80,8 @@ class _Recurrent(Layer):
         """Return the layer made once more from its options, as Keras' wrappers do."""
         names = [key for key in self.given if key.endswith("_initializer")]
         clones = {key: getattr(self, key).clone for key in names}
+        if self.gates == 1:  # Keras forgets this seed
+            clones["seed"] = None
         return type(self)(**{**self.given, **clones, "name": name})
 
 

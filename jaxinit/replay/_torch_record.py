@@ -10,7 +10,7 @@ import contextvars
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, Self, get_args
 
 import jax
@@ -71,6 +71,11 @@ class Part:
             step *= length
         return True
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Its axes in the order of memory, in which PyTorch draws its elements."""
+        return tuple(sorted(range(len(self.shape)), key=lambda i: -self.strides[i]))
+
     def places(self) -> np.ndarray:
         """Return the place of each element in the flat tensor."""
         places = np.full(self.shape, self.start)
@@ -104,6 +109,8 @@ class Tensor:
     Its methods are those of ``torch.Tensor`` by which weights are set. They note what
     PyTorch would do; the values are drawn by `torch_cpu.build`.
     """
+
+    __array_ufunc__ = None  # so that NumPy's numbers leave products to it
 
     def __init__(self, *size: int | tuple[int, ...]) -> None:
         shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
@@ -160,8 +167,9 @@ class Tensor:
         base, part = self._place()
         plain = tuple(float(check_number("value", x)) for x in numbers)
         write = Write(next(_count), base, kind, plain, source, part)
-        if part is not None and kind in DRAWS and not part.contiguous:
-            rule = "a draw needs a tensor whose values follow each other in memory"
+        apart = part is not None and not part.contiguous
+        if part is not None and apart and kind in DRAWS - {"uniform", "normal"}:
+            rule = "this draw needs a tensor whose values follow each other in memory"
             got = f"a part of shape {part.shape} and strides {part.strides}"
             value_error(rule, got, "Draw the whole tensor.", where=f"Tensor.{kind}")
         base.writes.append(write)
@@ -194,6 +202,10 @@ class Tensor:
         """Note ``tensor.div_(divisor)``."""
         return self.write("divide", divisor)
 
+    def sub_(self, term: float) -> Self:
+        """Note ``tensor.sub_(term)``."""
+        return self.write("add", -term)
+
     def add_(self, term: float) -> Self:
         """Note ``tensor.add_(term)``."""
         return self.write("add", term)
@@ -204,8 +216,9 @@ class Tensor:
             rule = "source must have the shape of the tensor"
             got = f"{tuple(source.shape)} for {self.shape}"
             value_error(rule, got, "Reshape it first.", where="Tensor.copy_")
-        kind = "copy" if isinstance(source, Tensor) else "array"
-        return self.write(kind, source=source)
+        if isinstance(source, Tensor):
+            return self.write("copy", source=source)
+        return self.write("array", source=source.astype(float))
 
     def clone(self) -> "Tensor":
         """Return another tensor with the same values."""
@@ -214,6 +227,9 @@ class Tensor:
     def detach(self) -> Self:
         """Return the tensor itself."""
         return self
+
+    def __neg__(self) -> "Tensor":
+        return self.clone().mul_(-1.0)
 
     def __mul__(self, factor: float) -> "Tensor":
         return self.clone().mul_(factor)
@@ -226,8 +242,25 @@ class Tensor:
     def __add__(self, term: float) -> "Tensor":
         return self.clone().add_(term)
 
+    __radd__ = __add__
+
     def __sub__(self, term: float) -> "Tensor":
         return self.clone().add_(-term)
+
+    def __rsub__(self, term: float) -> "Tensor":
+        return (-self).add_(term)
+
+    mul, div, add, sub, neg = __mul__, __truediv__, __add__, __sub__, __neg__
+
+    def new_zeros(self, *size: Any) -> "Tensor":
+        """Return another tensor, of zeros."""
+        return Tensor(*size).zero_()
+
+    new_empty = new_zeros
+
+    def new_ones(self, *size: Any) -> "Tensor":
+        """Return another tensor, of ones."""
+        return Tensor(*size).fill_(1.0)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         other = type(self).__new__(type(self))
@@ -241,19 +274,63 @@ class Tensor:
         whole = np.empty(self.shape, np.int8)
         return View(self, whole, whole)[index]
 
+    def _seen(self, change: Callable[[np.ndarray], np.ndarray]) -> "View":
+        return self[...]._seen(change)
+
     def diagonal(self) -> "View":
         """Return the diagonal of a matrix."""
-        return self[...].diagonal()
+        return self._seen(np.diagonal)
+
+    def view(self, *shape: Any) -> "View":
+        """Return the tensor in another shape, as ``tensor.view(shape)`` does."""
+        sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        return self._seen(lambda window: window.reshape(sizes))
+
+    reshape = view
+
+    def flatten(self, start: int = 0) -> "View":
+        """Return the tensor with its axes from one on as one."""
+        return self.view(*self.shape[:start], -1)
+
+    def transpose(self, dim0: int, dim1: int) -> "View":
+        """Return the tensor with two axes exchanged."""
+        return self._seen(lambda window: window.swapaxes(dim0, dim1))
+
+    def permute(self, *dims: int) -> "View":
+        """Return the tensor with its axes in another order."""
+        return self._seen(lambda window: window.transpose(*dims))
+
+    def unsqueeze(self, dim: int) -> "View":
+        """Return the tensor with one more axis, of length 1."""
+        return self._seen(lambda window: np.expand_dims(window, dim))
+
+    def squeeze(self, dim: int | None = None) -> "View":
+        """Return the tensor without an axis of length 1, or without any."""
+        return self._seen(lambda window: window.squeeze(dim))
+
+    def contiguous(self) -> "Tensor":
+        """Return the tensor, copied if its values do not follow each other in memory."""
+        part = self._place()[1]
+        return self if part is None or part.contiguous else self.clone()
+
+    def t(self) -> "View":
+        """Return the transpose of a matrix."""
+        return self._seen(np.transpose)
+
+    T = property(t)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self[index]._assign(value)
 
+    def split(self, size: int, dim: int = 0) -> tuple["View", ...]:
+        """Return the parts of ``tensor.split(size, dim)``, all of one length."""
+        before = (slice(None),) * (dim % len(self.shape))
+        cuts = range(0, self.shape[dim], size)
+        return tuple(self[(*before, slice(i, i + size))] for i in cuts)
+
     def chunk(self, chunks: int, dim: int = 0) -> tuple["View", ...]:
         """Return the parts of ``tensor.chunk(chunks, dim)``."""
-        length = -(-self.shape[dim] // chunks)
-        cuts = range(0, self.shape[dim], length)
-        before = (slice(None),) * (dim % len(self.shape))
-        return tuple(self[(*before, slice(i, i + length))] for i in cuts)
+        return self.split(-(-self.shape[dim] // chunks), dim)
 
 
 class View(Tensor):
@@ -278,9 +355,12 @@ class View(Tensor):
         else:
             self.copy_(value)
 
-    def diagonal(self) -> "View":
-        """Return the diagonal of a matrix."""
-        return View(self.base, self._window.diagonal(), self._whole)
+    def _seen(self, change: Callable[[np.ndarray], np.ndarray]) -> "View":
+        window = change(self._window)
+        if window.size and not np.shares_memory(window, self._whole):
+            rule = "a view must not need a copy"
+            value_error(rule, f"shape={self.shape}", "Clone it first.", where="Tensor.view")
+        return View(self.base, window, self._whole)
 
     def __getitem__(self, index: Any) -> "View":
         parts = index if isinstance(index, tuple) else (index,)

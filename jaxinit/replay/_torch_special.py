@@ -11,13 +11,12 @@ import numpy as np
 
 from jaxinit.replay import _mt19937
 from jaxinit.replay._arguments import check_range
-from jaxinit.replay._exact import narrow, product
+from jaxinit.replay._exact import is_small, narrow, product
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_discrete import swaps
 from jaxinit.replay._torch_record import Kind
 from jaxinit.replay._torch_stream import (
     Stream,
-    is_small,
     normal,
     normal_of,
     uniform,

@@ -174,7 +174,7 @@ def masked(word: jax.Array, largest: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def leading(word: jax.Array, largest: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Take the high bits, as many as the count of values has: Python's `Bound`."""
-    # A count of 2^32 would take 33 bits; `largest` is below that.
+    # A count of 2^32 takes 33 bits, and is not for this.
     value = jax.lax.shift_right_logical(word, jax.lax.clz(largest + np.uint32(1)))
     return value, value <= largest
 

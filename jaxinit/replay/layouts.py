@@ -136,7 +136,7 @@ def _conv(layer: nn.Module, own: Tensors, library: str) -> Tree:
     if library == "equinox":
         tree = _weight_and_bias(weight, own, names)
         if "bias" in tree:
-            tree["bias"] = tree["bias"].reshape(-1, *[1] * layer.axes)
+            tree["bias"] = tree["bias"].reshape(-1, *[1] * len(layer.kernel_size))
         return tree
     last = (0, 1) if layer.transposed and library == "haiku" else (1, 0)
     return _weight_and_bias(weight.transpose(*window, *last), own, names)

@@ -134,7 +134,7 @@ def truncated_normal(
 
 
 def _draw(
-    stream: Stream, shape: Shape, op: tf.Op, scale: tf.Scale, seed: int | None
+    stream: Stream, shape: Shape, op: tf.Op, scale: np.ndarray, seed: int | None
 ) -> tuple[Stream, jax.Array]:
     check_stream(stream, Stream)
     lengths, _ = check_draw(shape, np.float32, ("float32",), 1)
@@ -155,7 +155,7 @@ def _draw(
     zero = jnp.uint32(0)
     place = jnp.stack([jnp.uint32(key), zero, number.astype(jnp.uint32), zero])
     start = np.uint64(passed)
-    return stream, tf.values(op, place, scale[0], lengths, scale[1], start)
+    return stream, tf.values(op, place, scale, lengths, start)
 
 
 __all__ = ["Stream", "normal", "set_seed", "truncated_normal", "uniform"]

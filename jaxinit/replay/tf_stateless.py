@@ -104,11 +104,11 @@ def stateless_truncated_normal(
 
 
 def _drawn(
-    op: tf.Op, shape: Shape, seed: SeedPair, dtype: DTypeLike | None, scale: tf.Scale
+    op: tf.Op, shape: Shape, seed: SeedPair, dtype: DTypeLike | None, scale: np.ndarray
 ) -> jax.Array:
     lengths, _ = check_draw(shape, dtype, ("float32",), 1)
     place = tf.scrambled(_seed_words(seed))
-    return tf.values(op, place, scale[0], lengths, scale[1])
+    return tf.values(op, place, scale, lengths)
 
 
 def _seed_words(seed: SeedPair) -> jax.Array:

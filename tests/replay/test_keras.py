@@ -129,6 +129,27 @@ def test_initializers_that_are_not_used_take_seeds_too():
         assert any(np.array_equal(w, x) for x in known)
 
 
+def seeded_recurrent(keras):
+    layers = keras.layers
+    x = inputs = keras.Input((4, 3))
+    for kind in (layers.SimpleRNN, layers.LSTM, layers.GRU):
+        x = layers.Bidirectional(kind(2, return_sequences=True, seed=5))(x)
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_wrapped_recurrent_layers_take_seeds_as_keras_copies_do():
+    live = pytest.importorskip("keras")
+    if live.backend.backend() != "jax":
+        pytest.skip("another backend")
+    live.utils.set_random_seed(3)
+    known = seeded_recurrent(live).get_weights()
+    weights = keras.build(3, lambda: seeded_recurrent(keras), "jax")
+    for (path, ours), theirs in zip(weights.items(), known, strict=True):
+        if "recurrent" not in path:
+            assert_same_bits(ours, theirs)
+
+
 def test_seeds_are_reduced_as_keras_reduces_them():
     most = 2**31 - 2
     for seed, same in [(most, 0), (2**31, 2), (2**32 + 5, 9), (-1, most - 1)]:
