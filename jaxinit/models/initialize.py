@@ -199,7 +199,7 @@ def _draw_all(tasks: Sequence[_Task], keys: Sequence[Key | HostKeys]) -> list[ja
         kind = None if is_traced(key) else _kind(task)
         filled = _filled(task) if kind is not None else None
         if filled is not None:
-            results[n] = jax.deviceput(filled, concrete(task.placement))
+            results[n] = jax.device_put(filled, concrete(task.placement))
             continue
         if kind is None:
             run(n, functools.partial(_drawn_alone, task, key))
