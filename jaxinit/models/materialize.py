@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
-from jax.sharding import NamedSharding, PartitionSpec, Sharding
+from jax.sharding import Sharding
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
@@ -31,8 +31,10 @@ from jaxinit.models.placement import (
     OutShardings,
     Placement,
     concrete,
+    home_of,
     put,
     resolve_shardings,
+    whole_mesh,
 )
 
 _MOST_KEYS = 1 << 16
@@ -155,7 +157,7 @@ class _Run:
         self.small = frozenset() if self.is_whole else _small_steps(self.steps)
         refs = [*self.wanted, *(ref for step in self.steps for ref in step.inputs)]
         self.used = list(dict.fromkeys(place for kind, place in refs if kind == "input"))
-        self.home = _home([inputs[place] for place in self.used])
+        self.home = home_of([inputs[place] for place in self.used])
         self.done: dict[Ref, Any] = {}
         self.leaves: dict[Ref, Any] = {}
 
@@ -185,17 +187,18 @@ class _Run:
             numbers = self._numbers(refs, known)
             piece, taken = cut_piece(self.steps, numbers, refs, known)
             if (fixed := constant_of(piece)) is not None:
-                there = [place or self.home or _whole_mesh() for place in places]
+                there = [place or self.home or whole_mesh() for place in places]
                 self._keep(values, group, [jax.device_put(fixed, s) for s in there])
                 continue
+            home = None if any(places) else self.home
             if not taken:
-                places = tuple(place or self.home for place in places)
+                places = tuple(place or home for place in places)
             given = [
                 None if ref[0] == "step" and ref in known else self._value(ref)
                 for ref in taken
             ]
             kinds = tuple(v.impl if isinstance(v, HostKeys) else None for v in given)
-            given = [self._there(*pair) for pair in zip(taken, given, strict=True)]
+            given = [_there(home, *pair) for pair in zip(taken, given, strict=True)]
             program = compiled_piece(piece, places, kinds)
             make = functools.partial(self._make, values, group, program, taken, given)
             shown = [
@@ -206,13 +209,6 @@ class _Run:
             known.update(ref for ref in refs if ref[0] == "step")
         run_calls(calls)
         return values
-
-    def _there(self, ref: Ref, value: Any) -> Any:
-        """Return what a program takes, keys as words, on the devices of the arguments."""
-        is_placed = value is None or (ref[0] == "input" and isinstance(value, jax.Array))
-        if isinstance(value, HostKeys):
-            value = handed_over(value.data)
-        return value if self.home is None or is_placed else jax.device_put(value, self.home)
 
     def _groups(self) -> list[list[int]]:
         """Return which results to compute together, in order."""
@@ -266,26 +262,17 @@ class _Run:
         return self.done[ref]
 
 
+def _there(home: Sharding | None, ref: Ref, value: Any) -> Any:
+    """Return what a program takes, keys as words, on the devices of the arguments."""
+    is_placed = value is None or (ref[0] == "input" and isinstance(value, jax.Array))
+    if isinstance(value, HostKeys):
+        value = handed_over(value.data)
+    return value if home is None or is_placed else jax.device_put(value, home)
+
+
 def _acts(program: ClosedJaxpr) -> bool:
     """Whether a program calls the host for more than prints, so that all of it must run."""
     return any("Debug" not in type(effect).__name__ for effect in program.jaxpr.effects)
-
-
-def _home(inputs: Sequence[Any]) -> Sharding | None:
-    """Return the devices that arguments were put on, where results go as under jit."""
-    for value in inputs:
-        if isinstance(value, jax.Array) and not is_traced(value) and value.committed:
-            sharding = value.sharding
-            if isinstance(sharding, NamedSharding):
-                return NamedSharding(sharding.mesh, PartitionSpec())
-            return sharding if len(sharding.device_set) == 1 else None
-    return None
-
-
-def _whole_mesh() -> Sharding | None:
-    """Return what puts an array on all devices of the mesh in context."""
-    mesh = jax.sharding.get_mesh()
-    return None if mesh.empty else NamedSharding(mesh, PartitionSpec())
 
 
 def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:

@@ -1,6 +1,6 @@
 """Where each leaf of a tree is to live."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -149,6 +149,27 @@ def put(array: Any, placement: Placement) -> Any:
     if jax.sharding.get_abstract_mesh().are_all_axes_explicit:
         return jax.sharding.reshard(array, placement)
     return jax.lax.with_sharding_constraint(array, placement)
+
+
+def home_of(inputs: Iterable[Any]) -> Sharding | None:
+    """Return the devices that arguments were put on, where results go as under jit.
+
+    Args:
+        inputs: Keys, arrays or anything else.
+    """
+    for value in inputs:
+        if isinstance(value, jax.Array) and not is_traced(value) and value.committed:
+            sharding = value.sharding
+            if isinstance(sharding, NamedSharding):
+                return NamedSharding(sharding.mesh, PartitionSpec())
+            return sharding if len(sharding.device_set) == 1 else None
+    return None
+
+
+def whole_mesh() -> Sharding | None:
+    """Return what puts an array on all devices of the mesh in context."""
+    mesh = jax.sharding.get_mesh()
+    return None if mesh.empty else NamedSharding(mesh, PartitionSpec())
 
 
 def placement_context(placement: Placement) -> AbstractContextManager[object]:

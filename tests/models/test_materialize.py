@@ -140,6 +140,13 @@ def test_results_lie_where_the_arguments_do():
         assert leaf.sharding.is_equivalent_to(whole, leaf.ndim)
 
 
+def test_out_shardings_come_before_the_devices_of_the_key():
+    place = NamedSharding(mesh_of(4, 2), P("x"))
+    key = jax.device_put(KEY, jax.devices()[3])
+    for leaf in jax.tree.leaves(materialize(_all, key, out_shardings=place)):
+        assert leaf.sharding.is_equivalent_to(place, leaf.ndim)
+
+
 def test_an_ensemble_lies_where_its_keys_do():
     spread = NamedSharding(mesh_of(4, 2), P("x"))
     keys = jax.device_put(jax.random.split(KEY, 4), spread)
