@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec, Sharding
 
 from jaxinit._checks import is_traced, type_error, value_error
@@ -167,9 +168,10 @@ def home_of(inputs: Iterable[Any]) -> Sharding | None:
 
 
 def whole_mesh() -> Sharding | None:
-    """Return what puts an array on all devices of the mesh in context."""
-    mesh = jax.sharding.get_mesh()
-    return None if mesh.empty else NamedSharding(mesh, PartitionSpec())
+    """Return what puts an array on all devices of the mesh in context, outside of jit."""
+    if jax.sharding.get_abstract_mesh().empty or is_traced(jnp.zeros(())):
+        return None
+    return NamedSharding(jax.sharding.get_mesh(), PartitionSpec())
 
 
 def placement_context(placement: Placement) -> AbstractContextManager[object]:

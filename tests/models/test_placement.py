@@ -138,7 +138,7 @@ def test_leaves_lie_where_the_key_does():
         assert same(made, ALONE)
         for leaf in jax.tree.leaves(made):
             assert leaf.sharding.is_equivalent_to(home, leaf.ndim)
-    with jax.set_mesh(whole.mesh):
+    with jax.set_mesh(mesh_of(AxisType.Auto)):
         for leaf in jax.tree.leaves(initialize(KEY, params, RULES)):
             assert leaf.sharding.is_equivalent_to(whole, leaf.ndim)
     place = NamedSharding(mesh_of(AxisType.Auto), PartitionSpec("d"))
