@@ -109,11 +109,11 @@ def _reshape(
     order = params["dimensions"]
     if order is not None:
         data = data.transpose(*order, *range(len(order), data.ndim))
-    return data.reshape(*shape, *data.shape[data.ndim - extra :])
+    return data.reshape((*shape, *data.shape[data.ndim - extra :]))
 
 
 def _squeeze(data: np.ndarray, _: Any, shape: Any, extra: int) -> np.ndarray:
-    return data.reshape(*shape, *data.shape[data.ndim - extra :])
+    return data.reshape((*shape, *data.shape[data.ndim - extra :]))
 
 
 def _broadcast(

@@ -1,10 +1,11 @@
 """Where each leaf of a tree is to live."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec, Sharding
 
 from jaxinit._checks import is_traced, type_error, value_error
@@ -136,6 +137,41 @@ def concrete(placement: Placement) -> Sharding | None:
             value_error(rule, f"{placement.spec}", advice)
         return NamedSharding(mesh, placement.spec)
     return placement
+
+
+def put(array: Any, placement: Placement) -> Any:
+    """Return an array in its place."""
+    if placement is None:
+        return array
+    if not is_traced(array):
+        there = concrete(placement)
+        is_there = isinstance(array, jax.Array) and array.sharding == there
+        return array if is_there else jax.device_put(array, there)
+    if jax.sharding.get_abstract_mesh().are_all_axes_explicit:
+        return jax.sharding.reshard(array, placement)
+    return jax.lax.with_sharding_constraint(array, placement)
+
+
+def home_of(inputs: Iterable[Any]) -> Sharding | None:
+    """Return the devices that arguments were put on, where results go as under jit.
+
+    Args:
+        inputs: Keys, arrays or anything else.
+    """
+    for value in inputs:
+        if isinstance(value, jax.Array) and not is_traced(value) and value.committed:
+            sharding = value.sharding
+            if isinstance(sharding, NamedSharding):
+                return NamedSharding(sharding.mesh, PartitionSpec())
+            return sharding if len(sharding.device_set) == 1 else None
+    return None
+
+
+def whole_mesh() -> Sharding | None:
+    """Return what puts an array on all devices of the mesh in context, outside of jit."""
+    if jax.sharding.get_abstract_mesh().empty or is_traced(jnp.zeros(())):
+        return None
+    return NamedSharding(jax.sharding.get_mesh(), PartitionSpec())
 
 
 def placement_context(placement: Placement) -> AbstractContextManager[object]:

@@ -140,6 +140,13 @@ def test_results_lie_where_the_arguments_do():
         assert leaf.sharding.is_equivalent_to(whole, leaf.ndim)
 
 
+def test_out_shardings_come_before_the_devices_of_the_key():
+    place = NamedSharding(mesh_of(4, 2), P("x"))
+    key = jax.device_put(KEY, jax.devices()[3])
+    for leaf in jax.tree.leaves(materialize(_all, key, out_shardings=place)):
+        assert leaf.sharding.is_equivalent_to(place, leaf.ndim)
+
+
 def test_an_ensemble_lies_where_its_keys_do():
     spread = NamedSharding(mesh_of(4, 2), P("x"))
     keys = jax.device_put(jax.random.split(KEY, 4), spread)
@@ -153,3 +160,56 @@ def test_one_constant_in_two_places():
     places = [NamedSharding(mesh, P("x")), NamedSharding(mesh, P("y"))]
     made = materialize(lambda: [jnp.zeros(8)] * 2, out_shardings=places)
     assert [leaf.sharding for leaf in made] == places
+
+
+def test_inside_other_transformations():
+    """There it is the function itself, whatever of it is known."""
+    expected = np.asarray(jax.jit(normal)(KEY))
+    scaled = np.arange(3.0)[:, None] * expected
+    scales = jnp.arange(3.0)
+    found = [
+        jax.jit(lambda k: materialize(normal, k))(KEY),
+        jax.jit(lambda k: materialize(lambda: normal(k)))(KEY),
+        jax.jit(lambda: materialize(normal, KEY))(),
+        jax.jit(lambda k: materialize(lambda k, _: normal(k), k, SCALAR))(KEY),
+        jax.vmap(lambda s: materialize(lambda k: normal(k) * s, KEY))(scales)[1],
+        jax.jacfwd(lambda s: materialize(lambda k: normal(k) * s, KEY))(2.0),
+    ]
+    for x in found:
+        np.testing.assert_array_equal(x, expected)
+    mapped = jax.vmap(lambda s: s * materialize(normal, KEY))(scales)
+    np.testing.assert_array_equal(mapped, scaled)
+    assert jax.eval_shape(lambda: materialize(normal, KEY)).shape == (3,)
+    grads = [jax.grad(lambda s, run=run: run(s))(2.0) for run in (_inner, _outer)]
+    assert grads == [7.0, 7.0]
+
+
+@jax.custom_jvp
+def _seven(x: jax.Array) -> jax.Array:
+    return x
+
+
+_seven.defjvp(lambda primals, tangents: (primals[0], 7 * tangents[0]))
+
+
+def _inner(s: jax.Array) -> jax.Array:
+    return materialize(lambda: _seven(s))
+
+
+def _outer(s: jax.Array) -> jax.Array:
+    return materialize(_seven, s)
+
+
+def test_placements_under_jit():
+    mesh = mesh_of(4, 2)
+    place = NamedSharding(mesh, P("x"))
+    made = jax.jit(lambda k: materialize(_all, k, out_shardings=place))(KEY)
+    for leaf in jax.tree.leaves(made):
+        assert leaf.sharding.is_equivalent_to(place, leaf.ndim)
+
+
+def test_a_shape_where_values_are_needed():
+    with pytest.raises(ValueError, match="got x, y, which need input 1, given as a shape"):
+        materialize(lambda k, x: {"w": normal(k), "x": x, "y": x + 1}, KEY, SCALAR)
+    with pytest.raises(ValueError, match="got the result, which need input 0"):
+        materialize(normal, jax.ShapeDtypeStruct((), KEY.dtype))
