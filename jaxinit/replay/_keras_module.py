@@ -4,6 +4,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
+import jax
+import numpy as np
+
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, shown, type_error, value_error
 from jaxinit.replay._keras_session import current, next_seed, unique_name
@@ -31,6 +34,9 @@ _COUNTS = frozenset({
 })  # fmt: skip
 
 
+_ARRAYS = np.ndarray, jax.Array
+
+
 class KerasTensor:
     """What a layer returns: a shape, whose first length is the batch's."""
 
@@ -41,6 +47,12 @@ class KerasTensor:
         pair = [self, other] if isinstance(other, KerasTensor) else [self]
         shape = broadcast(self.shape, pair[-1].shape)
         return connected(None, pair, KerasTensor(shape))
+
+    def __getitem__(self, index: Any) -> "KerasTensor":
+        free = 1 << 20  # in place of lengths that are not known
+        whole = np.broadcast_to(0, [free if n is None else n for n in self.shape])
+        shape = tuple(None if n == free else n for n in whole[index].shape)
+        return connected(None, [self], KerasTensor(shape))
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _with
 
@@ -98,6 +110,8 @@ class Layer:
             got = f"dtype={options['dtype']!r}"
             type_error(rule, got, "Leave dtype out, and convert the weights.")
         self.name: str = options.get("name") or unique_name(type(self).__name__)
+        size, shape = options.get("input_dim"), options.get("input_shape")
+        self.input_shape: Shape | None = shape if size is None else (size,)
         self.weights: list[Weight] = []
         self.inside: list[Layer] = []
         self.built = False
@@ -170,6 +184,7 @@ class Layer:
         """Build the layer at its first call, and return a tensor of the output's shape."""
         tensors = [x for x in (*inputs, *options.values()) if isinstance(x, list)]
         tensors = tensors[0] if tensors else [*inputs, *options.values()]
+        tensors = [KerasTensor(x.shape) if isinstance(x, _ARRAYS) else x for x in tensors]
         taken = [x for x in tensors if isinstance(x, KerasTensor)]
         shapes = [x.shape for x in taken]
         if not shapes:
@@ -182,6 +197,11 @@ class Layer:
             self.build(*shapes)
         made = KerasTensor(self.compute_output_shape(*shapes))
         return connected(self, taken, made)
+
+    def summary(self, *_args: Any, **_options: Any) -> None:
+        """Do nothing: what a model computes does not matter here."""
+
+    compile = summary
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Weight]]:
         """Yield the weights by their paths, in Keras' order."""

@@ -13,22 +13,9 @@ from jaxinit.replay._torch_plain import Dropout
 from jaxinit.replay._torch_record import Parameter
 
 __all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "AdaptiveLogSoftmaxWithLoss",
-    "Cell",
-    "GRUCell",
-    "LSTMCell",
-    "MultiheadAttention",
-    "RNNBase",
-    "RNNCell",
-    "RNNCellBase",
-    "Recurrent",
-    "Transformer",
-    "TransformerDecoder",
-    "TransformerDecoderLayer",
-    "TransformerEncoder",
+    "GRU", "LSTM", "RNN", "AdaptiveLogSoftmaxWithLoss", "Cell", "GRUCell", "LSTMCell",
+    "MultiheadAttention", "RNNBase", "RNNCell", "RNNCellBase", "Recurrent", "Transformer",
+    "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder",
     "TransformerEncoderLayer",
 ]  # fmt: skip
 

@@ -249,6 +249,16 @@ _CLASSES = {
     "uniform": RandomUniform, "normal": RandomNormal, "zero": Zeros, "one": Ones,
     "OrthogonalInitializer": Orthogonal, "IdentityInitializer": Identity,
 }  # fmt: skip
+zeros, ones, constant, identity = Zeros, Ones, Constant, Identity
+random_uniform, random_normal, truncated_normal = (
+    RandomUniform,
+    RandomNormal,
+    TruncatedNormal,
+)
+variance_scaling, orthogonal = VarianceScaling, Orthogonal
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+lecun_uniform, lecun_normal = LecunUniform, LecunNormal
+he_uniform, he_normal = HeUniform, HeNormal
 _BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}}
 
 
@@ -268,6 +278,9 @@ def get(identifier: Any) -> Initializer:
     """
     if isinstance(identifier, Initializer):
         return identifier
+    if isinstance(identifier, dict):
+        name = check_choice("class_name", identifier.get("class_name"), _BY_NAME)
+        return _BY_NAME[name](**identifier.get("config", {}))
     if callable(identifier):
         made: Any = identifier()
         return made
@@ -277,5 +290,8 @@ def get(identifier: Any) -> Initializer:
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
     "Initializer", "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomNormal",
-    "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "get",
+    "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "constant", "get",
+    "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "identity",
+    "lecun_normal", "lecun_uniform", "ones", "orthogonal", "random_normal",
+    "random_uniform", "truncated_normal", "variance_scaling", "zeros",
 ]  # fmt: skip
