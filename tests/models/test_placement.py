@@ -132,8 +132,8 @@ def test_wrong_specs():
             "initialize: a PartitionSpec must name every axis of the mesh once; got "
             "PartitionSpec('d', 'd') for w. Leave one of them out."
         )
+    uneven = NamedSharding(mesh, PartitionSpec("d"))
     with pytest.raises(ValueError) as error:
-        uneven = NamedSharding(mesh, PartitionSpec("d"))
         materialize(lambda: {"b": jnp.zeros(5)}, out_shardings=uneven)
     assert str(error.value) == (
         "materialize: a PartitionSpec must divide every axis of the shape evenly; got "
