@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from jaxinit._fused import FUSED_IMPLEMENTATION, fused, is_fused, unfused
@@ -43,6 +44,11 @@ def with_fused_keys(program: ClosedJaxpr) -> ClosedJaxpr:
 def _is_key(value: Any) -> bool:
     dtype = getattr(value, "dtype", None)
     return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _is_value(atom: Any) -> bool:
+    """Whether this stands for a value, not for a reference that a loop writes to."""
+    return isinstance(atom.aval, ShapedArray)
 
 
 def _is_fused_type(aval: Any) -> bool:
@@ -84,7 +90,8 @@ class _Fused(Interpreter[Any]):
         inner = called(equation) if name in INLINE else None
         if inner is not None:
             return self.run(inner, values)
-        if name not in _OPEN and any(map(_draws, programs_in(equation))):
+        is_open = name in _OPEN and all(map(_is_value, equation.invars))
+        if not is_open and any(map(_draws, programs_in(equation))):
             given = zip(values, equation.invars, strict=True)
             return list(map(_swapped, bind(equation, [_as_was(*pair) for pair in given])))
         changed = {key: _mapped(value) for key, value in equation.params.items()}

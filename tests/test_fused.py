@@ -283,6 +283,10 @@ def test_export_with_a_size_left_open() -> None:
 
 
 def test_pickled_and_copied() -> None:
+    try:
+        pickle.dumps(KEY)
+    except TypeError:
+        pytest.skip("this JAX cannot pickle its own keys")
     for other in (pickle.loads(pickle.dumps(FUSED)), copy.deepcopy(FUSED)):
         assert is_fused(other)
         assert_equal(other, KEY)

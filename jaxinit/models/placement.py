@@ -1,5 +1,6 @@
 """Where each leaf of a tree is to live."""
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -103,26 +104,42 @@ def _check(path: str, shape: tuple[int, ...], placement: Any) -> None:
         rule = "out_shardings must hold shardings, PartitionSpecs or None"
         advice = "Build them with jax.sharding.NamedSharding(mesh, spec)."
         type_error(rule, f"{path}: {placement!r}", advice)
-    is_spec = isinstance(placement, PartitionSpec)
-    entries: Any = placement if is_spec else getattr(placement, "spec", ())
-    spec = tuple(entries)
+    if isinstance(placement, PartitionSpec):
+        spec, mesh = placement, jax.sharding.get_abstract_mesh()
+    elif isinstance(placement, NamedSharding):
+        spec, mesh = placement.spec, placement.mesh
+    else:
+        return
+    text = f"PartitionSpec{tuple(spec)} for {path}"
     if len(spec) > len(shape):
         rule = "a PartitionSpec must not be longer than the shape"
-        got = f"PartitionSpec{spec} for {path} {shape}"
-        value_error(rule, got, "Give one entry for each axis, or fewer.")
-    if not is_spec:
-        return
-    mesh = jax.sharding.get_abstract_mesh()
+        value_error(rule, f"{text} {shape}", "Give one entry for each axis, or fewer.")
     if mesh.empty:
         rule = "a PartitionSpec needs a mesh in context"
         advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
-        value_error(rule, f"PartitionSpec{spec} for {path}", advice)
-    named: list[Any] = jax.tree.leaves(spec)
-    lacking = [n for n in named if isinstance(n, str) and n not in mesh.axis_names]
+        value_error(rule, text, advice)
+    named = [_names(entry) for entry in spec]
+    every = [name for names in named for name in names]
+    lacking = [name for name in every if name not in mesh.axis_names]
     if lacking:
         rule = f"a PartitionSpec must name axes of the mesh, {', '.join(mesh.axis_names)}"
         got = f"axis {lacking[0]!r} for {path}"
         value_error(rule, got, "Use one of these names.")
+    if len(set(every)) < len(every):
+        rule = "a PartitionSpec must name every axis of the mesh once"
+        value_error(rule, text, "Leave one of them out.")
+    for axis, names in enumerate(named):
+        parts = math.prod(mesh.shape[name] for name in names)
+        if shape[axis] % parts:
+            rule = "a PartitionSpec must divide every axis of the shape evenly"
+            got = f"{text} {shape}, whose axis {axis} is to lie on {parts} devices"
+            value_error(rule, got, "Leave that axis whole, or make its length a multiple.")
+
+
+def _names(entry: Any) -> list[str]:
+    """Return the axes of the mesh that one entry of a PartitionSpec names."""
+    names = entry if isinstance(entry, tuple) else (entry,)
+    return [name for name in names if isinstance(name, str)]
 
 
 def concrete(placement: Placement) -> Sharding | None:

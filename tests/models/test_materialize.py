@@ -68,6 +68,20 @@ def _by_device(key: jax.Array) -> Any:
     return split(key), split(fused_key(key)), normal(key)
 
 
+def _through_references(key: jax.Array) -> Any:
+    total, place = jax.new_ref(jnp.zeros(3)), jax.new_ref(key)
+
+    def draw() -> jax.Array:
+        place[...], own = jax.random.split(place[...])
+        return normal(own)
+
+    def add(i: jax.Array, _: None) -> None:
+        total[...] = total[...] + normal(jax.random.fold_in(key, i))
+
+    lax.fori_loop(0, 3, add, None)
+    return draw(), draw(), total[...]
+
+
 PROGRAMS: dict[str, Callable[[jax.Array], Any]] = {
     "one constant in several leaves": lambda k: [jnp.zeros(4)] * 2 + [normal(k)],
     "one draw in several leaves": lambda k: [w := normal(k), w, w.T, w * 2],
@@ -76,6 +90,7 @@ PROGRAMS: dict[str, Callable[[jax.Array], Any]] = {
     "keys with an axis of one": lambda k: normal(jax.random.split(k, (2, 1))[1, 0]),
     "an ensemble": _ensemble,
     "a draw by each device": _by_device,
+    "references": _through_references,
     "constants that compare equal": lambda k: [normal(k) * c for c in (0.0, -0.0, 1.0, 1)],
     "keys": lambda k: [k, fused_key(k), jax.random.split(k), jax.random.PRNGKey(1)],
 }

@@ -128,6 +128,18 @@ def test_wrong_specs():
             "initialize: a PartitionSpec must name axes of the mesh, d; got axis 'x' for "
             "l/b. Use one of these names."
         )
+        assert error_of([("w", PartitionSpec("d", "d"))]) == (
+            "initialize: a PartitionSpec must name every axis of the mesh once; got "
+            "PartitionSpec('d', 'd') for w. Leave one of them out."
+        )
+    uneven = NamedSharding(mesh, PartitionSpec("d"))
+    with pytest.raises(ValueError) as error:
+        materialize(lambda: {"b": jnp.zeros(5)}, out_shardings=uneven)
+    assert str(error.value) == (
+        "materialize: a PartitionSpec must divide every axis of the shape evenly; got "
+        "PartitionSpec('d',) for b (5,), whose axis 0 is to lie on 4 devices. Leave that "
+        "axis whole, or make its length a multiple."
+    )
 
 
 def test_leaves_lie_where_the_key_does():
