@@ -21,8 +21,9 @@ from jaxinit.replay._arguments import check_size
 from jaxinit.replay._exact import is_small
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import BLOCK
-from jaxinit.replay._torch_record import DRAWS, UPDATES, Tensor, View, Write
+from jaxinit.replay._torch_record import Tensor, View
 from jaxinit.replay._torch_stream import Stream
+from jaxinit.replay._torch_writes import DRAWS, UPDATES, Write
 
 _ROW = 4096
 """Values that are made at a time; a multiple of `BLOCK`."""

@@ -1,95 +1,19 @@
 """Tensors without values: their shapes, and a record of what was written into them.
 
-A model is made with them as it is made with PyTorch. Every write takes the next place in
-one count, so that the writes of a model can be put in the order in which they happened,
-which is the order in which PyTorch would have drawn.
+A model is made with them as it is made with PyTorch.
 """
 
-import contextlib
-import contextvars
-import dataclasses
-import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import jax
 import numpy as np
 
 from jaxinit._checks import check_number, check_shape, type_error, value_error
+from jaxinit.replay._torch_writes import DRAWS, Kind, Part, Update, Write, note
 
-Drawn = Literal[
-    "uniform", "normal", "trunc_normal", "trunc_normal_inverse", "orthogonal", "sparse"
-]
-Update = Literal["scale", "divide", "add"]
-Kind = Literal["array", "copy", "fill"] | Update | Drawn
 _Numbers = float | np.ndarray
-DRAWS, UPDATES = frozenset(get_args(Drawn)), frozenset(get_args(Update))
-"""Writes that draw, and writes that read what was there before."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Write:
-    """One write into a tensor.
-
-    Attributes:
-        order: Its place among all writes of the process.
-        tensor: The tensor written to.
-        kind: What was written.
-        numbers: The numbers of the distribution or operation.
-        source: The tensor or array that was copied.
-        part: The part of the tensor that was written to; None for all of it.
-    """
-
-    order: int
-    tensor: "Tensor"
-    kind: Kind
-    numbers: tuple[float, ...] = ()
-    source: Any = None
-    part: "Part | None" = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of what is written."""
-        return self.tensor.shape if self.part is None else self.part.shape
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A strided part of a tensor, in elements of the flat tensor."""
-
-    start: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    contiguous: bool
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        """Its axes in the order of memory, in which PyTorch draws its elements."""
-        return tuple(sorted(range(len(self.shape)), key=lambda i: -self.strides[i]))
-
-    def places(self) -> np.ndarray:
-        """Return the place of each element in the flat tensor."""
-        axes = np.ix_(*map(np.arange, self.shape))
-        steps = (axis * stride for axis, stride in zip(axes, self.strides, strict=True))
-        return sum(steps, start=np.array(self.start))
-
-
-_count = itertools.count()
-_recording: contextvars.ContextVar[list[Write] | None] = contextvars.ContextVar(
-    "recording", default=None
-)
-
-
-@contextlib.contextmanager
-def recorded() -> Iterator[list[Write]]:
-    """Collect every write that happens inside, in order."""
-    writes: list[Write] = []
-    token = _recording.set(writes)
-    try:
-        yield writes
-    finally:
-        _recording.reset(token)
 
 
 class Tensor:
@@ -156,16 +80,12 @@ class Tensor:
         """Note a write of one of the kinds; `torch_init` has a function for each."""
         base, part = self._place()
         plain = tuple(float(check_number("value", x)) for x in numbers)
-        write = Write(next(_count), base, kind, plain, source, part)
         apart = part is not None and not part.contiguous
         if part is not None and apart and kind in DRAWS - {"uniform", "normal"}:
             rule = "this draw needs a tensor whose values follow each other in memory"
             got = f"a part of shape {part.shape} and strides {part.strides}"
             value_error(rule, got, "Draw the whole tensor.", where=f"Tensor.{kind}")
-        base.writes.append(write)
-        log = _recording.get()
-        if log is not None:
-            log.append(write)
+        base.writes.append(note(base, kind, plain, source, part))
         return self
 
     def fill_(self, value: float) -> Self:

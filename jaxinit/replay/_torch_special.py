@@ -14,7 +14,6 @@ from jaxinit.replay._arguments import check_range
 from jaxinit.replay._exact import is_small, narrow, product
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_discrete import swaps
-from jaxinit.replay._torch_record import Kind
 from jaxinit.replay._torch_stream import (
     Stream,
     normal,
@@ -23,6 +22,7 @@ from jaxinit.replay._torch_stream import (
     uniform_from_words,
     words_of_uniform,
 )
+from jaxinit.replay._torch_writes import Kind
 
 
 @native

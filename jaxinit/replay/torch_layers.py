@@ -31,9 +31,10 @@ from jaxinit.replay._torch_module import *  # noqa: F403
 from jaxinit.replay._torch_module import Module, check_no_dtype
 from jaxinit.replay._torch_plain import *  # noqa: F403
 from jaxinit.replay._torch_plan import execute
-from jaxinit.replay._torch_record import Kind, Tensor, View, Write, recorded
+from jaxinit.replay._torch_record import Tensor, View
 from jaxinit.replay._torch_recurrent import *  # noqa: F403
 from jaxinit.replay._torch_stream import Stream
+from jaxinit.replay._torch_writes import Kind, Write, recorded
 
 init = torch_init
 Parameter = boundary(_torch_record.Parameter, "torch_layers.Parameter")
