@@ -125,8 +125,11 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield the modules right inside this one."""
-        return ((n, m) for n, m in self._modules.items() if m is not None)
+        """Yield the modules right inside this one, each once."""
+        first = {id(m): n for n, m in reversed(self._modules.items())}
+        for name, module in self._modules.items():
+            if module is not None and first[id(module)] == name:
+                yield name, module
 
     def children(self) -> Iterator["Module"]:
         """Yield the modules right inside this one."""
@@ -139,24 +142,27 @@ class Module:
         fn(self)
         return self
 
-    def _named(self, *tables: str) -> Iterator[tuple[str, Any]]:
-        for prefix, module in self._walk(""):
+    def _named(self, *tables: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        for path, module in self._walk(prefix):
             for table in tables:
                 for name, value in module.__dict__[table].items():
                     if value is not None:
-                        yield f"{prefix}.{name}" if prefix else name, value
+                        yield f"{path}.{name}" if path else name, value
 
-    def named_parameters(self, recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
         """Yield the parameters by their dotted names, each once."""
         seen: set[int] = set()
-        for name, value in self._named("_parameters"):
-            if id(value) not in seen and (recurse or "." not in name):
+        own = {id(p) for p in self._parameters.values()}
+        for name, value in self._named("_parameters", prefix=prefix):
+            if id(value) not in seen and (recurse or id(value) in own):
                 seen.add(id(value))
                 yield name, value
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Yield the parameters, each once."""
-        return (value for _, value in self.named_parameters(recurse))
+        return (value for _, value in self.named_parameters(recurse=recurse))
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the buffers by their dotted names."""

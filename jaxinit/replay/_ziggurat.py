@@ -111,14 +111,15 @@ def _tails(words: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def standard_normal(
-    state: jax.Array, increment: jax.Array, count: int
+    state: jax.Array, increment: jax.Array, count: jax.Array, length: int
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the state after ``count`` normals, and these, float64 of rank 1."""
-    if count == 0:
-        return state, jnp.zeros((0,), jnp.float64)
-    starts = enough(count, 0.975)  # a value takes 1.02 words
+    """Return the state after ``count`` normals, at least 1, and ``length`` values.
+
+    The first ``count`` are the normals, float64; which number that is, may be traced.
+    """
+    starts = enough(length, 0.975)  # a value takes 1.02 words
     room, few = starts // 50 + 256, starts // 1000 + 64  # 1.2 % and 0.03 % are due
-    place = np.arange(count, dtype=np.int32)
+    place = np.arange(length, dtype=np.int32)
 
     def body(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         filled, state, values = carry
@@ -163,13 +164,13 @@ def standard_normal(
         )
         emits = (lengths > 0) & (jnp.arange(starts, dtype=jnp.int32) < end)
         drawn = fast.at[target].set(other, mode="drop")
-        chosen, total = places_of(emits, count, filled)
+        chosen, total = places_of(emits, length, filled)
         values = jnp.where(place >= filled, drawn[chosen], values)
-        last = chosen[-1]
+        last = chosen[count - 1]
         stand = jnp.maximum(stand, end)
         used = jnp.where(total >= count, last + lengths[last], stand)
         return total, _pcg64.limbs_at(states, used), values
 
-    carry = jnp.int32(0), state, jnp.zeros((count,), jnp.float64)
+    carry = jnp.int32(0), state, jnp.zeros((length,), jnp.float64)
     _, state, values = jax.lax.while_loop(lambda c: c[0] < count, body, carry)
     return state, values

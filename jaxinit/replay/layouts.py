@@ -101,8 +101,9 @@ def _port(
         raw = {k: v for k, v in own.items() if "." not in k}
         if raw:
             result[name] = raw
-        for child, inner in module.named_children():
-            _port(inner, f"{start}{child}", state, library, result)
+        for child, inner in module._modules.items():
+            if inner is not None:
+                _port(inner, f"{start}{child}", state, library, result)
 
 
 def _refuse(layer: nn.Module, library: str, why: str) -> None:

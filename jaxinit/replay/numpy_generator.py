@@ -25,7 +25,7 @@ from jaxinit.replay._draws import permutation as permuted
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
 from jaxinit.replay._seed_sequence import SeedSequence, entropy_words
-from jaxinit.replay._walks import After, masked, multiplied, shuffle, walk
+from jaxinit.replay._walks import After, bucket, first, masked, multiplied, shuffle, walk
 
 
 @jax.tree_util.register_dataclass
@@ -111,7 +111,9 @@ def random(
     """
     _, lengths, kind = _DRAWS.floats(stream, shape, dtype)
     if kind == np.float32:
-        return _random32(stream, lengths)
+        size = math.prod(lengths)
+        stream, values = _random32(stream, np.int32(size), bucket(size))
+        return stream, first(values, lengths)
     return _DRAWS.uniform(stream, shape, dtype, low=0.0, high=1.0)
 
 
@@ -170,7 +172,12 @@ def normal(
     Returns:
         The stream after the draw, and the array.
     """
-    return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
+    affine, lengths, kind = _DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale)
+    size = math.prod(lengths)
+    if size == 0:
+        return stream, jnp.zeros(lengths, kind)
+    stream, values = _normal(stream, affine, np.int32(size), bucket(size), kind)
+    return stream, first(values, lengths)
 
 
 @boundary
@@ -210,20 +217,22 @@ def choice(
     return _DRAWS.choice(stream, a, shape, replace, p)
 
 
-def _random64(stream: Stream, size: int) -> tuple[Stream, jax.Array]:
-    states, words = _pcg64.draw(stream.state, stream.increment, size)
+def _random64(stream: Stream, count: jax.Array, room: int) -> tuple[Stream, jax.Array]:
+    _, words = _pcg64.draw(stream.state, stream.increment, room)
+    state = _pcg64.advance(stream.state, stream.increment, count)
     values = (words >> 11).astype(jnp.float64) * 2.0**-53
-    return dataclasses.replace(stream, state=_pcg64.limbs_at(states, size)), values
+    return dataclasses.replace(stream, state=state), values
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@functools.partial(jax.jit, static_argnums=(3, 4))
 def _normal(
-    stream: Stream, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+    stream: Stream, affine: jax.Array, count: jax.Array, room: int, dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
-    normals = _ziggurat.standard_normal(stream.state, stream.increment, math.prod(shape))
-    values = finish(scaled(normals[1], affine[1], affine[0]), dtype)
-    return dataclasses.replace(stream, state=normals[0]), values.reshape(shape)
+    passed = stream.state, stream.increment, count, room
+    state, normals = _ziggurat.standard_normal(*passed)
+    values = finish(scaled(normals, affine[1], affine[0]), dtype)
+    return dataclasses.replace(stream, state=state), values
 
 
 def _halves(stream: Stream, count: int) -> tuple[jax.Array, After]:
@@ -245,12 +254,10 @@ def _halves(stream: Stream, count: int) -> tuple[jax.Array, After]:
 
 
 @native
-@functools.partial(jax.jit, static_argnums=1)
-def _random32(stream: Stream, shape: tuple[int, ...]) -> tuple[Stream, jax.Array]:
-    size = math.prod(shape)
-    halves, after = _halves(stream, size)
-    values = (halves >> 8).astype(jnp.float32) * np.float32(2.0**-24)
-    return after(jnp.int32(size)), values.reshape(shape)
+@functools.partial(jax.jit, static_argnums=2)
+def _random32(stream: Stream, count: jax.Array, room: int) -> tuple[Stream, jax.Array]:
+    halves, after = _halves(stream, room)
+    return after(count), (halves >> 8).astype(jnp.float32) * np.float32(2.0**-24)
 
 
 @native

@@ -315,6 +315,11 @@ def views(nn, net):
     net.made = nn.Parameter(x.contiguous().sub(1.0) if x.ndim == 3 else x)
     net.drawn = nn.Parameter(nn.normal(0.5, 2.0, size=(3, 2)))
     net.given = nn.Embedding.from_pretrained(nn.tensor([[1.0, 2.0]]), padding_idx=0)
+    shared = nn.Linear(2, 2)
+    net.twice = nn.Sequential(shared, nn.ReLU(), shared, nn.ModuleList([shared]))
+    net.twice.apply(lambda m: isinstance(m, nn.Linear) and nn.init.normal_(m.weight))
+    for name, parameter in net.twice.named_parameters("twice", recurse=True):
+        nn.init.uniform_(parameter, 0.0, len(name))
     net.register_buffer("mask", nn.tril(nn.ones(4, 4)).view(1, 1, 4, 4))
     net.register_buffer("rest", nn.triu(nn.rand(3, 5), 1))
     rates = [x.item() for x in nn.linspace(0, 0.1, 3)]

@@ -196,7 +196,9 @@ def test_another_scale_compiles_nothing():
     before = program._cache_size()
     numpy_legacy.normal(stream, (6,), 0.5, 0.7, "float32")
     assert program._cache_size() == before
-    numpy_legacy.normal(stream, (8,), 0.5, 0.7, "float32")
+    numpy_legacy.normal(stream, (7, 100), 0.5, 0.7, "float32")
+    assert program._cache_size() == before  # sizes that are near share a program
+    numpy_legacy.normal(stream, (4100,), 0.5, 0.7, "float32")
     assert program._cache_size() == before + 1
 
 
