@@ -79,8 +79,9 @@ def initialize(
             mesh in context) for all, a tree or a prefix of one, a list of rules (match,
             sharding), or a function of (path, shape). Where it is None, a leaf keeps the
             placement that it has in ``params``, as an array or by
-            ``ShapeDtypeStruct(sharding=...)``. Every device makes its own part only,
-            without communication, and the values do not depend on the mesh.
+            ``ShapeDtypeStruct(sharding=...)``, and one without goes where ``key`` is. Every
+            device makes its own part only, without communication (``sparse`` alone agrees
+            on when its search ends), and the values do not depend on the mesh.
 
     Returns:
         A tree of the same structure, with arrays of exactly these shapes and dtypes.
