@@ -83,17 +83,11 @@ def _first_try(words: jax.Array) -> tuple[jax.Array, ...]:
     return layer, value, size, size < jnp.asarray(_LIMITS)[layer]
 
 
-def _others(words: jax.Array, place: jax.Array) -> tuple[jax.Array, ...]:
-    """Return what beginnings without success at once lead to, but for the tail.
-
-    Returns:
-        Values, whether there is one, whether the tail is due, and its sign.
-    """
-    layer, value, size, _ = _first_try(words[place])
+def _under(layer: jax.Array, value: jax.Array, word: jax.Array) -> jax.Array:
+    """Return whether values beside the box of their layer are below the curve."""
     heights = jnp.asarray(_HEIGHTS)
     low, high = heights[layer], heights[layer - 1]
-    under = (high - low) * _unit(words[place + 1]) + low < jnp.exp(-0.5 * value * value)
-    return value, under, layer == 0, size >> 8 & np.uint64(1) == 1
+    return (high - low) * _unit(word) + low < jnp.exp(-0.5 * value * value)
 
 
 def _tails(words: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -124,9 +118,11 @@ def standard_normal(
     def body(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         filled, state, values = carry
         states, words = _pcg64.draw(state, increment, starts + _AHEAD)
-        _, fast, _, success = _first_try(words[:starts])
+        layer, fast, bits, success = _first_try(words[:starts])
         special, found = places_of(~success, room)
-        other, given, lowest, minus = _others(words, special)
+        layer, other = layer[special], fast[special]
+        given, lowest = _under(layer, other, words[special + 1]), layer == 0
+        minus = bits[special] >> 8 & np.uint64(1) == 1
         index = jnp.arange(room, dtype=jnp.int32)
         due = lowest & (index < found)
         tails = jnp.sum(due, dtype=jnp.int32)
