@@ -247,7 +247,12 @@ def _normals(
     return finish(scaled(values, affine[1], affine[0]), dtype)
 
 
+random = random_sample = rand
+"""NumPy's other names of `rand`."""
+standard_normal = randn
+"""NumPy's other name of `randn`."""
+
 __all__ = [
-    "Stream", "choice", "normal", "permutation", "rand", "randint", "randn", "seed",
-    "uniform",
+    "Stream", "choice", "normal", "permutation", "rand", "randint", "randn", "random",
+    "random_sample", "seed", "standard_normal", "uniform",
 ]  # fmt: skip

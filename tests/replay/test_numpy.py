@@ -84,6 +84,10 @@ def test_what_people_write_after_a_seed():
     assert_same_bits(w, (random.randn(2, 2) * 0.01).astype(w.dtype))
     stream, w = numpy_legacy.normal(stream, (3,), 0.5, 0.1, "float32")
     assert_same_bits(w, random.normal(0.5, 0.1, 3).astype(np.float32))
+    stream, w = numpy_legacy.standard_normal(stream, (2,), "float32")
+    assert_same_bits(w, random.standard_normal(2).astype(np.float32))
+    stream, w = numpy_legacy.random(stream, (2, 3), "float32")
+    assert_same_bits(w, random.random_sample((2, 3)).astype(np.float32))
 
 
 @pytest.mark.parametrize("seed", [[1, 2, 3], np.array([7, 2**32 - 1])])
