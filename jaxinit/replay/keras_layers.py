@@ -199,6 +199,19 @@ class AdditiveAttention(Attention):
             self.add_weight("scale", (shapes[0][-1],), GlorotUniform())
 
 
+class Lambda(Layer):
+    """``keras.layers.Lambda``: of sums, products and parts, or with an output_shape."""
+
+    signature = "function, output_shape=None, mask=None, arguments=None"
+
+    def _output(self, *shapes: Shape) -> Shape:
+        if self.output_shape is not None:
+            return (shapes[0][0], *self.output_shape)
+        inputs = [KerasTensor(shape) for shape in shapes]
+        given = inputs if len(inputs) > 1 else inputs[0]
+        return self.function(given, **(self.arguments or {})).shape
+
+
 class Dot(Layer):
     """``keras.layers.Dot`` of two tensors."""
 
@@ -256,7 +269,7 @@ maximum, minimum, concatenate, dot = map(_called, (Maximum, Minimum, Concatenate
 
 __all__ = [
     "Add", "AdditiveAttention", "Attention", "Average", "BatchNormalization",
-    "Concatenate", "Dot", "GroupNormalization", "Input", "InputLayer", "Layer",
+    "Concatenate", "Dot", "GroupNormalization", "Input", "InputLayer", "Lambda", "Layer",
     "LayerNormalization", "Maximum", "Minimum", "MultiHeadAttention", "Multiply", "PReLU",
     "RMSNormalization", "Subtract", "add", "average", "concatenate", "dot", "maximum",
     "minimum", "multiply", "subtract",

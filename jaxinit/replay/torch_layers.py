@@ -116,7 +116,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """Return a tensor of these numbers."""
     del device
     check_no_dtype(dtype)
-    return Tensor(np.shape(data)).copy_(np.asarray(data))
+    return Tensor(np.shape(data)).write("array", source=np.asarray(data))
 
 
 def _triangle(matrix: Tensor, diagonal: int) -> np.ndarray:

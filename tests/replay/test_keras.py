@@ -163,6 +163,7 @@ def attention(keras):
     x = layers.concatenate(
         [layers.Attention(True, "concat")([x, x])[:, :3], x[:, 3:]], axis=1
     )
+    x = layers.Lambda(lambda x: x / 255.0)(x)
     x = layers.RNN(layers.GRUCell(3), return_sequences=True)(x)
     x = layers.RNN(layers.LSTMCell(2, unit_forget_bias=False))(x)
     kernel = keras.initializers.he_normal()

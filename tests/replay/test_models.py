@@ -443,9 +443,10 @@ def test_buffers_of_integers_stay_integers():
     model.register_buffer("index", np.arange(6).reshape(2, 3))
     model.register_buffer("mask", np.tril(np.ones((2, 2))) == 1)
     model.register_buffer("scale", np.ones(2))
+    model.register_buffer("count", nn.tensor(3))
     _, state = build(model, 0, "bfloat16")
     kinds = {name: x.dtype.kind for name, x in state.items()}
-    assert kinds == {"index": "i", "mask": "b", "scale": "V"}
+    assert kinds == {"index": "i", "mask": "b", "scale": "V", "count": "i"}
     assert state["index"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
