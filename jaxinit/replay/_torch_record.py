@@ -225,6 +225,13 @@ class Tensor:
         """Return the tensor without an axis of length 1, or without any."""
         return self._seen(lambda window: window.squeeze(dim))
 
+    def expand(self, *sizes: Any) -> "View":
+        """Return the tensor with its axes of length 1 repeated; -1 leaves a length."""
+        wanted = sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+        old = (1,) * (len(wanted) - self.ndim) + self.shape
+        shape = [o if n == -1 else n for n, o in zip(wanted, old, strict=True)]
+        return self._seen(lambda window: np.broadcast_to(window, shape))
+
     def contiguous(self) -> "Tensor":
         """Return the tensor, copied if its values do not follow each other in memory."""
         part = self._place()[1]

@@ -96,7 +96,7 @@ rand = boundary(_tensors("uniform", 0.0, 1.0), "torch_layers.rand")
 randn = boundary(_tensors("normal", 0.0, 1.0), "torch_layers.randn")
 zeros_like, ones_like, rand_like, randn_like = map(_like, (zeros, ones, rand, randn))
 empty_like, FloatTensor = zeros_like, Tensor
-arange, linspace = np.arange, np.linspace  # constants are NumPy's
+linspace = np.linspace  # for the rates of dropout: these are wanted as numbers
 
 
 @boundary
@@ -117,6 +117,12 @@ def tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     del device
     check_no_dtype(dtype)
     return Tensor(np.shape(data)).write("array", source=np.asarray(data))
+
+
+@boundary
+def arange(*bounds: float, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return a tensor for ``torch.arange(start, end, step)``."""
+    return tensor(np.arange(*bounds), dtype, device)
 
 
 def _triangle(matrix: Tensor, diagonal: int) -> np.ndarray:
@@ -244,9 +250,10 @@ def build(
 
 
 __all__ = [
-    "FloatTensor", "Model", "Parameter", "Tensor", "build", "empty", "empty_like", "eye",
-    "full", "functional", "init", "no_grad", "normal", "ones", "ones_like", "rand",
-    "rand_like", "randn", "randn_like", "tensor", "tril", "triu", "zeros", "zeros_like",
+    "FloatTensor", "Model", "Parameter", "Tensor", "arange", "build", "empty",
+    "empty_like", "eye", "full", "functional", "init", "no_grad", "normal", "ones",
+    "ones_like", "rand", "rand_like", "randn", "randn_like", "tensor", "tril", "triu",
+    "zeros", "zeros_like",
 ]  # fmt: skip
 __all__ += _torch_basic.__all__
 __all__ += _torch_module.__all__

@@ -444,10 +444,12 @@ def test_buffers_of_integers_stay_integers():
     model.register_buffer("mask", np.tril(np.ones((2, 2))) == 1)
     model.register_buffer("scale", np.ones(2))
     model.register_buffer("count", nn.tensor(3))
+    model.register_buffer("places", nn.arange(1, 4).expand((2, -1)))
     _, state = build(model, 0, "bfloat16")
     kinds = {name: x.dtype.kind for name, x in state.items()}
-    assert kinds == {"index": "i", "mask": "b", "scale": "V", "count": "i"}
+    assert kinds == {"index": "i", "mask": "b", "scale": "V", "count": "i", "places": "i"}
     assert state["index"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert state["places"].tolist() == [[1, 2, 3], [1, 2, 3]]
 
 
 def test_a_layer_that_is_used_twice_is_one():
