@@ -38,11 +38,13 @@ def fused_key(key_or_seed: Key | int | np.integer[Any]) -> Key:
     """Return a threefry key for which all of ``jax.random`` compiles to fast fused code.
 
     The result is the same key as a type of its own: ``jax.random.split``, ``fold_in``,
-    ``bits`` and every sampler made of them give the bits of the plain key, on CPU several
-    times faster and without temporaries. A model's own initialization, dropout or sampling
-    needs no other change. Of what JAX itself computes behind the bits, such as the inverse
-    error function in ``jax.random.normal``, the last bit of rounding may differ where the
-    compiler fuses it in another way.
+    ``bits`` and every sampler made of them give the bits of the plain key without
+    temporaries, and on CPU faster: bits and uniform arrays four times, normal ones, where
+    JAX's own inverse error function takes as long as the bits, twice. Only
+    ``jax.random.categorical``, whose maximum XLA seeks entry by entry, may take longer. A
+    model's own initialization, dropout or sampling needs no other change. Of what JAX
+    itself computes behind the bits the last bit of rounding may differ, where the compiler
+    fuses it in another way.
 
     Args:
         key_or_seed: A threefry key or an array of them, typed or legacy ``uint32`` with two
@@ -134,26 +136,37 @@ def _plain(data: jax.Array) -> Key:
     return jax.random.wrap_key_data(data, impl=THREEFRY)
 
 
-def _partitionable() -> bool:
-    return bool(jax.config.jax_threefry_partitionable)  # pyright: ignore[reportAttributeAccessIssue]
+def _as_jax_does(shape: tuple[int, ...]) -> bool:
+    """Whether JAX's own code is used: for old bits, or if an export leaves a size open."""
+    partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    return not (partitionable and all(isinstance(length, int) for length in shape))
 
 
-# As JAX calls these: data of one key, which ``vmap`` maps over arrays of keys. They are
-# compiled, since eager splits and folds run them as they are.
+# As JAX calls these: data of one key, which ``vmap`` maps over arrays of keys. What they
+# call is compiled, since eager splits and folds run them as they are; they themselves are
+# plain functions, by whose names keys are pickled.
+
+
+def _seed(seed: jax.Array) -> jax.Array:
+    return _seeded(seed)
 
 
 @jax.jit
-def _seed(seed: jax.Array) -> jax.Array:
+def _seeded(seed: jax.Array) -> jax.Array:
     if seed.dtype.itemsize < 8:
         return jnp.stack([jnp.uint32(0), seed.astype(jnp.uint32)])
     high = lax.shift_right_logical(seed, seed.dtype.type(32))
     return jnp.stack([high.astype(jnp.uint32), seed.astype(jnp.uint32)])
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def _split(data: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    if not _partitionable():
+    if _as_jax_does(shape):
         return jax.random.key_data(jax.random.split(_plain(data), shape))
+    return _parts_alone(data, shape)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _parts_alone(data: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return own_call(jax.jit(functools.partial(_parts, shape)), data)
 
 
@@ -161,8 +174,12 @@ def _parts(shape: tuple[int, ...], data: jax.Array) -> jax.Array:
     return _side_by_side(threefry_2x32((data[0], data[1]), stream_index(shape)), shape)
 
 
-@jax.jit
 def _fold_in(data: jax.Array, message: Any) -> jax.Array:
+    return _folded_alone(data, message)
+
+
+@jax.jit
+def _folded_alone(data: jax.Array, message: Any) -> jax.Array:
     return own_call(_folded, data, jnp.asarray(message).astype(jnp.uint32))
 
 
@@ -180,10 +197,14 @@ def _side_by_side(words: Sequence[jax.Array], shape: tuple[int, ...]) -> jax.Arr
     return jnp.where(is_first, *wide)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
 def _random_bits(data: jax.Array, bits: int, shape: tuple[int, ...]) -> jax.Array:
-    if not _partitionable():
+    if _as_jax_does(shape):
         return jax.random.bits(_plain(data), shape, _UNSIGNED[bits])
+    return _bits_of_index(data, bits, shape)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _bits_of_index(data: jax.Array, bits: int, shape: tuple[int, ...]) -> jax.Array:
     words = index_bits((data[0], data[1]), *stream_index(shape), bits)
     return jnp.broadcast_to(words, shape)
 

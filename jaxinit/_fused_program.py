@@ -8,10 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from jaxinit._fused import FUSED_IMPLEMENTATION, fused, is_fused, unfused
-from jaxinit._jaxpr import INLINE, Interpreter, bind, called, programs_in
+from jaxinit._jaxpr import CALLS, INLINE, Interpreter, bind, called, programs_in
+
+_OPEN = CALLS | {"scan", "while", "cond"}
+"""What runs programs inside of it as they would run around it."""
 
 
 def with_fused_keys(program: ClosedJaxpr) -> ClosedJaxpr:
@@ -42,6 +46,11 @@ def _is_key(value: Any) -> bool:
     return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
+def _is_value(atom: Any) -> bool:
+    """Whether this stands for a value, not for a reference that a loop writes to."""
+    return isinstance(atom.aval, ShapedArray)
+
+
 def _is_fused_type(aval: Any) -> bool:
     return _is_key(aval) and aval.dtype == _fused_dtype()
 
@@ -56,6 +65,11 @@ def _swapped(value: Any) -> Any:
 
 def _restored(value: Any) -> Any:
     return unfused(value) if _is_key(value) and is_fused(value) else value
+
+
+def _as_was(value: Any, atom: Any) -> Any:
+    """Return keys in the type that a program takes as it was traced."""
+    return value if _is_fused_type(atom.aval) else _restored(value)
 
 
 def _struct(aval: Any) -> jax.ShapeDtypeStruct:
@@ -76,6 +90,10 @@ class _Fused(Interpreter[Any]):
         inner = called(equation) if name in INLINE else None
         if inner is not None:
             return self.run(inner, values)
+        is_open = name in _OPEN and all(map(_is_value, equation.invars))
+        if not is_open and any(map(_draws, programs_in(equation))):
+            given = zip(values, equation.invars, strict=True)
+            return list(map(_swapped, bind(equation, [_as_was(*pair) for pair in given])))
         changed = {key: _mapped(value) for key, value in equation.params.items()}
         return bind(equation, values, changed)
 
@@ -91,18 +109,19 @@ def _mapped(param: Any) -> Any:
     return param
 
 
-def _draws(jaxpr: Jaxpr) -> bool:
+def _draws(program: Any) -> bool:
     """Whether keys occur in a program."""
+    jaxpr: Any = getattr(program, "jaxpr", program)
     own = [*jaxpr.invars, *jaxpr.constvars, *(v for e in jaxpr.eqns for v in e.outvars)]
     if any(_is_key(v.aval) for v in own):
         return True
     inner = (p for equation in jaxpr.eqns for p in programs_in(equation))
-    return any(_draws(getattr(program, "jaxpr", program)) for program in inner)
+    return any(map(_draws, inner))
 
 
 def _inner(program: ClosedJaxpr) -> ClosedJaxpr:
     """Return the program of fused keys throughout, what goes in and comes out included."""
-    if not _draws(program.jaxpr):
+    if not _draws(program):
         return program
 
     def run(*values: Any) -> list[Any]:

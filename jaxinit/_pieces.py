@@ -224,6 +224,7 @@ def _step_key(step: Step) -> Any:
         params_key(step.primitive.name, step.params),
         inputs,
         avals,
+        step.ctx,
     )
 
 
@@ -269,7 +270,7 @@ def _program_key(program: _Identified) -> Any:
             names[var] = len(names)
         avals = tuple(str(var.aval) for var in equation.outvars)
         own = params_key(equation.primitive.name, equation.params)
-        lines.append((equation.primitive.name, own, inputs, avals))
+        lines.append((equation.primitive.name, own, inputs, avals, equation.ctx))
     avals = tuple(str(var.aval) for var in (*jaxpr.constvars, *jaxpr.invars))
     fixed = tuple(_ref_key(("value", c)) if not _is_key(c) else id(c) for c in consts)
     return (avals, fixed, tuple(lines), tuple(read(atom) for atom in jaxpr.outvars))

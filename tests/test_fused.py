@@ -1,5 +1,7 @@
 """Fused keys: the plain key's bits in whatever draws, and everywhere JAX takes a key."""
 
+import copy
+import pickle
 import re
 import subprocess
 import sys
@@ -260,6 +262,34 @@ def test_export_for_every_platform() -> None:
     exported = jax.export.export(jax.jit(draw), platforms=("cpu", "cuda", "tpu"))(words)
     assert exported.platforms == ("cpu", "cuda", "tpu")
     assert_equal(exported.call(words_of_key()), jax.jit(draw)(words_of_key()))
+
+
+def test_export_with_a_size_left_open() -> None:
+    (size,) = jax.export.symbolic_shape("n")
+
+    def draw(words: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        key = fused_key(words)
+        return jax.random.key_data(jax.random.split(key, x.shape)), x + jax.random.normal(
+            key, x.shape
+        )
+
+    shapes = (
+        jax.ShapeDtypeStruct((2,), jnp.uint32),
+        jax.ShapeDtypeStruct((size,), "float32"),
+    )
+    made = jax.export.export(jax.jit(draw))(*shapes).call(words_of_key(), jnp.zeros(5))
+    assert_equal(made[0], jax.random.split(KEY, 5))
+    assert_rounded_alike(made[1], jax.random.normal(KEY, (5,)))
+
+
+def test_pickled_and_copied() -> None:
+    try:
+        pickle.dumps(KEY)
+    except TypeError:
+        pytest.skip("this JAX cannot pickle its own keys")
+    for other in (pickle.loads(pickle.dumps(FUSED)), copy.deepcopy(FUSED)):
+        assert is_fused(other)
+        assert_equal(other, KEY)
 
 
 def words_of_key() -> jax.Array:

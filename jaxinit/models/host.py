@@ -27,10 +27,13 @@ def is_key_dtype(dtype: Any) -> bool:
 
 
 def to_host(value: Any) -> Any:
-    """Return keys as words, and anything else as it is."""
-    if isinstance(value, jax.Array) and is_key_dtype(value.dtype):
-        return HostKeys(np.asarray(jax.random.key_data(value)), jax.random.key_impl(value))
-    return value
+    """Return keys as words, unless they are spread over devices; the rest as it is."""
+    if not (isinstance(value, jax.Array) and is_key_dtype(value.dtype)):
+        return value
+    words = jax.random.key_data(value)
+    if not words.is_fully_replicated:
+        return value
+    return HostKeys(np.asarray(words), jax.random.key_impl(value))
 
 
 def to_device(value: Any) -> Any:
@@ -51,6 +54,8 @@ def run_on_host(name: str, params: dict[str, Any], values: Sequence[Any], aval: 
         Keys as words, an array, or None.
     """
     first = values[0] if values else None
+    if aval.weak_type:
+        return None
     if name in _MOVES and isinstance(first, HostKeys):
         return HostKeys(_MOVES[name](first.data, params, aval.shape, 1), first.impl)
     if name in _MOVES and isinstance(first, np.ndarray) and first.dtype.kind in "iub":
@@ -83,7 +88,7 @@ def constant_of(piece: Piece) -> np.ndarray | None:
         return None
     (step,) = piece.steps
     (aval,), (kind, value) = step.avals, step.inputs[0]
-    if kind != "value" or np.ndim(value) or aval.size > MOST_FILLED:
+    if kind != "value" or np.ndim(value) or aval.weak_type or aval.size > MOST_FILLED:
         return None
     return np.full(aval.shape, value, aval.dtype)
 
@@ -101,10 +106,14 @@ def _slice(data: np.ndarray, params: dict[str, Any], _: Any, extra: int) -> np.n
 def _reshape(
     data: np.ndarray, params: dict[str, Any], shape: Any, extra: int
 ) -> np.ndarray:
-    order = params.get("dimensions")
+    order = params["dimensions"]
     if order is not None:
         data = data.transpose(*order, *range(len(order), data.ndim))
-    return data.reshape(*shape, *data.shape[data.ndim - extra :])
+    return data.reshape((*shape, *data.shape[data.ndim - extra :]))
+
+
+def _squeeze(data: np.ndarray, _: Any, shape: Any, extra: int) -> np.ndarray:
+    return data.reshape((*shape, *data.shape[data.ndim - extra :]))
 
 
 def _broadcast(
@@ -126,5 +135,5 @@ _MOVES = {
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
     "slice": _slice,
-    "squeeze": _reshape,
+    "squeeze": _squeeze,
 }

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, is_traced, type_error, value_error
@@ -32,8 +32,11 @@ from jaxinit.models.placement import (
     OutShardings,
     Placement,
     concrete,
+    home_of,
     placement_context,
+    put,
     resolve_shardings,
+    whole_mesh,
 )
 from jaxinit.models.plan import Plan, Row, make_plan
 from jaxinit.models.rules import Keep, Rule, check_rules
@@ -76,8 +79,9 @@ def initialize(
             mesh in context) for all, a tree or a prefix of one, a list of rules (match,
             sharding), or a function of (path, shape). Where it is None, a leaf keeps the
             placement that it has in ``params``, as an array or by
-            ``ShapeDtypeStruct(sharding=...)``. Every device makes its own part only,
-            without communication, and the values do not depend on the mesh.
+            ``ShapeDtypeStruct(sharding=...)``, and one without goes where ``key`` is. Every
+            device makes its own part only, without communication (``sparse`` alone agrees
+            on when its search ends), and the values do not depend on the mesh.
 
     Returns:
         A tree of the same structure, with arrays of exactly these shapes and dtypes.
@@ -127,12 +131,15 @@ def initialize(
             value = leaf
             if row.path in whole:
                 value = jnp.asarray(whole[row.path], row.dtype)
-            results.append(_put(value, placements[i]))
+            results.append(put(value, placements[i]))
         else:
             tasks.append(_Task(i, row, row.initializer, placements[i]))
             results.append(None)
     keys = leaf_key_words(key, [task.row.path for task in tasks])
-    for task, drawn in zip(tasks, _draw_all(tasks, keys), strict=True):
+    home = home_of([key])
+    if home is not None:
+        keys = [_brought(home, *pair) for pair in zip(tasks, keys, strict=True)]
+    for task, drawn in zip(tasks, _draw_all(tasks, keys, home), strict=True):
         old = blocks.get(task.row.path)
         results[task.index] = drawn if old is None else grown(drawn, old)
     return jax.tree.unflatten(structure, results)
@@ -184,24 +191,24 @@ class _Task:
         return named and is_ours(self.initializer)
 
 
-def _put(array: Any, placement: Placement) -> Any:
-    """Return an array in its place."""
-    if placement is None:
-        return array
-    if not is_traced(array):
-        there = concrete(placement)
-        is_there = isinstance(array, jax.Array) and array.sharding == there
-        return array if is_there else jax.device_put(array, there)
-    if jax.sharding.get_abstract_mesh().are_all_axes_explicit:
-        return jax.sharding.reshard(array, placement)
-    return jax.lax.with_sharding_constraint(array, placement)
+def _brought(home: Sharding, task: _Task, key: Key | HostKeys) -> Key | HostKeys:
+    """Return the key on the devices of the whole key, if nothing else places the leaf."""
+    if task.placement is None and isinstance(key, HostKeys):
+        return key._replace(data=jax.device_put(key.data, home))
+    return key
 
 
-def _draw_all(tasks: Sequence[_Task], keys: Sequence[Key | HostKeys]) -> list[jax.Array]:
-    """Return the leaves, drawn by few programs; errors name their paths."""
+def _draw_all(
+    tasks: Sequence[_Task], keys: Sequence[Key | HostKeys], home: Sharding | None
+) -> list[jax.Array]:
+    """Return the leaves, drawn by few programs; errors name their paths.
+
+    Those without a placement go where the key of the whole is.
+    """
     results: list[Any] = [None] * len(tasks)
     programs: dict[Any, Program | None] = {}
     calls: list[Call] = []
+    rest = home or whole_mesh()
 
     def run(n: int, draw: Callable[[], Any]) -> None:
         with _naming_the_leaf(tasks[n].row):
@@ -211,7 +218,7 @@ def _draw_all(tasks: Sequence[_Task], keys: Sequence[Key | HostKeys]) -> list[ja
         kind = None if is_traced(key) else _kind(task)
         filled = _filled(task) if kind is not None else None
         if filled is not None:
-            results[n] = jax.device_put(filled, concrete(task.placement))
+            results[n] = jax.device_put(filled, concrete(task.placement) or rest)
             continue
         if kind is None:
             run(n, functools.partial(_drawn_alone, task, key))
@@ -293,7 +300,7 @@ def _filled(task: _Task) -> np.ndarray | None:
 
 
 def _drawn_alone(task: _Task, key: Key | HostKeys) -> Any:
-    return _put(task.draw(typed(key)), task.placement)
+    return put(task.draw(typed(key)), task.placement)
 
 
 def _program(task: _Task, key: Key | HostKeys) -> Program | None:

@@ -30,7 +30,7 @@ class HostKeys(NamedTuple):
         impl: What generator the keys are for, as ``jax.random.key_impl`` says it.
     """
 
-    data: np.ndarray
+    data: Any
     impl: Any
 
 

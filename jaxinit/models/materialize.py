@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
+from jax.sharding import Sharding
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import is_traced, type_error, value_error
@@ -26,7 +27,15 @@ from jaxinit._placement import handed_over
 from jaxinit.models.compiling import Call, compiled_piece, run_calls
 from jaxinit.models.host import constant_of, run_on_host, to_device, to_host
 from jaxinit.models.keys import HostKeys
-from jaxinit.models.placement import OutShardings, Placement, concrete, resolve_shardings
+from jaxinit.models.placement import (
+    OutShardings,
+    Placement,
+    concrete,
+    home_of,
+    put,
+    resolve_shardings,
+    whole_mesh,
+)
 
 _MOST_KEYS = 1 << 16
 _MOST_NUMBERS = 64
@@ -42,7 +51,8 @@ def materialize(
     depends on: the forward pass that Flax and Haiku run along falls away. Keys are derived
     step by step, and what then draws a leaf is compiled once for all leaves that are drawn
     alike, whatever their keys. The result is that of ``jax.jit(init_fn)(*args)`` up to the
-    last bit of rounding.
+    last bit of rounding. Prints for debugging are left out; a function with calls of
+    ``jax.experimental.io_callback`` runs whole, in its own order.
 
     Args:
         init_fn: A pure function that returns the parameters: ``model.init`` of Flax or
@@ -77,8 +87,6 @@ def materialize(
     flat, structure = jax.tree.flatten(args)
     places = [i for i, leaf in enumerate(flat) if hasattr(leaf, "shape")]
     inputs = [flat[i] for i in places]
-    if any(map(is_traced, inputs)):
-        return init_fn(*args)
     shown: list[tuple[Any, list[Any]]] = []
 
     def build(values: list[Any]) -> list[Any]:
@@ -89,7 +97,7 @@ def materialize(
         shown.append((out, [None if _is_array(leaf) else leaf for leaf in leaves]))
         return [leaf for leaf in leaves if _is_array(leaf)]
 
-    abstract = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs]
+    abstract = [_struct(x) for x in inputs]
     program, shapes = jax.make_jaxpr(build, return_shape=True)(abstract)
     # Loops lose what only the forward pass needs, so that no leaf seems to depend on it.
     wanted = [True] * len(program.jaxpr.outvars)
@@ -103,10 +111,25 @@ def materialize(
     shardings = resolve_shardings(out_shardings, tree, paths, leaves)
     arrays = [i for i, other in enumerate(others) if other is None]
     run = _Run(program, inputs, [paths[i] for i in arrays])
-    values = run.results([shardings[i] for i in arrays])
+    run.check_inputs()
+    if any(map(is_traced, (*inputs, *program.consts, jnp.zeros(())))):
+        made = build([_filled(x) for x in inputs])
+        values = list(map(put, made, [shardings[i] for i in arrays]))
+    else:
+        values = run.results([shardings[i] for i in arrays])
     for i, value in zip(arrays, values, strict=True):
         leaves[i] = value
     return jax.tree.unflatten(out, leaves)
+
+
+def _struct(x: Any) -> jax.ShapeDtypeStruct:
+    weak = getattr(x, "weak_type", False)
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, weak_type=weak)
+
+
+def _filled(x: Any) -> Any:
+    """Return an argument, for one of which only the shape is given zeros."""
+    return jnp.zeros(x.shape, x.dtype) if isinstance(x, jax.ShapeDtypeStruct) else x
 
 
 def _is_array(leaf: object) -> bool:
@@ -130,30 +153,52 @@ class _Run:
         self.inputs = inputs
         self.paths = paths
         self.steps, self.wanted = flatten_program(program)
-        self.small = _small_steps(self.steps)
+        self.is_whole = _acts(program)
+        self.small = frozenset() if self.is_whole else _small_steps(self.steps)
+        refs = [*self.wanted, *(ref for step in self.steps for ref in step.inputs)]
+        self.used = list(dict.fromkeys(place for kind, place in refs if kind == "input"))
+        self.home = home_of([inputs[place] for place in self.used])
         self.done: dict[Ref, Any] = {}
         self.leaves: dict[Ref, Any] = {}
+
+    def check_inputs(self) -> None:
+        """Raise an error where results depend on an argument that has only a shape."""
+        for place in self.used:
+            if isinstance(self.inputs[place], jax.ShapeDtypeStruct):
+                pairs = zip(self.paths, self.wanted, strict=True)
+                paths = [path for path, ref in pairs if self._depends(ref, place)]
+                rule = "a leaf may depend only on arguments that have values"
+                names = ", ".join(paths[:8]) or "the result"
+                got = f"{names}, which need input {place}, given as a shape"
+                value_error(rule, got, "Give the array itself.")
+
+    def _depends(self, ref: Ref, place: int) -> bool:
+        given = [own for n in needed(self.steps, [ref]) for own in self.steps[n].inputs]
+        return any(own[0] == "input" and own[1] == place for own in (ref, *given))
 
     def results(self, shardings: Sequence[Placement]) -> list[Any]:
         """Return the wanted values, group by group of those that share a loop."""
         values: list[Any] = [None] * len(self.wanted)
         calls: list[Call] = []
         known: set[Ref] = set()
-        for group in _groups(self.steps, self.wanted, self.small):
+        for group in self._groups():
             places = tuple(concrete(shardings[i]) for i in group)
             refs = [self.wanted[i] for i in group]
-            numbers = [n for n in needed(self.steps, refs, known) if n not in self.small]
+            numbers = self._numbers(refs, known)
             piece, taken = cut_piece(self.steps, numbers, refs, known)
             if (fixed := constant_of(piece)) is not None:
-                self._keep(values, group, [jax.device_put(fixed, places[0])])
+                there = [place or self.home or whole_mesh() for place in places]
+                self._keep(values, group, [jax.device_put(fixed, s) for s in there])
                 continue
-            names = [self.paths[i] for i in group]
+            home = None if any(places) else self.home
+            if not taken:
+                places = tuple(place or home for place in places)
             given = [
-                None if ref[0] == "step" and ref in known else self._value(ref, names)
+                None if ref[0] == "step" and ref in known else self._value(ref)
                 for ref in taken
             ]
             kinds = tuple(v.impl if isinstance(v, HostKeys) else None for v in given)
-            given = [handed_over(v.data) if isinstance(v, HostKeys) else v for v in given]
+            given = [_there(home, *pair) for pair in zip(taken, given, strict=True)]
             program = compiled_piece(piece, places, kinds)
             make = functools.partial(self._make, values, group, program, taken, given)
             shown = [
@@ -164,6 +209,18 @@ class _Run:
             known.update(ref for ref in refs if ref[0] == "step")
         run_calls(calls)
         return values
+
+    def _groups(self) -> list[list[int]]:
+        """Return which results to compute together, in order."""
+        if self.is_whole:
+            return [list(range(len(self.wanted)))]
+        return _groups(self.steps, self.wanted, self.small)
+
+    def _numbers(self, refs: Sequence[Ref], known: Container[Ref]) -> Sequence[int]:
+        """Return the steps that compute the results of a group."""
+        if self.is_whole:
+            return range(len(self.steps))
+        return [n for n in needed(self.steps, refs, known) if n not in self.small]
 
     def _make(
         self,
@@ -188,33 +245,41 @@ class _Run:
 
     def _shape(self, ref: Ref) -> jax.ShapeDtypeStruct:
         number, result = ref[1]
-        aval = self.steps[number].avals[result]
-        return jax.ShapeDtypeStruct(aval.shape, aval.dtype)
+        return _struct(self.steps[number].avals[result])
 
-    def _value(self, ref: Ref, paths: Sequence[str]) -> Any:
+    def _value(self, ref: Ref) -> Any:
         """Return a small value, an input or a constant."""
         kind, place = ref
         if kind == "value":
             return place
         if kind == "input":
-            value = self.inputs[place]
-            if isinstance(value, jax.ShapeDtypeStruct):
-                rule = "a leaf may depend only on arguments that have values"
-                got = f"{', '.join(paths[:8])}, which need input {place}, given as a shape"
-                value_error(rule, got, "Give the array itself.")
-            return to_host(value)
+            return to_host(self.inputs[place])
         for number in needed(self.steps, [ref], self.done) if ref not in self.done else ():
             step = self.steps[number]
-            given = [self._value(own, paths) for own in step.inputs]
+            given = [self._value(own) for own in step.inputs]
             for i, made in enumerate(_run_small(step, given)):
                 self.done["step", (number, i)] = made
         return self.done[ref]
 
 
+def _there(home: Sharding | None, ref: Ref, value: Any) -> Any:
+    """Return what a program takes, keys as words, on the devices of the arguments."""
+    is_placed = value is None or (ref[0] == "input" and isinstance(value, jax.Array))
+    if isinstance(value, HostKeys):
+        value = handed_over(value.data)
+    return value if home is None or is_placed else jax.device_put(value, home)
+
+
+def _acts(program: ClosedJaxpr) -> bool:
+    """Whether a program calls the host for more than prints, so that all of it must run."""
+    return any("Debug" not in type(effect).__name__ for effect in program.jaxpr.effects)
+
+
 def _run_small(step: Step, values: Sequence[Any]) -> list[Any]:
     """Return the results of a step on keys or a few numbers."""
     if len(step.avals) == 1:
-        result = run_on_host(step.primitive.name, step.params, values, step.avals[0])
+        with step.ctx.manager:
+            result = run_on_host(step.primitive.name, step.params, values, step.avals[0])
         if result is not None:
             return [result]
     return [to_host(result) for result in run_step(step, [to_device(v) for v in values])]

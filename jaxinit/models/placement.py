@@ -1,10 +1,12 @@
 """Where each leaf of a tree is to live."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec, Sharding
 
 from jaxinit._checks import is_traced, type_error, value_error
@@ -102,26 +104,42 @@ def _check(path: str, shape: tuple[int, ...], placement: Any) -> None:
         rule = "out_shardings must hold shardings, PartitionSpecs or None"
         advice = "Build them with jax.sharding.NamedSharding(mesh, spec)."
         type_error(rule, f"{path}: {placement!r}", advice)
-    is_spec = isinstance(placement, PartitionSpec)
-    entries: Any = placement if is_spec else getattr(placement, "spec", ())
-    spec = tuple(entries)
+    if isinstance(placement, PartitionSpec):
+        spec, mesh = placement, jax.sharding.get_abstract_mesh()
+    elif isinstance(placement, NamedSharding):
+        spec, mesh = placement.spec, placement.mesh
+    else:
+        return
+    text = f"PartitionSpec{tuple(spec)} for {path}"
     if len(spec) > len(shape):
         rule = "a PartitionSpec must not be longer than the shape"
-        got = f"PartitionSpec{spec} for {path} {shape}"
-        value_error(rule, got, "Give one entry for each axis, or fewer.")
-    if not is_spec:
-        return
-    mesh = jax.sharding.get_abstract_mesh()
+        value_error(rule, f"{text} {shape}", "Give one entry for each axis, or fewer.")
     if mesh.empty:
         rule = "a PartitionSpec needs a mesh in context"
         advice = "Enter one with jax.set_mesh(mesh), or give a NamedSharding."
-        value_error(rule, f"PartitionSpec{spec} for {path}", advice)
-    named: list[Any] = jax.tree.leaves(spec)
-    lacking = [n for n in named if isinstance(n, str) and n not in mesh.axis_names]
+        value_error(rule, text, advice)
+    named = [_names(entry) for entry in spec]
+    every = [name for names in named for name in names]
+    lacking = [name for name in every if name not in mesh.axis_names]
     if lacking:
         rule = f"a PartitionSpec must name axes of the mesh, {', '.join(mesh.axis_names)}"
         got = f"axis {lacking[0]!r} for {path}"
         value_error(rule, got, "Use one of these names.")
+    if len(set(every)) < len(every):
+        rule = "a PartitionSpec must name every axis of the mesh once"
+        value_error(rule, text, "Leave one of them out.")
+    for axis, names in enumerate(named):
+        parts = math.prod(mesh.shape[name] for name in names)
+        if shape[axis] % parts:
+            rule = "a PartitionSpec must divide every axis of the shape evenly"
+            got = f"{text} {shape}, whose axis {axis} is to lie on {parts} devices"
+            value_error(rule, got, "Leave that axis whole, or make its length a multiple.")
+
+
+def _names(entry: Any) -> list[str]:
+    """Return the axes of the mesh that one entry of a PartitionSpec names."""
+    names = entry if isinstance(entry, tuple) else (entry,)
+    return [name for name in names if isinstance(name, str)]
 
 
 def concrete(placement: Placement) -> Sharding | None:
@@ -136,6 +154,41 @@ def concrete(placement: Placement) -> Sharding | None:
             value_error(rule, f"{placement.spec}", advice)
         return NamedSharding(mesh, placement.spec)
     return placement
+
+
+def put(array: Any, placement: Placement) -> Any:
+    """Return an array in its place."""
+    if placement is None:
+        return array
+    if not is_traced(array):
+        there = concrete(placement)
+        is_there = isinstance(array, jax.Array) and array.sharding == there
+        return array if is_there else jax.device_put(array, there)
+    if jax.sharding.get_abstract_mesh().are_all_axes_explicit:
+        return jax.sharding.reshard(array, placement)
+    return jax.lax.with_sharding_constraint(array, placement)
+
+
+def home_of(inputs: Iterable[Any]) -> Sharding | None:
+    """Return the devices that arguments were put on, where results go as under jit.
+
+    Args:
+        inputs: Keys, arrays or anything else.
+    """
+    for value in inputs:
+        if isinstance(value, jax.Array) and not is_traced(value) and value.committed:
+            sharding = value.sharding
+            if isinstance(sharding, NamedSharding):
+                return NamedSharding(sharding.mesh, PartitionSpec())
+            return sharding if len(sharding.device_set) == 1 else None
+    return None
+
+
+def whole_mesh() -> Sharding | None:
+    """Return what puts an array on all devices of the mesh in context, outside of jit."""
+    if jax.sharding.get_abstract_mesh().empty or is_traced(jnp.zeros(())):
+        return None
+    return NamedSharding(jax.sharding.get_mesh(), PartitionSpec())
 
 
 def placement_context(placement: Placement) -> AbstractContextManager[object]:

@@ -21,8 +21,18 @@ from jaxinit.replay._arguments import (
 )
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
-from jaxinit.replay._walks import Bound, Source, leading, multiplied, rejection, shuffle
+from jaxinit.replay._walks import (
+    Bound,
+    Source,
+    bucket,
+    first,
+    leading,
+    multiplied,
+    rejection,
+    shuffle,
+)
 
+Units = Callable[[Any, jax.Array, int], tuple[Any, jax.Array]]
 _LEAST, _MOST = -(1 << 31), (1 << 31) - 1
 _StreamT = TypeVar("_StreamT")
 
@@ -46,7 +56,8 @@ class Draws:
     Attributes:
         kind: The class of its streams.
         source: Its words.
-        units: From a stream and a size to the next stream and doubles on [0, 1).
+        units: From a stream, a count and a length to the stream after so many draws and
+            doubles on [0, 1) of that length.
         bound: How a word becomes a bounded integer.
         swap: Likewise, in permutations.
         distinct: From a stream, ``a`` and a size to the next stream and so many different
@@ -55,7 +66,7 @@ class Draws:
 
     kind: type[Started]
     source: Source
-    units: Callable[[Any, int], tuple[Any, jax.Array]]
+    units: Units
     bound: Bound
     swap: Bound
     distinct: Callable[[Any, int, int], tuple[Any, jax.Array]] | None = None
@@ -76,10 +87,13 @@ class Draws:
         self, stream: _StreamT, shape: Shape, dtype: DTypeLike | None, **bounds: float
     ) -> tuple[_StreamT, jax.Array]:
         """Draw uniform numbers between two bounds, which are called as they are given."""
-        ends, *rest = self.floats(stream, shape, dtype, **bounds)
+        ends, lengths, kind = self.floats(stream, shape, dtype, **bounds)
         start, end = ends.tolist()
         check_range(np.dtype(np.float64), width=end - start)
-        return _uniform(self.units, stream, np.array([start, end - start]), *rest)
+        affine, size = np.array([start, end - start]), math.prod(lengths)
+        count, room = np.int32(size), bucket(size)
+        stream, values = _uniform(self.units, stream, affine, count, room, kind)
+        return stream, first(values, lengths)
 
     def integers(
         self, stream: _StreamT, shape: Shape, low: int, high: int | None, end: bool = False
@@ -109,7 +123,8 @@ class Draws:
         a, lengths = check_int("a", a, least=1), check_shape(shape)
         size = _check_choice_size(a, lengths, replace, p is not None)
         if p is not None:
-            stream, values = _by_share(self.units, stream, _check_shares(a, p), size)
+            shares, count = _check_shares(a, p), np.int32(size)
+            stream, values = _by_share(self.units, stream, shares, count, bucket(size))
         elif replace:
             stream, values = integers(self.source, stream, size, 0, a - 1, self.bound)
         elif self.distinct is not None:
@@ -145,8 +160,6 @@ def _check_choice_size(a: int, shape: tuple[int, ...], replace: bool, given: boo
     return size
 
 
-@native
-@functools.partial(jax.jit, static_argnums=(0, 2, 3, 4, 5))
 def integers(
     source: Source, stream: Any, size: int, low: int, last: int, bound: Bound
 ) -> tuple[Any, jax.Array]:
@@ -154,37 +167,59 @@ def integers(
     nothing = low == last and bound is not leading  # Python draws even then
     if size == 0 or nothing:
         return stream, jnp.full((size,), low, jnp.int32)
-    largest = jnp.uint32(last - low)
-
-    def accept(words: jax.Array) -> jax.Array:
-        return bound(words[:, 0], largest)[1]
-
+    wide = bound is leading and last - low == 0xFFFFFFFF  # Python takes 33 bits
     share = 0.999 if bound is multiplied and last - low < 1 << 20 else 0.5
-    stream, words = rejection(source, stream, size, 1, share, accept)
-    values = bound(words[:, 0], largest)[0].astype(jnp.int32)
-    return stream, values + np.int32(low)
+    ends = np.uint32(last - low), np.int32(low)
+    static = bucket(size), bound, share, wide
+    stream, values = _integers(source, stream, np.int32(size), ends, *static)
+    return stream, first(values, (size,))
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))
+def _integers(
+    source: Source,
+    stream: Any,
+    count: jax.Array,
+    ends: tuple[jax.Array, jax.Array],
+    room: int,
+    bound: Bound,
+    share: float,
+    wide: bool,
+) -> tuple[Any, jax.Array]:
+    largest, low = ends
+
+    def values(words: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if wide:
+            return words[:, 0], words[:, 1] < np.uint32(1 << 31)
+        return bound(words[:, 0], largest)
+
+    static = room, 2 if wide else 1, share
+    stream, words = rejection(source, stream, count, *static, lambda w: values(w)[1])
+    return stream, values(words)[0].astype(jnp.int32) + low
 
 
 permutation = native(functools.partial(jax.jit, static_argnums=(0, 2, 3, 4))(shuffle))
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(0, 3))
+@functools.partial(jax.jit, static_argnums=(0, 4))
 def _by_share(
-    units: Callable[..., Any], stream: Any, total: jax.Array, size: int
+    units: Units, stream: Any, total: jax.Array, count: jax.Array, room: int
 ) -> tuple[Any, jax.Array]:
-    stream, values = units(stream, size)
+    stream, values = units(stream, count, room)
     return stream, jnp.searchsorted(total, values, side="right").astype(jnp.int32)
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def _uniform(
-    units: Callable[..., Any],
+    units: Units,
     stream: Any,
     affine: jax.Array,
-    shape: tuple[int, ...],
+    count: jax.Array,
+    room: int,
     dtype: np.dtype[Any],
 ) -> tuple[Any, jax.Array]:
-    stream, values = units(stream, math.prod(shape))
-    return stream, finish(scaled(values, affine[1], affine[0]), dtype).reshape(shape)
+    stream, values = units(stream, count, room)
+    return stream, finish(scaled(values, affine[1], affine[0]), dtype)

@@ -102,6 +102,21 @@ def narrow(x: jax.Array, dtype: np.dtype, small: bool = False) -> jax.Array:
     return jax.lax.bitcast_convert_type((bits >> 16).astype(jnp.uint16), dtype)
 
 
+def single(x: jax.Array) -> jax.Array:
+    """Return doubles rounded to float32, subnormal ones too, as doubles."""
+    tiny = jnp.rint(x * 2.0**149) * 2.0**-149
+    rounded = x.astype(jnp.float32).astype(jnp.float64)
+    return jnp.where(jnp.abs(x) < 2.0**-126, tiny, rounded)
+
+
+def is_small(numbers: tuple[float, float], dtype: np.dtype) -> bool:
+    """Whether what is scaled by one number and added to another can be subnormal."""
+    sizes = [abs(x) for x in numbers if x]
+    if dtype == np.float64 or not sizes:
+        return False
+    return max(sizes) < 2.0**-70 or min(sizes) < 2.0**-126
+
+
 def equal(x: jax.Array, y: jax.Array) -> jax.Array:
     """Return where floats are equal, by their bits: XLA takes subnormal ones for zero."""
     unsigned = {2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}[x.dtype.itemsize]

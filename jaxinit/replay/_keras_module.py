@@ -1,15 +1,17 @@
 """Keras' layers as what decides their weights: seeds that they take, and shapes."""
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
+import jax
+import numpy as np
+
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, shown, type_error, value_error
-from jaxinit.replay._keras_session import current, next_seed
+from jaxinit.replay._keras_session import current, next_seed, unique_name
 from jaxinit.replay._signatures import constructor
-from jaxinit.replay.keras_initializers import Initializer, get
+from jaxinit.replay.keras_initializers import get
 
 Shape = tuple[int | None, ...]
 
@@ -32,6 +34,9 @@ _COUNTS = frozenset({
 })  # fmt: skip
 
 
+_ARRAYS = np.ndarray, jax.Array
+
+
 class KerasTensor:
     """What a layer returns: a shape, whose first length is the batch's."""
 
@@ -43,6 +48,12 @@ class KerasTensor:
         shape = broadcast(self.shape, pair[-1].shape)
         return connected(None, pair, KerasTensor(shape))
 
+    def __getitem__(self, index: Any) -> "KerasTensor":
+        free = 1 << 20  # in place of lengths that are not known
+        whole = np.broadcast_to(0, [free if n is None else n for n in self.shape])
+        shape = tuple(None if n == free else n for n in whole[index].shape)
+        return connected(None, [self], KerasTensor(shape))
+
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _with
 
 
@@ -50,11 +61,6 @@ def connected(layer: Any, taken: list[Any], made: KerasTensor) -> KerasTensor:
     """Note that a layer, or a sum, made one tensor of others."""
     current().calls.append((layer, taken, made))
     return made
-
-
-def is_tensor(value: object) -> Any:
-    """Whether a value is what a layer returns."""
-    return isinstance(value, KerasTensor)
 
 
 def broadcast(first: Shape, second: Shape) -> Shape:
@@ -95,7 +101,6 @@ class Layer:
             boundary(cls, f"keras_{part}.{cls.__name__}")
 
     def __init__(self, *_args: Any, **options: Any) -> None:
-        where = type(self).__name__
         for option in options:
             if option not in _FREE and not option.endswith(("_regularizer", "_constraint")):
                 advice = "See help(keras_layers) for what is known."
@@ -104,9 +109,9 @@ class Layer:
             rule = "weights are float32"
             got = f"dtype={options['dtype']!r}"
             type_error(rule, got, "Leave dtype out, and convert the weights.")
-        snake = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", where)
-        snake = re.sub("([a-z])([A-Z])", r"\1_\2", snake).lower()
-        self.name: str = options.get("name") or unique_name(snake)
+        self.name: str = options.get("name") or unique_name(type(self).__name__)
+        size, shape = options.get("input_dim"), options.get("input_shape")
+        self.input_shape: Shape | None = shape if size is None else (size,)
         self.weights: list[Weight] = []
         self.inside: list[Layer] = []
         self.built = False
@@ -133,7 +138,7 @@ class Layer:
         if name in _COUNTS:
             return check_int(name, value, least=1)
         if name.endswith("_initializer"):
-            return initializer(value)
+            return get(value)
         if name in ("kernel_size", "pool_size", "strides", "dilation_rate"):
             given = self.pool_size if value is None else value
             return sizes(name, given, self.axes)
@@ -179,7 +184,8 @@ class Layer:
         """Build the layer at its first call, and return a tensor of the output's shape."""
         tensors = [x for x in (*inputs, *options.values()) if isinstance(x, list)]
         tensors = tensors[0] if tensors else [*inputs, *options.values()]
-        taken = [x for x in tensors if is_tensor(x)]
+        tensors = [KerasTensor(x.shape) if isinstance(x, _ARRAYS) else x for x in tensors]
+        taken = [x for x in tensors if isinstance(x, KerasTensor)]
         shapes = [x.shape for x in taken]
         if not shapes:
             rule = "a layer must be called on keras.Input or on the output of a layer"
@@ -191,6 +197,11 @@ class Layer:
             self.build(*shapes)
         made = KerasTensor(self.compute_output_shape(*shapes))
         return connected(self, taken, made)
+
+    def summary(self, *_args: Any, **_options: Any) -> None:
+        """Do nothing: what a model computes does not matter here."""
+
+    compile = summary
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Weight]]:
         """Yield the weights by their paths, in Keras' order."""
@@ -236,18 +247,6 @@ def strided(
             value_error(rule, got, "Make the input larger.", where=f"build: {name}")
         result.append(out)
     return tuple(result)
-
-
-def unique_name(name: str) -> str:
-    """Return Keras' automatic name: numbered from the second one on."""
-    names = current().names
-    names[name] += 1
-    return name if names[name] == 1 else f"{name}_{names[name] - 1}"
-
-
-def initializer(identifier: Any) -> Initializer:
-    """Return the initializer of a layer; one that has no seed takes one now."""
-    return get(identifier)
 
 
 def take_seed(seed: int | None) -> None:

@@ -1,13 +1,18 @@
 """Keras' recurrent layers, and the wrappers around them."""
 
+import inspect
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from jaxinit._checks import check_choice
+from jaxinit._checks import check_choice, type_error
 from jaxinit.replay._keras_module import KerasTensor, Layer, Shape, take_seed
+from jaxinit.replay._keras_session import snake
 
-__all__ = ["GRU", "LSTM", "Bidirectional", "SimpleRNN", "TimeDistributed"]
+__all__ = [
+    "GRU", "LSTM", "RNN", "Bidirectional", "GRUCell", "LSTMCell", "SimpleRNN",
+    "SimpleRNNCell", "TimeDistributed",
+]  # fmt: skip
 
 _KERNELS = (
     "use_bias=True, kernel_initializer='glorot_uniform', "
@@ -15,8 +20,11 @@ _KERNELS = (
 )
 _FREE = (
     "kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, "
-    "activity_regularizer=None, kernel_constraint=None, recurrent_constraint=None, "
-    "bias_constraint=None, dropout=0.0, recurrent_dropout=0.0"
+    "kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, "
+    "dropout=0.0, recurrent_dropout=0.0"
+)
+_LAYER = _FREE.replace(
+    " kernel_constraint", " activity_regularizer=None, kernel_constraint"
 )
 _STATES = (
     "return_sequences=False, return_state=False, go_backwards=False, stateful=False, "
@@ -26,41 +34,27 @@ _GATES = "units, activation='tanh', recurrent_activation='sigmoid'"
 
 
 class _Cell(Layer):
-    """The cell inside a recurrent layer."""
-
-    def __init__(self, layer: "_Recurrent", name: str) -> None:
-        super().__init__(name=name)
-        self.layer = layer
-
-    def _weigh(self, *shapes: Shape) -> None:
-        layer, rows = self.layer, self.layer.gates * self.layer.units
-        self.add_weight("kernel", (shapes[0][-1], rows), layer.kernel_initializer)
-        recurrent = (layer.units, rows)
-        self.add_weight("recurrent_kernel", recurrent, layer.recurrent_initializer)
-        if layer.use_bias:
-            self.add_weight("bias", layer.bias_shape(), layer.bias)
-
-
-class _Recurrent(Layer):
-    """What the recurrent layers share."""
+    """What the cells of recurrent layers share."""
 
     gates: ClassVar[int]
-    cell: ClassVar[str]
 
     def _make(self, given: dict[str, Any]) -> None:
-        seed = given["seed"]
-        if self.gates == 1:  # SimpleRNN takes this seed first, the others last
-            take_seed(seed)
+        if self.gates == 1:  # Keras takes this seed first here, and last in the others
+            take_seed(given["seed"])
         super()._make(given)
         if self.gates > 1:
-            take_seed(seed)
+            take_seed(given["seed"])
 
-    def bias_shape(self) -> tuple[int, ...]:
-        """Return the shape of the bias: two rows if a GRU's reset gate comes after."""
+    def _weigh(self, *shapes: Shape) -> None:
         rows = self.gates * self.units
-        return (2, rows) if vars(self).get("reset_after") else (rows,)
+        self.add_weight("kernel", (shapes[0][-1], rows), self.kernel_initializer)
+        recurrent = (self.units, rows)
+        self.add_weight("recurrent_kernel", recurrent, self.recurrent_initializer)
+        if self.use_bias:  # of two rows, if a GRU's reset gate comes after
+            shape = (2, rows) if vars(self).get("reset_after") else (rows,)
+            self.add_weight("bias", shape, self._bias)
 
-    def bias(self, shape: tuple[int, ...], backend: str) -> Any:
+    def _bias(self, shape: tuple[int, ...], backend: str) -> Any:
         """Return the bias: ones for an LSTM's forget gate, if asked for."""
         if not vars(self).get("unit_forget_bias"):
             return self.bias_initializer(shape, backend)
@@ -68,34 +62,85 @@ class _Recurrent(Layer):
         first, rest = (self.bias_initializer((k,), backend) for k in (n, 2 * n))
         return jnp.concatenate([first, jnp.ones((n,), jnp.float32), rest])
 
+    def _output(self, *shapes: Shape) -> Shape:
+        return (shapes[0][0], self.units)
+
+
+class SimpleRNNCell(_Cell):
+    """``keras.layers.SimpleRNNCell``."""
+
+    gates = 1
+    signature = f"units, activation='tanh', {_KERNELS}, {_FREE}, seed=None"
+
+
+class LSTMCell(_Cell):
+    """``keras.layers.LSTMCell``."""
+
+    gates = 4
+    signature = f"{_GATES}, {_KERNELS}, unit_forget_bias=True, {_FREE}, seed=None"
+
+
+class GRUCell(_Cell):
+    """``keras.layers.GRUCell``."""
+
+    gates = 3
+    signature = f"{_GATES}, {_KERNELS}, {_FREE}, reset_after=True, seed=None"
+
+
+class RNN(Layer):
+    """``keras.layers.RNN`` of one cell."""
+
+    signature = f"cell, {_STATES}, zero_output_for_mask=False"
+
+    def _start(self) -> None:
+        if not isinstance(self.cell, _Cell):
+            rule, got = "cell must be one cell of this module", f"cell={self.cell!r}"
+            type_error(rule, got, "Give an LSTMCell, a GRUCell or a SimpleRNNCell.")
+        self.inside = [self.cell]
+
     def _weigh(self, *shapes: Shape) -> None:
-        cell = _Cell(self, self.cell)
-        cell.build(*shapes)
-        self.inside.append(cell)
+        self.cell.build(*shapes)
 
     def _output(self, *shapes: Shape) -> Shape:
-        return (*shapes[0][: 2 if self.return_sequences else 1], self.units)
+        return (*shapes[0][: 2 if self.return_sequences else 1], self.cell.units)
+
+
+class _Recurrent(RNN):
+    """What the recurrent layers share: a cell of their own."""
+
+    cells: ClassVar[type[_Cell]]
+
+    def _make(self, given: dict[str, Any]) -> None:
+        names = given.keys() & inspect.signature(self.cells).parameters.keys() - {"options"}
+        passed = {name: given[name] for name in names}
+        cell = self.cells(**passed, name=snake(self.cells.__name__))
+        rest = {name: given[name] for name in given if name not in names}
+        super()._make(rest | {"cell": cell})
+        del self.given["cell"]
+        self.given |= passed
 
     def again(self, name: str) -> "_Recurrent":
         """Return the layer made once more from its options, as Keras' wrappers do."""
         names = [key for key in self.given if key.endswith("_initializer")]
-        clones = {key: getattr(self, key).clone for key in names}
+        clones = {key: getattr(self.cell, key).clone for key in names}
+        if self.cell.gates == 1:  # Keras forgets this seed
+            clones["seed"] = None
         return type(self)(**{**self.given, **clones, "name": name})
 
 
 class SimpleRNN(_Recurrent):
     """``keras.layers.SimpleRNN``."""
 
-    gates, cell = 1, "simple_rnn_cell"
-    signature = f"units, activation='tanh', {_KERNELS}, {_FREE}, {_STATES}, seed=None"
+    cells = SimpleRNNCell
+    signature = f"units, activation='tanh', {_KERNELS}, {_LAYER}, {_STATES}, seed=None"
 
 
 class LSTM(_Recurrent):
     """``keras.layers.LSTM``."""
 
-    gates, cell = 4, "lstm_cell"
+    cells = LSTMCell
     signature = (
-        f"{_GATES}, {_KERNELS}, unit_forget_bias=True, {_FREE}, seed=None, {_STATES}, "
+        f"{_GATES}, {_KERNELS}, unit_forget_bias=True, {_LAYER}, seed=None, {_STATES}, "
         "use_cudnn='auto'"
     )
 
@@ -103,9 +148,9 @@ class LSTM(_Recurrent):
 class GRU(_Recurrent):
     """``keras.layers.GRU``."""
 
-    gates, cell = 3, "gru_cell"
+    cells = GRUCell
     signature = (
-        f"{_GATES}, {_KERNELS}, {_FREE}, seed=None, {_STATES}, reset_after=True, "
+        f"{_GATES}, {_KERNELS}, {_LAYER}, seed=None, {_STATES}, reset_after=True, "
         "use_cudnn='auto'"
     )
 

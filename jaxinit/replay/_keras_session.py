@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import dataclasses
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,3 +56,16 @@ def current() -> Session:
 def next_seed() -> int:
     """Return Keras' seed for what has been given none."""
     return current().python.randint(1, 10**9)
+
+
+def snake(name: str) -> str:
+    """Return the name of a class as Keras writes functions and layers."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def unique_name(kind: str) -> str:
+    """Return Keras' automatic name of a layer: numbered from the second one on."""
+    name, names = snake(kind), current().names
+    names[name] += 1
+    return name if names[name] == 1 else f"{name}_{names[name] - 1}"

@@ -8,17 +8,18 @@ from jaxinit.replay._keras_module import Layer, Shape, kind, strided, take_seed
 __all__ = [
     "ELU", "Activation", "ActivityRegularization", "AlphaDropout", "AveragePooling1D",
     "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D",
-    "Cropping1D", "Cropping2D", "Cropping3D", "Dropout", "Flatten", "GaussianDropout",
-    "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-    "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D",
-    "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "GlobalMaxPooling3D", "Identity", "LeakyReLU", "Masking",
-    "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
-    "Permute", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip",
-    "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU", "RepeatVector",
-    "Rescaling", "Reshape", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
-    "SpatialDropout3D", "UnitNormalization", "UpSampling1D", "UpSampling2D",
-    "UpSampling3D", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
+    "CenterCrop", "Cropping1D", "Cropping2D", "Cropping3D", "Dropout", "Flatten",
+    "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalAvgPool1D",
+    "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D",
+    "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
+    "Identity", "LeakyReLU", "Masking", "MaxPool1D", "MaxPool2D", "MaxPool3D",
+    "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Permute", "RandomBrightness",
+    "RandomContrast", "RandomCrop", "RandomFlip", "RandomRotation", "RandomTranslation",
+    "RandomZoom", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Resizing", "Softmax",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "UnitNormalization",
+    "UpSampling1D", "UpSampling2D", "UpSampling3D", "ZeroPadding1D", "ZeroPadding2D",
+    "ZeroPadding3D",
 ]  # fmt: skip
 
 
@@ -82,13 +83,26 @@ RandomBrightness = kind(
 )
 
 
-class RandomCrop(_Random):
-    """``keras.layers.RandomCrop``."""
+class Resizing(Layer):
+    """``keras.layers.Resizing``."""
 
-    signature = "height, width, seed=None, data_format=None"
+    signature = (
+        "height, width, interpolation='bilinear', crop_to_aspect_ratio=False, "
+        "pad_to_aspect_ratio=False, fill_mode='constant', fill_value=0.0, "
+        "antialias=False, data_format=None"
+    )
 
     def _output(self, *shapes: Shape) -> Shape:
         return (*shapes[0][:-3], self.height, self.width, shapes[0][-1])
+
+
+CenterCrop = kind(Resizing, "CenterCrop", "height, width, data_format=None")
+
+
+class RandomCrop(_Random, Resizing):
+    """``keras.layers.RandomCrop``."""
+
+    signature = "height, width, seed=None, data_format=None"
 
 
 class Flatten(Layer):

@@ -4,7 +4,6 @@ All runs with 64-bit types. NumPy is compiled without fused operations: every pr
 rounded before it is added to.
 """
 
-import dataclasses
 import math
 from typing import Any
 
@@ -12,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit.replay import _mt19937
 from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._exact import narrow, product
 from jaxinit.replay._walks import mersenne, rejection
@@ -27,12 +25,11 @@ def unit(first: jax.Array, second: jax.Array) -> jax.Array:
     return high * 2.0**-27 + low * 2.0**-53
 
 
-def doubles(stream: Any, size: int) -> tuple[Any, jax.Array]:
-    """Draw doubles on [0, 1)."""
-    window, raw = _mt19937.draw(stream.window, WORDS * size)
-    words = _mt19937.temper(raw).reshape(-1, WORDS)
-    values = unit(words[:, 0], words[:, 1])
-    return dataclasses.replace(stream, window=window), values
+def doubles(stream: Any, count: jax.Array, room: int) -> tuple[Any, jax.Array]:
+    """Draw doubles on [0, 1), and return some more."""
+    words, after = mersenne(stream, WORDS * room)
+    pairs = words.reshape(-1, WORDS)
+    return after(WORDS * count), unit(pairs[:, 0], pairs[:, 1])
 
 
 def scaled(values: jax.Array, factor: jax.Array, term: jax.Array) -> jax.Array:
@@ -51,11 +48,12 @@ def _point(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> tuple[jax.
     return x, y, product(x, x) + product(y, y)
 
 
-def polar_points(stream: Any, count: int) -> tuple[Any, jax.Array]:
+def polar_points(stream: Any, count: jax.Array, room: int) -> tuple[Any, jax.Array]:
     """Draw points until ``count`` fall into the unit circle, the centre excluded.
 
     Returns:
-        The stream after the last accepted point; and the four words of each point.
+        The stream after the last accepted point; and the four words of each point, and
+        some more, ``room`` in all.
     """
 
     def accept(*words: jax.Array) -> tuple[jax.Array]:
@@ -65,7 +63,7 @@ def polar_points(stream: Any, count: int) -> tuple[Any, jax.Array]:
     def chosen(words: jax.Array) -> jax.Array:
         return map_rows(accept, *(words[:, i] for i in range(4)))[0]
 
-    return rejection(mersenne, stream, count, 4, math.pi / 4, chosen)
+    return rejection(mersenne, stream, count, room, 4, math.pi / 4, chosen)
 
 
 def polar_normals(points: jax.Array) -> jax.Array:

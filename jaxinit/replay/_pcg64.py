@@ -6,6 +6,8 @@ is four uint32 limbs, lowest first, between draws, and a pair (high, low) of uin
 them. All runs with 64-bit types.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -153,3 +155,22 @@ def draw(state: jax.Array, increment: jax.Array, count: int) -> tuple[jax.Array,
 def limbs_at(states: jax.Array, place: jax.Array | int) -> jax.Array:
     """Return the limbs of one of the states that `draw` returns."""
     return _limbs((states[0, place], states[1, place]))
+
+
+def advance(state: jax.Array, increment: jax.Array, count: jax.Array) -> jax.Array:
+    """Return the state after so many outputs, by squaring a step: Brown's method."""
+    one = jnp.uint64(0), jnp.uint64(1)
+    high, low = _constant([_MULTIPLIER])
+    step = (high[0], low[0]), _wide(increment)
+
+    def square(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        (factor, term), (a, b) = carry  # from x to a x + b, for the bits before i
+        longer = _multiply(a, factor), _add(_multiply(b, factor), term)
+        due = count >> i & 1 == 1
+        done = jax.tree.map(lambda x, y: jnp.where(due, x, y), longer, (a, b))
+        twice = _multiply(factor, factor), _multiply(_add(factor, one), term)
+        return twice, done
+
+    start = step, (one, (jnp.uint64(0), jnp.uint64(0)))
+    _, (a, b) = jax.lax.fori_loop(0, 31, square, start)
+    return _limbs(_add(_multiply(_wide(state), a), b))

@@ -24,13 +24,17 @@ def bound(
     return given.arguments
 
 
-def constructor(signature: str) -> Callable[..., None]:
+def signature(arguments: str) -> inspect.Signature:
+    """Return the signature of a function with these arguments, as its ``def`` has them."""
+    return inspect.signature(eval(f"lambda {arguments}: None"))
+
+
+def constructor(arguments: str) -> Callable[..., None]:
     """Return an ``__init__`` that gives its arguments, by name, to the method ``_make``."""
-    taken = inspect.signature(eval(f"lambda self, {signature}: None"))
 
     def construct(self: Any, *args: Any, **options: Any) -> None:
         given = bound(construct, (self, *args), options)
         self._make({name: given[name] for name in given if name != "self"})
 
-    vars(construct)["__signature__"] = taken
+    vars(construct)["__signature__"] = signature(f"self, {arguments}")
     return construct

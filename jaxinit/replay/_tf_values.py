@@ -11,7 +11,6 @@ import numpy as np
 from jaxinit._checks import value_error
 from jaxinit.replay._arguments import check_range, check_static
 from jaxinit.replay._chunks import map_rows
-from jaxinit.replay._exact import narrow
 from jaxinit.replay._libm import circle, log
 from jaxinit.replay._native import native
 from jaxinit.replay._philox import Block, philox
@@ -24,15 +23,14 @@ _BEGIN = np.uint64(0)
 
 Start = jax.Array | np.uint64
 
-Scale = tuple[np.ndarray, bool]
-"""What values are multiplied by and what is added, and whether results can be subnormal."""
+
+def _single(x: float) -> float:
+    """Return a number as TensorFlow takes it: float32, and 0 for subnormal ones."""
+    rounded = float(np.float32(x))
+    return rounded if abs(rounded) >= 2.0**-126 else math.copysign(0.0, rounded)
 
 
-def _scale(factor: float, term: float) -> Scale:
-    return np.array([factor, term]), max(abs(factor), abs(term)) < 2.0**-70
-
-
-def uniform_scale(minval: float, maxval: float) -> Scale:
+def uniform_scale(minval: float, maxval: float) -> np.ndarray:
     """Return how values on [0, 1) are scaled, the bounds checked."""
     low = check_static("minval", minval)
     high = check_static("maxval", maxval)
@@ -42,17 +40,15 @@ def uniform_scale(minval: float, maxval: float) -> Scale:
         value_error(rule, got, "Swap the two.")
     single = np.dtype(np.float32)
     check_range(single, minval=low, maxval=high, width=high - low)
-    wide = np.array([low, high], np.float32).astype(np.float64)
-    # Rounded once, as TensorFlow subtracts floats.
-    return _scale(float(np.float32(wide[1] - wide[0])), wide[0])
+    return np.array([_single(_single(high) - _single(low)), _single(low)])
 
 
-def normal_scale(mean: float, stddev: float) -> Scale:
+def normal_scale(mean: float, stddev: float) -> np.ndarray:
     """Return how standard normals are scaled, the numbers checked."""
     mean = check_static("mean", mean)
     stddev = check_static("stddev", stddev, least=0.0)
     check_range(np.dtype(np.float32), mean=mean, stddev=stddev)
-    return _scale(float(np.float32(stddev)), float(np.float32(mean)))
+    return np.array([_single(stddev), _single(mean)])
 
 
 @native
@@ -76,13 +72,13 @@ def _unit(words: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, jnp.float32) - np.float32(1)
 
 
-def _affine(x: jax.Array, factor: jax.Array, term: jax.Array, small: bool) -> jax.Array:
-    """Return ``x * factor + term``, rounded twice as by two operations."""
-    rounded = narrow(x.astype(jnp.float64) * factor, np.dtype(np.float32))
-    if small:  # then the product is rounded to whole subnormal units
-        exact = x.astype(jnp.float64) * factor
-        rounded = jnp.rint(exact * 2.0**149) * 2.0**-149
-    return narrow(rounded.astype(jnp.float64) + term, np.dtype(np.float32), small)
+def _affine(x: jax.Array, factor: jax.Array, term: jax.Array) -> jax.Array:
+    """Return ``x * factor + term``, rounded twice as by two operations.
+
+    XLA flushes what is subnormal, and so does TensorFlow.
+    """
+    product = (x.astype(jnp.float64) * factor).astype(jnp.float32)
+    return (product.astype(jnp.float64) + term).astype(jnp.float32)
 
 
 def _uniform(place: jax.Array, index: jax.Array, start: Start) -> jax.Array:
@@ -137,7 +133,6 @@ def values(
     place: jax.Array | np.ndarray,
     scale: np.ndarray,
     shape: tuple[int, ...],
-    small: bool,
     start: Start = _BEGIN,
 ) -> jax.Array:
     """Return what an op draws from the block ``start`` on."""
@@ -146,14 +141,14 @@ def values(
         return jnp.zeros(shape, jnp.float32)
     # A longer draw begins with the shorter one: few lengths need few programs.
     longer = max(1024, 1 << (size - 1).bit_length()) if size <= 1 << 24 else size
-    flat = _program(op, place, scale, -(-longer // 4), small, start)
+    flat = _program(op, place, scale, -(-longer // 4), start)
     return jax.lax.slice(flat, (0,), (size,)).reshape(shape)
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+@functools.partial(jax.jit, static_argnums=(0, 3))
 def _program(
-    op: Op, place: jax.Array, scale: jax.Array, blocks: int, small: bool, start: Start
+    op: Op, place: jax.Array, scale: jax.Array, blocks: int, start: Start
 ) -> jax.Array:
     fours = _FOURS[op](place, jnp.arange(blocks, dtype=jnp.uint64), start)
-    return _affine(fours.reshape(-1), scale[0], scale[1], small)
+    return _affine(fours.reshape(-1), scale[0], scale[1])

@@ -1,7 +1,7 @@
 """Linear layers, convolutions, embeddings and normalizations of PyTorch."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from jaxinit._checks import value_error
 from jaxinit.replay import torch_init as init
@@ -72,7 +72,7 @@ class Conv1D(Layer):
 class Conv(_FanIn):
     """What the convolutions share."""
 
-    axes: ClassVar[int]
+    _axes: ClassVar[int]
     transposed: ClassVar[bool] = False
     signature = (
         "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, "
@@ -80,13 +80,16 @@ class Conv(_FanIn):
     )
 
     def _build(self) -> None:
-        axes = self.axes
+        axes = self._axes
         inputs, outputs, groups = self.in_channels, self.out_channels, self.groups
         if inputs % groups or outputs % groups:
             rule = "groups must divide in_channels and out_channels"
             got = f"groups={groups} with {inputs} and {outputs}"
             value_error(rule, got, "Choose a common divisor.")
-        size = self.kernel_size
+        size, given = self.kernel_size, vars(self)
+        for name in ("stride", "padding", "dilation", "output_padding"):
+            if isinstance(given.get(name), int):
+                given[name] = (given[name],) * axes
         window = (size,) * axes if isinstance(size, int) else tuple(size)
         if len(window) != axes:
             rule = f"kernel_size must be an int or {axes} ints"
@@ -109,9 +112,9 @@ class _Transposed(Conv):
     )
 
 
-Conv1d, Conv2d, Conv3d = (kind(Conv, f"Conv{n}d", axes=n) for n in (1, 2, 3))
+Conv1d, Conv2d, Conv3d = (kind(Conv, f"Conv{n}d", _axes=n) for n in (1, 2, 3))
 ConvTranspose1d, ConvTranspose2d, ConvTranspose3d = (
-    kind(_Transposed, f"ConvTranspose{n}d", axes=n) for n in (1, 2, 3)
+    kind(_Transposed, f"ConvTranspose{n}d", _axes=n) for n in (1, 2, 3)
 )
 
 
@@ -124,9 +127,16 @@ class _Table(Layer):
             rule = "padding_idx must be the number of a row"
             got = f"padding_idx={row} with {rows} rows"
             value_error(rule, got, "Give None for no such row.")
+        self.padding_idx = None if row is None else row % rows
         self.weight = Parameter((rows, self.embedding_dim) if given is None else given)
         if given is None:
             self.reset_parameters()
+
+    @classmethod
+    def from_pretrained(cls, embeddings: Any, freeze: bool = True, **options: Any) -> Self:
+        """Return the layer of a given weight, which draws nothing."""
+        del freeze
+        return cls(*embeddings.shape, _weight=embeddings, **options)
 
     def reset_parameters(self) -> None:
         """Draw the weight again, as PyTorch's method does."""
@@ -158,18 +168,22 @@ class Norm(Layer):
         given = vars(self)
         names = "normalized_shape", "num_channels", "num_features"
         shape = next(given[name] for name in names if name in given)
+        if "normalized_shape" in given:
+            self.normalized_shape = (shape,) if isinstance(shape, int) else tuple(shape)
         affine = given.get("elementwise_affine", given.get("affine"))
         biased = affine and given.get("bias", False)
-        if given.get("track_running_stats"):
-            self.register_buffer("running_mean", Tensor(shape))
-            self.register_buffer("running_var", Tensor(shape))
+        if "track_running_stats" in given:
+            for name in ("running_mean", "running_var"):
+                made = Tensor(shape) if self.track_running_stats else None
+                self.register_buffer(name, made)
         self.weight = Parameter(shape) if affine else None
-        self.bias = Parameter(shape) if biased else None
+        if "bias" in given:
+            self.bias = Parameter(shape) if biased else None
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
         """Fill the running mean and variance again, as PyTorch's method does."""
-        if "running_mean" in self._buffers:
+        if self._buffers.get("running_mean") is not None:
             self.running_mean.fill_(0.0)
             self.running_var.fill_(1.0)
 
@@ -178,8 +192,9 @@ class Norm(Layer):
         self.reset_running_stats()
         if self.weight is not None:
             init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        bias = self._parameters.get("bias")
+        if bias is not None:
+            init.zeros_(bias)
 
 
 LayerNorm = kind(

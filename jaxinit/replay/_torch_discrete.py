@@ -69,8 +69,8 @@ def bernoulli(
 ) -> tuple[Stream, jax.Array]:
     """Draw what ``torch.empty(shape).bernoulli_(p)`` draws: 1 with probability p, else 0.
 
-    ``torch.bernoulli(tensor)`` of a float32 tensor of probabilities is another draw: it
-    is ``uniform(stream, shape) < tensor``.
+    ``torch.bernoulli(tensor)`` of a float32 tensor of probabilities is another draw: it is
+    ``uniform(stream, shape) < tensor``.
 
     Args:
         stream: The stream.
@@ -80,9 +80,6 @@ def bernoulli(
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: ``p`` is out of range.
     """
     check_stream(stream, Stream)
     lengths, kind = check_draw(shape, dtype, _DTYPES, 2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxinit.replay import _cephes
 from jaxinit.replay._chunks import map_rows
-from jaxinit.replay._exact import equal, fma, fma_single, narrow
+from jaxinit.replay._exact import equal, fma, fma_single, narrow, single
 from jaxinit.replay._libm import log1p
 
 BLOCK = 16
@@ -44,11 +44,7 @@ def units(words: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
 
 def as_taken(scalars: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
     """Return doubles as the kernels of a dtype take them: float32 but for float64."""
-    if dtype == np.float64:
-        return scalars
-    tiny = jnp.rint(scalars * 2.0**149) * 2.0**-149
-    single = scalars.astype(jnp.float32).astype(jnp.float64)
-    return jnp.where(jnp.abs(scalars) < 2.0**-126, tiny, single)
+    return scalars if dtype == np.float64 else single(scalars)
 
 
 def affine(
@@ -59,8 +55,7 @@ def affine(
     if dtype == np.float64:
         values = fma(unit, width, low)
     else:
-        if not small:
-            width = width.astype(jnp.float32).astype(jnp.float64)
+        width = as_taken(width, dtype)
         values = narrow(fma_single(unit, width, low), dtype, small)
     bottom, top = narrow(low, dtype, small), narrow(high, dtype, small)
     return jnp.where(equal(values, top), bottom, values)

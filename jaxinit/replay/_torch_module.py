@@ -10,7 +10,7 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error
 from jaxinit.replay._signatures import constructor
-from jaxinit.replay._torch_record import Parameter, Tensor
+from jaxinit.replay._torch_record import Parameter, Tensor, View
 
 _LayerT = TypeVar("_LayerT", bound="Layer")
 
@@ -28,6 +28,7 @@ class Module:
     """
 
     __signature__: ClassVar[inspect.Signature]
+    signature: ClassVar[str]
     training = True
     _parameters: dict[str, Any]
     _buffers: dict[str, Any]
@@ -38,6 +39,7 @@ class Module:
         if cls.__module__.startswith("jaxinit.replay."):
             if "signature" in vars(cls):
                 cls.__init__ = constructor(vars(cls)["signature"])
+                del cls.signature  # a user's module may have one of its own
             boundary(cls, f"torch_layers.{cls.__name__}")
         # For help, which would show the arguments of __new__.
         taken = [*inspect.signature(cls.__init__).parameters.values()]
@@ -90,7 +92,9 @@ class Module:
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Give the module a buffer, a tensor or an array; not persistent, it is dropped."""
         if isinstance(tensor, (np.ndarray, jax.Array)):
-            tensor = Tensor(tensor.shape).copy_(tensor)
+            tensor = Tensor(tensor.shape).write("array", source=tensor)
+        elif isinstance(tensor, View):
+            tensor = tensor.clone()
         if persistent or tensor is None:
             self._buffers[name] = tensor
         else:
@@ -121,8 +125,11 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield the modules right inside this one."""
-        return ((n, m) for n, m in self._modules.items() if m is not None)
+        """Yield the modules right inside this one, each once."""
+        first = {id(m): n for n, m in reversed(self._modules.items())}
+        for name, module in self._modules.items():
+            if module is not None and first[id(module)] == name:
+                yield name, module
 
     def children(self) -> Iterator["Module"]:
         """Yield the modules right inside this one."""
@@ -135,24 +142,31 @@ class Module:
         fn(self)
         return self
 
-    def _named(self, *tables: str) -> Iterator[tuple[str, Any]]:
-        for prefix, module in self._walk(""):
+    def _named(self, *tables: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        for path, module in self._walk(prefix):
             for table in tables:
                 for name, value in module.__dict__[table].items():
                     if value is not None:
-                        yield f"{prefix}.{name}" if prefix else name, value
+                        yield f"{path}.{name}" if path else name, value
 
-    def named_parameters(self, recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
         """Yield the parameters by their dotted names, each once."""
         seen: set[int] = set()
-        for name, value in self._named("_parameters"):
-            if id(value) not in seen and (recurse or "." not in name):
+        own = {id(p) for p in self._parameters.values()}
+        for name, value in self._named("_parameters", prefix=prefix):
+            if id(value) not in seen and (recurse or id(value) in own):
                 seen.add(id(value))
                 yield name, value
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Yield the parameters, each once."""
-        return (value for _, value in self.named_parameters(recurse))
+        return (value for _, value in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the buffers by their dotted names."""
+        return self._named("_buffers")
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return parameters and persistent buffers by their dotted names."""
@@ -165,18 +179,14 @@ class Module:
             module = getattr(module, name)
         return module
 
-    def train(self, mode: bool = True) -> Self:
-        """Return the module; what it computes does not matter here."""
-        self.__dict__["training"] = mode
+    def to(self, device: Any = None, **_options: Any) -> Self:
+        """Return the module: devices and gradients do not matter, build takes the dtype."""
+        if not isinstance(device, str | int | None):
+            rule, got = "a device must be its name", f"device={device!r}"
+            type_error(rule, got, "Give dtype to build instead.", where="Module.to")
         return self
 
-    def eval(self) -> Self:
-        """Return the module; what it computes does not matter here."""
-        return self.train(False)
-
-    def requires_grad_(self, _requires_grad: bool = True) -> Self:
-        """Return the module; gradients do not matter here."""
-        return self
+    cuda = cpu = train = eval = requires_grad_ = to
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}={v!r}" for k, v in self._modules.items())
@@ -193,16 +203,16 @@ class Plain(Module):
 class _Group(Module):
     """What the containers share: modules, or parameters, by their names."""
 
-    table: ClassVar[str] = "_modules"
+    _table: ClassVar[str] = "_modules"
 
     @property
     def _held(self) -> dict[str, Any]:
-        return vars(self)[self.table]
+        return vars(self)[self._table]
 
     def _add(self, items: Iterable[tuple[Any, Any]]) -> None:
         for name, value in items:
             made = value
-            if self.table == "_parameters":
+            if self._table == "_parameters":
                 made = value if isinstance(value, Parameter) else Parameter(value)
             elif value is not None and not isinstance(value, Module):
                 rule = "it must hold modules"
@@ -211,6 +221,18 @@ class _Group(Module):
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._held[key]
+
+    def __delitem__(self, key: Any) -> None:
+        del self._held[key]
+
+    def pop(self, key: Any) -> Any:
+        """Take one out and return it."""
+        value = self[key]
+        del self[key]
+        return value
 
 
 class _List(_Group):
@@ -233,6 +255,12 @@ class _List(_Group):
     def __setitem__(self, index: int, value: Any) -> None:
         self._add([(list(self._held)[index], value)])
 
+    def __delitem__(self, index: Any) -> None:
+        values = list(self)
+        del values[index]
+        self._held.clear()
+        self._add(enumerate(values))
+
     def append(self, value: Any) -> Self:
         """Add one at the end."""
         self._add([(len(self), value)])
@@ -243,6 +271,8 @@ class _List(_Group):
         for value in values:
             self.append(value)
         return self
+
+    __iadd__ = extend
 
     def insert(self, index: int, value: Any) -> None:
         """Put one before a place."""
@@ -270,13 +300,13 @@ class ModuleList(_List):
 class ParameterList(_List):
     """``torch.nn.ParameterList``."""
 
-    table = "_parameters"
+    _table = "_parameters"
 
 
 class _Dict(_Group):
     """What the containers by name share."""
 
-    def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, modules: Mapping[str, Any] | Iterable[Any] | None = None) -> None:
         super().__init__()
         self.update(modules or {})
 
@@ -286,15 +316,12 @@ class _Dict(_Group):
     def __contains__(self, name: str) -> bool:
         return name in self._held
 
-    def __getitem__(self, name: str) -> Any:
-        return self._held[name]
-
     def __setitem__(self, name: str, value: Any) -> None:
         self._add([(name, value)])
 
-    def update(self, modules: Mapping[str, Any]) -> None:
-        """Add some by name."""
-        self._add(modules.items())
+    def update(self, modules: Mapping[str, Any] | Iterable[Any]) -> None:
+        """Add some by name, from a dict or from pairs."""
+        self._add(dict(modules).items())
 
     def keys(self) -> Any:
         """Return the names."""
@@ -316,7 +343,14 @@ class ModuleDict(_Dict):
 class ParameterDict(_Dict):
     """``torch.nn.ParameterDict``."""
 
-    table = "_parameters"
+    _table = "_parameters"
+
+
+def check_no_dtype(dtype: object) -> None:
+    """Refuse a dtype of one tensor."""
+    if dtype is not None:
+        rule = "all tensors of a model have one dtype, which build takes"
+        type_error(rule, f"dtype={dtype!r}", "Give dtype to build instead.")
 
 
 _SIZES = frozenset({
@@ -338,11 +372,7 @@ class Layer(Module):
         """Take all arguments as attributes, and place the parameters."""
         self._check(**{name: given[name] for name in given if name in _SIZES})
         given.pop("device", None)
-        dtype = given.pop("dtype", None)
-        if dtype is not None:
-            rule = "all tensors of a model have one dtype, which build takes"
-            advice = "Give dtype to build instead."
-            type_error(rule, f"dtype={dtype!r}", advice)
+        check_no_dtype(given.pop("dtype", None))
         vars(self).update(given)
         self._build()
 

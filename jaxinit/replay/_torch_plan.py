@@ -18,10 +18,12 @@ import numpy as np
 
 from jaxinit.replay import _mt19937, _torch_special, _torch_stream
 from jaxinit.replay._arguments import check_size
+from jaxinit.replay._exact import is_small
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import BLOCK
-from jaxinit.replay._torch_record import DRAWS, UPDATES, Tensor, View, Write
+from jaxinit.replay._torch_record import Tensor, View
 from jaxinit.replay._torch_stream import Stream
+from jaxinit.replay._torch_writes import DRAWS, UPDATES, Write
 
 _ROW = 4096
 """Values that are made at a time; a multiple of `BLOCK`."""
@@ -55,7 +57,7 @@ def execute(
     for write in writes:
         if write.order in live:
             _put(write, drawn.pop(write.order, None), values, dtype)
-    return stream, {id(t): jnp.asarray(values[id(t)]) for t in tensors}
+    return stream, {id(t): jnp.asarray(_held(values, t, dtype)) for t in tensors}
 
 
 def _live(writes: list[Write], tensors: Iterable[Tensor]) -> set[int]:
@@ -105,21 +107,22 @@ class _Draw:
 
 def _static(write: Write, live: bool, dtype: Dtype) -> _Draw | None:
     """Return a write as a draw of static length, or None if it is none."""
-    numbers, kind = write.numbers, write.kind
-    size = math.prod(write.shape)
+    size, numbers = math.prod(write.shape), write.numbers
+    kind: Any = write.kind
+    words = _torch_stream.words_of_uniform(size, dtype)
     if kind == "trunc_normal" and _never_cut(*numbers):
         kind, numbers = "normal", numbers[:2]
     if kind == "trunc_normal_inverse":
-        bounds = _torch_special.uniform_bounds(*numbers)
-        count = _torch_stream.words_of_uniform(size, dtype)
-        return _Draw(write.order, "inverse", bounds + numbers, write.shape, count, live)
-    if kind == "uniform":
-        count = _torch_stream.words_of_uniform(size, dtype)
-        return _Draw(write.order, kind, numbers, write.shape, count, live)
-    if kind == "normal" and (size >= BLOCK or size == 0):
-        count = _torch_stream.words_of_normal(size, dtype) if size else 0
-        return _Draw(write.order, kind, numbers, write.shape, count, live)
-    return None
+        kind, numbers = "inverse", _torch_special.uniform_bounds(*numbers) + numbers
+    elif kind == "normal" and (size >= BLOCK or size == 0) and not _apart(write):
+        words = _torch_stream.words_of_normal(size, dtype) if size else 0
+    elif kind != "uniform":
+        return None
+    return _Draw(write.order, kind, numbers, write.shape, words, live)
+
+
+def _apart(write: Write) -> bool:
+    return write.part is not None and not write.part.contiguous
 
 
 def _never_cut(mean: float, std: float, low: float, high: float) -> bool:
@@ -142,7 +145,7 @@ def _draw_all(
         if draw is None:
             stream = _flush(stream, pending, drawn, dtype)
             pending, kept = [], 0
-            alone = write.shape, write.kind, write.numbers, dtype
+            alone = write.shape, write.kind, write.numbers, dtype, _apart(write)
             stream, drawn[write.order] = _torch_special.draw(stream, *alone)
             continue
         words = draw.words if draw.live else 0
@@ -187,7 +190,7 @@ def _flush(
             runs.append(draw.words)
         if draw.live:
             pair = draw.numbers[0], draw.numbers[1]
-            group = _GROUPS.index((draw.kind, _torch_stream.is_small(pair, dtype)))
+            group = _GROUPS.index((draw.kind, is_small(pair, dtype)))
             size = math.prod(draw.shape)
             whole = size // BLOCK * BLOCK if draw.kind == "normal" else size
             starts = [kept + i * each for i in range(0, whole, _ROW)]
@@ -255,12 +258,17 @@ def _program(
     return window, results
 
 
+def _held(values: dict[int, Any], tensor: Tensor, dtype: Dtype) -> Any:
+    """Return the values of a tensor; until it is written to it is zero."""
+    return values[id(tensor)] if id(tensor) in values else np.zeros(tensor.shape, dtype)
+
+
 def _put(
     write: Write, drawn: jax.Array | None, values: dict[int, Any], dtype: Dtype
 ) -> None:
     """Do one write on the values."""
     key = id(write.tensor)
-    part, old = write.part, values.get(key)
+    part, old = write.part, _held(values, write.tensor, dtype)
     if part is None:
         values[key] = _value(write, drawn, old, values, dtype)
         return
@@ -269,6 +277,9 @@ def _put(
         places = part.places().reshape(-1)
     flat = jnp.asarray(old).reshape(-1)
     new = _value(write, drawn, flat[places].reshape(part.shape), values, dtype)
+    if write.kind in DRAWS:
+        order = part.order
+        new = new.reshape([part.shape[i] for i in order]).transpose(np.argsort(order))
     flat = flat.at[places].set(jnp.asarray(new).reshape(-1))
     values[key] = flat.reshape(write.tensor.shape)
 
@@ -280,15 +291,17 @@ def _value(
     if write.kind == "fill":
         return np.full(write.shape, number, dtype)
     if write.kind == "array":
-        return jnp.asarray(write.source, dtype)
+        real = jnp.issubdtype(write.source.dtype, jnp.floating)
+        return jnp.asarray(write.source, dtype if real else None)
     if write.kind == "copy":
         source = write.source
-        value = values[id(_base(source))]
+        value = _held(values, _base(source), dtype)
         if isinstance(source, View):
             return jnp.asarray(value).reshape(-1)[source.part.places()]
         return value
     if write.kind in UPDATES:
-        return _updated(jnp.asarray(old), np.float64(number), write.kind, dtype)
+        by = np.asarray(number if write.source is None else write.source, np.float64)
+        return _updated(jnp.asarray(old), by, write.kind, dtype)
     return drawn
 
 

@@ -1,101 +1,19 @@
 """Tensors without values: their shapes, and a record of what was written into them.
 
-A model is made with them as it is made with PyTorch. Every write takes the next place in
-one count, so that the writes of a model can be put in the order in which they happened,
-which is the order in which PyTorch would have drawn.
+A model is made with them as it is made with PyTorch.
 """
 
-import contextlib
-import contextvars
-import dataclasses
-import itertools
 import math
-from collections.abc import Iterator
-from typing import Any, Literal, Self, get_args
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import jax
 import numpy as np
 
 from jaxinit._checks import check_number, check_shape, type_error, value_error
+from jaxinit.replay._torch_writes import DRAWS, Kind, Part, Update, Write, note
 
-Drawn = Literal[
-    "uniform", "normal", "trunc_normal", "trunc_normal_inverse", "orthogonal", "sparse"
-]
-Update = Literal["scale", "divide", "add"]
-Kind = Literal["array", "copy", "fill"] | Update | Drawn
-DRAWS, UPDATES = frozenset(get_args(Drawn)), frozenset(get_args(Update))
-"""Writes that draw, and writes that read what was there before."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Write:
-    """One write into a tensor.
-
-    Attributes:
-        order: Its place among all writes of the process.
-        tensor: The tensor written to.
-        kind: What was written.
-        numbers: The numbers of the distribution or operation.
-        source: The tensor or array that was copied.
-        part: The part of the tensor that was written to; None for all of it.
-    """
-
-    order: int
-    tensor: "Tensor"
-    kind: Kind
-    numbers: tuple[float, ...] = ()
-    source: Any = None
-    part: "Part | None" = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of what is written."""
-        return self.tensor.shape if self.part is None else self.part.shape
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A strided part of a tensor, in elements of the flat tensor."""
-
-    start: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    @property
-    def contiguous(self) -> bool:
-        """Whether its elements follow each other in the flat tensor."""
-        step = 1
-        for length, stride in zip(self.shape[::-1], self.strides[::-1], strict=True):
-            if length > 1 and stride != step:
-                return False
-            step *= length
-        return True
-
-    def places(self) -> np.ndarray:
-        """Return the place of each element in the flat tensor."""
-        places = np.full(self.shape, self.start)
-        for axis, (n, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
-            along = [1] * len(self.shape)
-            along[axis] = n
-            places += (np.arange(n) * stride).reshape(along)
-        return places
-
-
-_count = itertools.count()
-_recording: contextvars.ContextVar[list[Write] | None] = contextvars.ContextVar(
-    "recording", default=None
-)
-
-
-@contextlib.contextmanager
-def recorded() -> Iterator[list[Write]]:
-    """Collect every write that happens inside, in order."""
-    writes: list[Write] = []
-    token = _recording.set(writes)
-    try:
-        yield writes
-    finally:
-        _recording.reset(token)
+_Numbers = float | np.ndarray
 
 
 class Tensor:
@@ -104,6 +22,9 @@ class Tensor:
     Its methods are those of ``torch.Tensor`` by which weights are set. They note what
     PyTorch would do; the values are drawn by `torch_cpu.build`.
     """
+
+    __array_ufunc__ = None  # so that NumPy's numbers leave products to it
+    dtype = device = None  # what makes other tensors like this one
 
     def __init__(self, *size: int | tuple[int, ...]) -> None:
         shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
@@ -159,15 +80,12 @@ class Tensor:
         """Note a write of one of the kinds; `torch_init` has a function for each."""
         base, part = self._place()
         plain = tuple(float(check_number("value", x)) for x in numbers)
-        write = Write(next(_count), base, kind, plain, source, part)
-        if part is not None and kind in DRAWS and not part.contiguous:
-            rule = "a draw needs a tensor whose values follow each other in memory"
+        apart = part is not None and not part.contiguous
+        if part is not None and apart and kind in DRAWS - {"uniform", "normal"}:
+            rule = "this draw needs a tensor whose values follow each other in memory"
             got = f"a part of shape {part.shape} and strides {part.strides}"
             value_error(rule, got, "Draw the whole tensor.", where=f"Tensor.{kind}")
-        base.writes.append(write)
-        log = _recording.get()
-        if log is not None:
-            log.append(write)
+        base.writes.append(note(base, kind, plain, source, part))
         return self
 
     def fill_(self, value: float) -> Self:
@@ -186,17 +104,26 @@ class Tensor:
         """Note ``tensor.normal_(mean, std)``."""
         return self.write("normal", mean, std)
 
-    def mul_(self, factor: float) -> Self:
+    def _update(self, kind: Update, by: Any) -> Self:
+        if not isinstance(by, np.ndarray):
+            return self.write(kind, by)
+        return self.write(kind, source=np.broadcast_to(by, self.shape))
+
+    def mul_(self, factor: _Numbers) -> Self:
         """Note ``tensor.mul_(factor)``."""
-        return self.write("scale", factor)
+        return self._update("scale", factor)
 
-    def div_(self, divisor: float) -> Self:
+    def div_(self, divisor: _Numbers) -> Self:
         """Note ``tensor.div_(divisor)``."""
-        return self.write("divide", divisor)
+        return self._update("divide", divisor)
 
-    def add_(self, term: float) -> Self:
+    def sub_(self, term: _Numbers) -> Self:
+        """Note ``tensor.sub_(term)``."""
+        return self._update("add", -term)
+
+    def add_(self, term: _Numbers) -> Self:
         """Note ``tensor.add_(term)``."""
-        return self.write("add", term)
+        return self._update("add", term)
 
     def copy_(self, source: Any) -> Self:
         """Note ``tensor.copy_(source)`` of a tensor or an array of the same shape."""
@@ -204,30 +131,53 @@ class Tensor:
             rule = "source must have the shape of the tensor"
             got = f"{tuple(source.shape)} for {self.shape}"
             value_error(rule, got, "Reshape it first.", where="Tensor.copy_")
-        kind = "copy" if isinstance(source, Tensor) else "array"
-        return self.write(kind, source=source)
+        if isinstance(source, Tensor):
+            return self.write("copy", source=source)
+        return self.write("array", source=source.astype(float))
 
     def clone(self) -> "Tensor":
         """Return another tensor with the same values."""
         return Tensor(self.shape).write("copy", source=self)
 
-    def detach(self) -> Self:
-        """Return the tensor itself."""
+    def to(self, *_args: Any, **_options: Any) -> Self:
+        """Return the tensor itself: all of a model have the dtype that build takes."""
         return self
 
-    def __mul__(self, factor: float) -> "Tensor":
+    cpu = cuda = detach = to
+
+    def __neg__(self) -> "Tensor":
+        return self.clone().mul_(-1.0)
+
+    def __mul__(self, factor: _Numbers) -> "Tensor":
         return self.clone().mul_(factor)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: float) -> "Tensor":
+    def __truediv__(self, divisor: _Numbers) -> "Tensor":
         return self.clone().div_(divisor)
 
-    def __add__(self, term: float) -> "Tensor":
+    def __add__(self, term: _Numbers) -> "Tensor":
         return self.clone().add_(term)
 
-    def __sub__(self, term: float) -> "Tensor":
+    __radd__ = __add__
+
+    def __sub__(self, term: _Numbers) -> "Tensor":
         return self.clone().add_(-term)
+
+    def __rsub__(self, term: _Numbers) -> "Tensor":
+        return (-self).add_(term)
+
+    mul, div, add, sub, neg = __mul__, __truediv__, __add__, __sub__, __neg__
+
+    def new_zeros(self, *size: Any) -> "Tensor":
+        """Return another tensor, of zeros."""
+        return Tensor(*size).zero_()
+
+    new_empty = new_zeros
+
+    def new_ones(self, *size: Any) -> "Tensor":
+        """Return another tensor, of ones."""
+        return Tensor(*size).fill_(1.0)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         other = type(self).__new__(type(self))
@@ -241,19 +191,70 @@ class Tensor:
         whole = np.empty(self.shape, np.int8)
         return View(self, whole, whole)[index]
 
+    def _seen(self, change: Callable[[np.ndarray], np.ndarray]) -> "View":
+        return self[...]._seen(change)
+
     def diagonal(self) -> "View":
         """Return the diagonal of a matrix."""
-        return self[...].diagonal()
+        return self._seen(np.diagonal)
+
+    def view(self, *shape: Any) -> "View":
+        """Return the tensor in another shape, as ``tensor.view(shape)`` does."""
+        sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        return self._seen(lambda window: window.reshape(sizes))
+
+    reshape = view
+
+    def flatten(self, start: int = 0) -> "View":
+        """Return the tensor with its axes from one on as one."""
+        return self.view(*self.shape[:start], -1)
+
+    def transpose(self, dim0: int, dim1: int) -> "View":
+        """Return the tensor with two axes exchanged."""
+        return self._seen(lambda window: window.swapaxes(dim0, dim1))
+
+    def permute(self, *dims: int) -> "View":
+        """Return the tensor with its axes in another order."""
+        return self._seen(lambda window: window.transpose(*dims))
+
+    def unsqueeze(self, dim: int) -> "View":
+        """Return the tensor with one more axis, of length 1."""
+        return self._seen(lambda window: np.expand_dims(window, dim))
+
+    def squeeze(self, dim: int | None = None) -> "View":
+        """Return the tensor without an axis of length 1, or without any."""
+        return self._seen(lambda window: window.squeeze(dim))
+
+    def expand(self, *sizes: Any) -> "View":
+        """Return the tensor with its axes of length 1 repeated; -1 leaves a length."""
+        wanted = sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+        old = (1,) * (len(wanted) - self.ndim) + self.shape
+        shape = [o if n == -1 else n for n, o in zip(wanted, old, strict=True)]
+        return self._seen(lambda window: np.broadcast_to(window, shape))
+
+    def contiguous(self) -> "Tensor":
+        """Return the tensor, copied if its values do not follow each other in memory."""
+        part = self._place()[1]
+        return self if part is None or part.contiguous else self.clone()
+
+    def t(self) -> "View":
+        """Return the transpose of a matrix."""
+        return self._seen(np.transpose)
+
+    T = property(t)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self[index]._assign(value)
 
+    def split(self, size: int, dim: int = 0) -> tuple["View", ...]:
+        """Return the parts of ``tensor.split(size, dim)``, all of one length."""
+        before = (slice(None),) * (dim % len(self.shape))
+        cuts = range(0, self.shape[dim], size)
+        return tuple(self[(*before, slice(i, i + size))] for i in cuts)
+
     def chunk(self, chunks: int, dim: int = 0) -> tuple["View", ...]:
         """Return the parts of ``tensor.chunk(chunks, dim)``."""
-        length = -(-self.shape[dim] // chunks)
-        cuts = range(0, self.shape[dim], length)
-        before = (slice(None),) * (dim % len(self.shape))
-        return tuple(self[(*before, slice(i, i + length))] for i in cuts)
+        return self.split(-(-self.shape[dim] // chunks), dim)
 
 
 class View(Tensor):
@@ -267,7 +268,8 @@ class View(Tensor):
     def part(self) -> Part:
         """Where in its base it lies."""
         start = _address(self._window) - _address(self._whole)
-        return Part(start, self._window.shape, self._window.strides)
+        window = self._window
+        return Part(start, window.shape, window.strides, window.flags.c_contiguous)
 
     def _place(self) -> tuple[Tensor, Part | None]:
         return self.base, self.part
@@ -278,9 +280,12 @@ class View(Tensor):
         else:
             self.copy_(value)
 
-    def diagonal(self) -> "View":
-        """Return the diagonal of a matrix."""
-        return View(self.base, self._window.diagonal(), self._whole)
+    def _seen(self, change: Callable[[np.ndarray], np.ndarray]) -> "View":
+        window = change(self._window)
+        if window.size and not np.shares_memory(window, self._whole):
+            rule = "a view must not need a copy"
+            value_error(rule, f"shape={self.shape}", "Clone it first.", where="Tensor.view")
+        return View(self.base, window, self._whole)
 
     def __getitem__(self, index: Any) -> "View":
         parts = index if isinstance(index, tuple) else (index,)

@@ -4,7 +4,7 @@ import math
 
 from jaxinit._checks import check_choice, check_number, check_rank, value_error
 from jaxinit.replay._arguments import check_static
-from jaxinit.replay._torch_record import Kind
+from jaxinit.replay._torch_writes import Kind
 
 Shape = tuple[int, ...]
 Draw = tuple[Kind, tuple[float, ...]]

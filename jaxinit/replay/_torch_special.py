@@ -11,19 +11,18 @@ import numpy as np
 
 from jaxinit.replay import _mt19937
 from jaxinit.replay._arguments import check_range
-from jaxinit.replay._exact import narrow, product
+from jaxinit.replay._exact import is_small, narrow, product
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_discrete import swaps
-from jaxinit.replay._torch_record import Kind
 from jaxinit.replay._torch_stream import (
     Stream,
-    is_small,
     normal,
     normal_of,
     uniform,
     uniform_from_words,
     words_of_uniform,
 )
+from jaxinit.replay._torch_writes import Kind
 
 
 @native

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit.replay import _mt19937
-from jaxinit.replay._exact import narrow
+from jaxinit.replay._exact import is_small, narrow
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import (
     BLOCK,
@@ -54,11 +54,6 @@ def start(seed: jax.Array) -> Stream:
     """Return the stream of a uint32 seed."""
     spare = jnp.zeros((4,), jnp.uint32)
     return Stream(_mt19937.window_from_seed(seed), spare, jnp.array(False))
-
-
-def is_small(pair: Pair, dtype: Dtype) -> bool:
-    """Whether bounds, or mean and std, are so small that results can be subnormal."""
-    return dtype != np.float64 and max(abs(x) for x in pair) < 2.0**-70
 
 
 def words_of_uniform(size: int, dtype: Dtype) -> int:

@@ -46,6 +46,23 @@ def places_of(
     return places.at[target].set(index, mode="drop"), rank[-1]
 
 
+def bucket(size: int) -> int:
+    """Return how many values one program makes for a size, and for others near it.
+
+    At most a quarter more: programs are compiled for a few lengths, and draw the rest of
+    the values for nothing.
+    """
+    if size > 1 << 24:
+        return size
+    step = 1 << size.bit_length() - 3 if size > 1024 else 1024
+    return max(-(-size // step), 1) * step
+
+
+def first(values: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Return the first values of a flat array in a shape."""
+    return jax.lax.slice(values, (0,), (math.prod(shape),)).reshape(shape)
+
+
 def enough(count: int, share: float) -> int:
     """Return how many tries give ``count`` successes but for one time in 10^9."""
     return math.ceil(count / share + 6 * math.sqrt(count) / share + 16)
@@ -54,7 +71,8 @@ def enough(count: int, share: float) -> int:
 def rejection(
     source: Source,
     state: Any,
-    count: int,
+    count: jax.Array,
+    room: int,
     each: int,
     share: float,
     accept: Callable[[jax.Array], jax.Array],
@@ -64,27 +82,26 @@ def rejection(
     Args:
         source: The source.
         state: Its state.
-        count: How many rows are wanted.
+        count: How many rows are wanted; it may be traced.
+        room: How many rows are returned, at least ``count`` and 1.
         each: Words a row.
         share: A lower bound of the share of rows that are accepted.
         accept: From words of shape ``(tries, each)`` to a bool a row.
 
     Returns:
-        The state after the last accepted row, and the accepted rows.
+        The state after the last accepted row, and the accepted rows, then any.
     """
-    empty = jnp.zeros((count, each), jnp.uint32)
-    if count == 0:
-        return state, empty
-    tries = enough(count, share)
-    place = np.arange(count, dtype=np.int32)
+    empty = jnp.zeros((room, each), jnp.uint32)
+    tries = enough(room, share)
+    place = np.arange(room, dtype=np.int32)
 
     def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         filled, state, rows = carry
         words, after = source(state, each * tries)
         words = words.reshape(tries, each)
-        places, end = places_of(accept(words), count, filled)
+        places, end = places_of(accept(words), room, filled)
         rows = jnp.where((place >= filled)[:, None], words[places], rows)
-        used = jnp.where(end >= count, places[-1] + 1, np.int32(tries))
+        used = jnp.where(end >= count, places[count - 1] + 1, np.int32(tries))
         return end, after(each * used), rows
 
     carry = jnp.int32(0), state, empty
@@ -174,7 +191,7 @@ def masked(word: jax.Array, largest: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def leading(word: jax.Array, largest: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Take the high bits, as many as the count of values has: Python's `Bound`."""
-    # A count of 2^32 would take 33 bits; `largest` is below that.
+    # A count of 2^32 takes 33 bits, and is not for this.
     value = jax.lax.shift_right_logical(word, jax.lax.clz(largest + np.uint32(1)))
     return value, value <= largest
 

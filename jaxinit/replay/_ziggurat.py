@@ -83,17 +83,11 @@ def _first_try(words: jax.Array) -> tuple[jax.Array, ...]:
     return layer, value, size, size < jnp.asarray(_LIMITS)[layer]
 
 
-def _others(words: jax.Array, place: jax.Array) -> tuple[jax.Array, ...]:
-    """Return what beginnings without success at once lead to, but for the tail.
-
-    Returns:
-        Values, whether there is one, whether the tail is due, and its sign.
-    """
-    layer, value, size, _ = _first_try(words[place])
+def _under(layer: jax.Array, value: jax.Array, word: jax.Array) -> jax.Array:
+    """Return whether values beside the box of their layer are below the curve."""
     heights = jnp.asarray(_HEIGHTS)
     low, high = heights[layer], heights[layer - 1]
-    under = (high - low) * _unit(words[place + 1]) + low < jnp.exp(-0.5 * value * value)
-    return value, under, layer == 0, size >> 8 & np.uint64(1) == 1
+    return (high - low) * _unit(word) + low < jnp.exp(-0.5 * value * value)
 
 
 def _tails(words: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -111,21 +105,24 @@ def _tails(words: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def standard_normal(
-    state: jax.Array, increment: jax.Array, count: int
+    state: jax.Array, increment: jax.Array, count: jax.Array, length: int
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the state after ``count`` normals, and these, float64 of rank 1."""
-    if count == 0:
-        return state, jnp.zeros((0,), jnp.float64)
-    starts = enough(count, 0.975)  # a value takes 1.02 words
+    """Return the state after ``count`` normals, at least 1, and ``length`` values.
+
+    The first ``count`` are the normals, float64; which number that is, may be traced.
+    """
+    starts = enough(length, 0.975)  # a value takes 1.02 words
     room, few = starts // 50 + 256, starts // 1000 + 64  # 1.2 % and 0.03 % are due
-    place = np.arange(count, dtype=np.int32)
+    place = np.arange(length, dtype=np.int32)
 
     def body(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         filled, state, values = carry
         states, words = _pcg64.draw(state, increment, starts + _AHEAD)
-        _, fast, _, success = _first_try(words[:starts])
+        layer, fast, bits, success = _first_try(words[:starts])
         special, found = places_of(~success, room)
-        other, given, lowest, minus = _others(words, special)
+        layer, other = layer[special], fast[special]
+        given, lowest = _under(layer, other, words[special + 1]), layer == 0
+        minus = bits[special] >> 8 & np.uint64(1) == 1
         index = jnp.arange(room, dtype=jnp.int32)
         due = lowest & (index < found)
         tails = jnp.sum(due, dtype=jnp.int32)
@@ -163,13 +160,13 @@ def standard_normal(
         )
         emits = (lengths > 0) & (jnp.arange(starts, dtype=jnp.int32) < end)
         drawn = fast.at[target].set(other, mode="drop")
-        chosen, total = places_of(emits, count, filled)
+        chosen, total = places_of(emits, length, filled)
         values = jnp.where(place >= filled, drawn[chosen], values)
-        last = chosen[-1]
+        last = chosen[count - 1]
         stand = jnp.maximum(stand, end)
         used = jnp.where(total >= count, last + lengths[last], stand)
         return total, _pcg64.limbs_at(states, used), values
 
-    carry = jnp.int32(0), state, jnp.zeros((count,), jnp.float64)
+    carry = jnp.int32(0), state, jnp.zeros((length,), jnp.float64)
     _, state, values = jax.lax.while_loop(lambda c: c[0] < count, body, carry)
     return state, values

@@ -7,7 +7,6 @@ possible in `keras_models.build`, which says how the generator was seeded.
 
 import copy
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from jaxinit._types import Shape
 from jaxinit.replay._arguments import Seed
 from jaxinit.replay._keras_backends import Backend
 from jaxinit.replay._keras_backends import backend as backend_of
-from jaxinit.replay._keras_session import next_seed
+from jaxinit.replay._keras_session import next_seed, snake
 
 
 class Initializer:
@@ -240,7 +239,7 @@ class Orthogonal(RandomInitializer):
 
 
 _CLASSES = {
-    re.sub("(?<!^)([A-Z])", r"_\1", kind.__name__).lower(): kind
+    snake(kind.__name__): kind
     for kind in (
         Zeros, Ones, Constant, Identity, RandomUniform, RandomNormal, TruncatedNormal,
         VarianceScaling, GlorotUniform, GlorotNormal, LecunUniform, LecunNormal, HeUniform,
@@ -250,6 +249,16 @@ _CLASSES = {
     "uniform": RandomUniform, "normal": RandomNormal, "zero": Zeros, "one": Ones,
     "OrthogonalInitializer": Orthogonal, "IdentityInitializer": Identity,
 }  # fmt: skip
+zeros, ones, constant, identity = Zeros, Ones, Constant, Identity
+random_uniform, random_normal, truncated_normal = (
+    RandomUniform,
+    RandomNormal,
+    TruncatedNormal,
+)
+variance_scaling, orthogonal = VarianceScaling, Orthogonal
+glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
+lecun_uniform, lecun_normal = LecunUniform, LecunNormal
+he_uniform, he_normal = HeUniform, HeNormal
 _BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}}
 
 
@@ -269,6 +278,9 @@ def get(identifier: Any) -> Initializer:
     """
     if isinstance(identifier, Initializer):
         return identifier
+    if isinstance(identifier, dict):
+        name = check_choice("class_name", identifier.get("class_name"), _BY_NAME)
+        return _BY_NAME[name](**identifier.get("config", {}))
     if callable(identifier):
         made: Any = identifier()
         return made
@@ -278,5 +290,8 @@ def get(identifier: Any) -> Initializer:
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
     "Initializer", "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomNormal",
-    "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "get",
+    "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "constant", "get",
+    "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "identity",
+    "lecun_normal", "lecun_uniform", "ones", "orthogonal", "random_normal",
+    "random_uniform", "truncated_normal", "variance_scaling", "zeros",
 ]  # fmt: skip

@@ -5,15 +5,42 @@ that Keras takes, in its order, and infer the shapes of weights as Keras does; i
 have their channels last.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+from jaxinit._boundary import boundary
 from jaxinit.replay import _keras_kernels, _keras_recurrent, _keras_shapeless
 from jaxinit.replay._keras_kernels import *  # noqa: F403
-from jaxinit.replay._keras_module import Layer, Shape, broadcast, kind, take_seed
+from jaxinit.replay._keras_module import (
+    KerasTensor,
+    Layer,
+    Shape,
+    broadcast,
+    kind,
+    take_seed,
+)
 from jaxinit.replay._keras_recurrent import *  # noqa: F403
 from jaxinit.replay._keras_shapeless import *  # noqa: F403
-from jaxinit.replay.keras_initializers import Ones, VarianceScaling
+from jaxinit.replay.keras_initializers import GlorotUniform, Ones, VarianceScaling
 
+
+@boundary
+def Input(  # noqa: N802
+    shape: Iterable[int | None] | None = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    batch_shape: Iterable[int | None] | None = None,
+    **_options: Any,
+) -> KerasTensor:
+    """Return ``keras.Input(shape)``: a tensor of which the shape alone matters."""
+    del dtype, sparse
+    if batch_shape is not None:
+        return KerasTensor(tuple(batch_shape))
+    return KerasTensor((batch_size, *(() if shape is None else shape)))
+
+
+InputLayer = Input  # at the beginning of a Sequential
 _AFFINE = "center=True, scale=True, beta_initializer='zeros', gamma_initializer='ones'"
 _FREE = (
     "beta_regularizer=None, gamma_regularizer=None, beta_constraint=None, "
@@ -141,6 +168,63 @@ class MultiHeadAttention(Layer):
         return (*shapes[0][:-1], *(self.outputs or shapes[0][-1:]))
 
 
+class Attention(Layer):
+    """``keras.layers.Attention``: call it on a list of query, value and, at will, key."""
+
+    signature = "use_scale=False, score_mode='dot', dropout=0.0, seed=None"
+
+    def _start(self) -> None:
+        if self.dropout > 0:
+            take_seed(vars(self).get("seed"))
+
+    def _weigh(self, *_shapes: Shape) -> None:
+        named = [
+            ("scale", self.use_scale),
+            ("concat_score_weight", self.score_mode != "dot"),
+        ]
+        for name in (name for name, used in named if used):
+            self.add_weight(name, (), Ones())
+
+    def _output(self, *shapes: Shape) -> Shape:
+        return (*shapes[0][:-1], shapes[1][-1])
+
+
+class AdditiveAttention(Attention):
+    """``keras.layers.AdditiveAttention``."""
+
+    signature = "use_scale=True, dropout=0.0"
+
+    def _weigh(self, *shapes: Shape) -> None:
+        if self.use_scale:
+            self.add_weight("scale", (shapes[0][-1],), GlorotUniform())
+
+
+class Lambda(Layer):
+    """``keras.layers.Lambda``: of sums, products and parts, or with an output_shape."""
+
+    signature = "function, output_shape=None, mask=None, arguments=None"
+
+    def _output(self, *shapes: Shape) -> Shape:
+        if self.output_shape is not None:
+            return (shapes[0][0], *self.output_shape)
+        inputs = [KerasTensor(shape) for shape in shapes]
+        given = inputs if len(inputs) > 1 else inputs[0]
+        return self.function(given, **(self.arguments or {})).shape
+
+
+class Dot(Layer):
+    """``keras.layers.Dot`` of two tensors."""
+
+    signature = "axes, normalize=False"
+
+    def _output(self, *shapes: Shape) -> Shape:
+        axes = (self.axes,) * 2 if isinstance(self.axes, int) else self.axes
+        first, second = list(shapes[0]), list(shapes[1])
+        del first[axes[0]], second[axes[1]]
+        both = (*first, *second[1:])
+        return both if len(both) > 1 else (*both, 1)
+
+
 class _Merge(Layer):
     """What the sums and products of layers share."""
 
@@ -170,10 +254,25 @@ Average, Maximum, Minimum = (
     kind(_Merge, name) for name in ("Average", "Maximum", "Minimum")
 )
 
+
+def _called(kind: type[Layer]) -> Callable[..., KerasTensor]:
+    def merge(inputs: list[KerasTensor], *args: Any, **options: Any) -> KerasTensor:
+        """Return what a new layer of the same name makes of some tensors."""
+        return kind(*args, **options)(inputs)
+
+    merge.__name__ = merge.__qualname__ = kind.__name__.lower()
+    return boundary(merge)
+
+
+add, subtract, multiply, average = map(_called, (Add, Subtract, Multiply, Average))
+maximum, minimum, concatenate, dot = map(_called, (Maximum, Minimum, Concatenate, Dot))
+
 __all__ = [
-    "Add", "Average", "BatchNormalization", "Concatenate", "GroupNormalization", "Layer",
+    "Add", "AdditiveAttention", "Attention", "Average", "BatchNormalization",
+    "Concatenate", "Dot", "GroupNormalization", "Input", "InputLayer", "Lambda", "Layer",
     "LayerNormalization", "Maximum", "Minimum", "MultiHeadAttention", "Multiply", "PReLU",
-    "RMSNormalization", "Subtract",
+    "RMSNormalization", "Subtract", "add", "average", "concatenate", "dot", "maximum",
+    "minimum", "multiply", "subtract",
 ]  # fmt: skip
 __all__ += _keras_kernels.__all__
 __all__ += _keras_recurrent.__all__

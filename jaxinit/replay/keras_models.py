@@ -5,33 +5,35 @@ it runs the function that makes the model, lets every layer and initializer take
 as Keras does, and draws the weights.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_int, type_error
+from jaxinit._checks import check_int, type_error, value_error
 from jaxinit.replay import keras_initializers, keras_layers
 from jaxinit.replay._keras_backends import backend as backend_of
-from jaxinit.replay._keras_module import KerasTensor, Layer, is_tensor
+from jaxinit.replay._keras_module import KerasTensor, Layer
 from jaxinit.replay._keras_session import current, session
 
 layers = keras_layers
 initializers = keras_initializers
 
 
-@boundary
-def Input(  # noqa: N802
-    shape: Iterable[int | None] | None = None,
-    batch_size: int | None = None,
-    batch_shape: Iterable[int | None] | None = None,
-    **_options: Any,
-) -> KerasTensor:
-    """Return ``keras.Input(shape)``: a tensor of which the shape alone matters."""
-    if batch_shape is not None:
-        return KerasTensor(tuple(batch_shape))
-    return KerasTensor((batch_size, *(() if shape is None else shape)))
+Input = keras_layers.Input
+
+
+class _Named:
+    """A part of Keras whose names may be given as arguments, and matter nothing."""
+
+    def __getattr__(self, name: str) -> "Callable[..., str]":
+        return lambda *_args, **_options: name
+
+
+activations, constraints, regularizers = _Named(), _Named(), _Named()
+models = sys.modules[__name__]  # for keras.models.Sequential
 
 
 class Model(Layer):
@@ -64,12 +66,14 @@ class Sequential(Layer):
         self._connect()
 
     def _connect(self) -> None:
-        if not self.steps or not is_tensor(self.steps[0]):
-            return
-        self._run(self.steps[0])
+        start = self.steps[0] if self.steps else None
+        if isinstance(start, Layer) and start.input_shape is not None:
+            start = KerasTensor((None, *start.input_shape))
+        if isinstance(start, KerasTensor):
+            self._run(start)
 
     def _run(self, tensor: Any) -> Any:
-        self.inside = [step for step in self.steps if not is_tensor(step)]
+        self.inside = [step for step in self.steps if not isinstance(step, KerasTensor)]
         for layer in self.inside:
             tensor = layer(tensor)
         return tensor
@@ -162,6 +166,9 @@ def build(
     if not isinstance(model, Layer):
         rule = "make must return a model or a layer"
         type_error(rule, f"{model!r}", "Return the model.")
+    if isinstance(model, Sequential) and model.steps and not model.inside:
+        rule, got = "a model must know the shape of its input", model.name
+        value_error(rule, got, "Begin it with keras.Input, or call its build.")
     start = len(model.name) + 1
     whole = isinstance(model, (Model, Sequential))
     return {
@@ -170,4 +177,7 @@ def build(
     }
 
 
-__all__ = ["Input", "Layer", "Model", "Sequential", "build", "initializers", "layers"]
+__all__ = [
+    "Input", "Layer", "Model", "Sequential", "activations", "build", "constraints",
+    "initializers", "layers", "regularizers",
+]  # fmt: skip

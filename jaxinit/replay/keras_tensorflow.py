@@ -26,6 +26,7 @@ from jaxinit._boundary import boundary
 from jaxinit._types import Shape
 from jaxinit.replay import keras_initializers as named
 from jaxinit.replay._arguments import Seed
+from jaxinit.replay._keras_session import snake
 from jaxinit.replay._signatures import bound
 
 _ABOUT = """Draw what ``keras.initializers.{}`` draws on TensorFlow.
@@ -41,14 +42,14 @@ Returns:
 """
 
 
-def _seeded(name: str, kind: Callable[..., named.Initializer]) -> Callable[..., jax.Array]:
+def _seeded(kind: Callable[..., named.Initializer]) -> Callable[..., jax.Array]:
     """Return the draw of an initializer: the seed first, then the shape, then options."""
 
     def draw(seed: Seed, shape: Shape, *args: Any, **options: Any) -> jax.Array:
         bound(draw, (seed, shape, *args), options)
         return kind(*args, seed=seed, **options)(shape)
 
-    draw.__name__ = draw.__qualname__ = name
+    draw.__name__ = draw.__qualname__ = snake(kind.__name__)
     draw.__doc__ = _ABOUT.format(kind.__name__)
     first = [*inspect.signature(draw).parameters.values()][:2]
     rest = [p for p in inspect.signature(kind).parameters.values() if p.name != "seed"]
@@ -56,28 +57,12 @@ def _seeded(name: str, kind: Callable[..., named.Initializer]) -> Callable[..., 
     return boundary(draw)
 
 
-glorot_uniform = _seeded("glorot_uniform", named.GlorotUniform)
-"""``glorot_uniform(seed, shape)``: ``keras.initializers.GlorotUniform``."""
-glorot_normal = _seeded("glorot_normal", named.GlorotNormal)
-"""``glorot_normal(seed, shape)``: ``keras.initializers.GlorotNormal``, truncated."""
-he_uniform = _seeded("he_uniform", named.HeUniform)
-"""``he_uniform(seed, shape)``: ``keras.initializers.HeUniform``."""
-he_normal = _seeded("he_normal", named.HeNormal)
-"""``he_normal(seed, shape)``: ``keras.initializers.HeNormal``, truncated."""
-lecun_uniform = _seeded("lecun_uniform", named.LecunUniform)
-"""``lecun_uniform(seed, shape)``: ``keras.initializers.LecunUniform``."""
-lecun_normal = _seeded("lecun_normal", named.LecunNormal)
-"""``lecun_normal(seed, shape)``: ``keras.initializers.LecunNormal``, truncated."""
-random_uniform = _seeded("random_uniform", named.RandomUniform)
-"""``random_uniform(seed, shape, minval=-0.05, maxval=0.05)``: ``RandomUniform``."""
-random_normal = _seeded("random_normal", named.RandomNormal)
-"""``random_normal(seed, shape, mean=0.0, stddev=0.05)``: ``RandomNormal``."""
-truncated_normal = _seeded("truncated_normal", named.TruncatedNormal)
-"""``truncated_normal(seed, shape, mean=0.0, stddev=0.05)``, cut at two ``stddev``."""
-variance_scaling = _seeded("variance_scaling", named.VarianceScaling)
-"""``variance_scaling(seed, shape, scale=1.0, mode="fan_in", distribution=...)``."""
-orthogonal = _seeded("orthogonal", named.Orthogonal)
-"""``orthogonal(seed, shape, gain=1.0)``, to rounding errors."""
+glorot_uniform, glorot_normal = _seeded(named.GlorotUniform), _seeded(named.GlorotNormal)
+he_uniform, he_normal = _seeded(named.HeUniform), _seeded(named.HeNormal)
+lecun_uniform, lecun_normal = _seeded(named.LecunUniform), _seeded(named.LecunNormal)
+random_uniform, random_normal = _seeded(named.RandomUniform), _seeded(named.RandomNormal)
+truncated_normal, orthogonal = _seeded(named.TruncatedNormal), _seeded(named.Orthogonal)
+variance_scaling = _seeded(named.VarianceScaling)
 
 __all__ = [
     "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal",

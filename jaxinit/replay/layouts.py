@@ -101,8 +101,9 @@ def _port(
         raw = {k: v for k, v in own.items() if "." not in k}
         if raw:
             result[name] = raw
-        for child, inner in module.named_children():
-            _port(inner, f"{start}{child}", state, library, result)
+        for child, inner in module._modules.items():
+            if inner is not None:
+                _port(inner, f"{start}{child}", state, library, result)
 
 
 def _refuse(layer: nn.Module, library: str, why: str) -> None:
@@ -136,7 +137,7 @@ def _conv(layer: nn.Module, own: Tensors, library: str) -> Tree:
     if library == "equinox":
         tree = _weight_and_bias(weight, own, names)
         if "bias" in tree:
-            tree["bias"] = tree["bias"].reshape(-1, *[1] * layer.axes)
+            tree["bias"] = tree["bias"].reshape(-1, *[1] * len(layer.kernel_size))
         return tree
     last = (0, 1) if layer.transposed and library == "haiku" else (1, 0)
     return _weight_and_bias(weight.transpose(*window, *last), own, names)

@@ -25,7 +25,7 @@ from jaxinit.replay._draws import permutation as permuted
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
 from jaxinit.replay._seed_sequence import SeedSequence, entropy_words
-from jaxinit.replay._walks import After, masked, multiplied, shuffle, walk
+from jaxinit.replay._walks import After, bucket, first, masked, multiplied, shuffle, walk
 
 
 @jax.tree_util.register_dataclass
@@ -111,7 +111,9 @@ def random(
     """
     _, lengths, kind = _DRAWS.floats(stream, shape, dtype)
     if kind == np.float32:
-        return _random32(stream, lengths)
+        size = math.prod(lengths)
+        stream, values = _random32(stream, np.int32(size), bucket(size))
+        return stream, first(values, lengths)
     return _DRAWS.uniform(stream, shape, dtype, low=0.0, high=1.0)
 
 
@@ -123,22 +125,17 @@ def uniform(
     high: float = 1.0,
     dtype: DTypeLike | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.uniform(low, high, shape)`` draws.
+    """Draw what ``Generator.uniform(low, high, shape)`` draws; see `numpy_legacy.uniform`.
 
     Args:
         stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
+        shape: Axis lengths.
         low: Lower bound, a Python number.
         high: Upper bound, at least ``low``.
-        dtype: float32 or float64; None means JAX's default float. NumPy's values are
-            float64; float32 is their one rounding.
+        dtype: float32 or float64; None means JAX's default float.
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A bound is not finite, or ``high < low``.
-        TypeError: The dtype is another, or a bound is an array.
     """
     if check_static("high", high) < check_static("low", low):
         rule, got = "high must be at least low", f"low={low:g}, high={high:g}"
@@ -169,53 +166,42 @@ def normal(
         shape: Axis lengths; the values fill the array in C order.
         loc: Mean, a Python number.
         scale: Standard deviation, at least 0.
-        dtype: float32 or float64; None means JAX's default float. NumPy's values are
-            float64; float32 is their one rounding, and not NumPy's ``dtype=np.float32``,
-            which draws other values.
+        dtype: float32 or float64; None means JAX's default float. float32 is NumPy's
+            float64 rounded once, and not its ``dtype=np.float32``, another draw.
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A number is not finite, or ``scale`` is negative.
-        TypeError: The dtype is another, or a number is an array.
     """
-    return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
+    affine, lengths, kind = _DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale)
+    size = math.prod(lengths)
+    if size == 0:
+        return stream, jnp.zeros(lengths, kind)
+    stream, values = _normal(stream, affine, np.int32(size), bucket(size), kind)
+    return stream, first(values, lengths)
 
 
 @boundary
 def integers(
     stream: Stream, shape: Shape, low: int, high: int | None = None, endpoint: bool = False
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.integers(low, high, shape, endpoint=endpoint)`` draws.
+    """Draw what ``Generator.integers`` draws.
 
     Args:
         stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
+        shape: Axis lengths.
         low: The least value; or, if ``high`` is None, the bound above, from 0.
         high: One above the largest value, or that itself if ``endpoint``.
         endpoint: Whether ``high`` can be drawn.
 
     Returns:
         The stream after the draw, and the array, int32.
-
-    Raises:
-        ValueError: The range is empty, or a value is beyond 32 bits.
     """
     return _DRAWS.integers(stream, shape, low, high, endpoint)
 
 
 @boundary
 def permutation(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.permutation(n)`` draws.
-
-    Args:
-        stream: The stream.
-        n: How many indices to permute.
-
-    Returns:
-        The stream after the draw, and the indices, int32 of shape ``(n,)``.
-    """
+    """Draw what ``Generator.permutation(n)`` draws; see `numpy_legacy.permutation`."""
     return _DRAWS.permutation(stream, n)
 
 
@@ -227,38 +213,26 @@ def choice(
     replace: bool = True,
     p: Sequence[float] | np.ndarray | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``Generator.choice(a, shape, replace, p)`` draws.
-
-    Args:
-        stream: The stream.
-        a: The number of values to choose from; for an array, index it with the result.
-        shape: Axis lengths.
-        replace: Whether a value may be chosen more than once.
-        p: The probabilities of the values, for ``replace=True``.
-
-    Returns:
-        The stream after the draw, and the chosen indices, int32.
-
-    Raises:
-        ValueError: ``p`` does not fit, or more is to be chosen than there is.
-    """
+    """Draw what ``Generator.choice`` draws; see `numpy_legacy.choice`."""
     return _DRAWS.choice(stream, a, shape, replace, p)
 
 
-def _random64(stream: Stream, size: int) -> tuple[Stream, jax.Array]:
-    states, words = _pcg64.draw(stream.state, stream.increment, size)
+def _random64(stream: Stream, count: jax.Array, room: int) -> tuple[Stream, jax.Array]:
+    _, words = _pcg64.draw(stream.state, stream.increment, room)
+    state = _pcg64.advance(stream.state, stream.increment, count)
     values = (words >> 11).astype(jnp.float64) * 2.0**-53
-    return dataclasses.replace(stream, state=_pcg64.limbs_at(states, size)), values
+    return dataclasses.replace(stream, state=state), values
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@functools.partial(jax.jit, static_argnums=(3, 4))
 def _normal(
-    stream: Stream, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+    stream: Stream, affine: jax.Array, count: jax.Array, room: int, dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
-    normals = _ziggurat.standard_normal(stream.state, stream.increment, math.prod(shape))
-    values = finish(scaled(normals[1], affine[1], affine[0]), dtype)
-    return dataclasses.replace(stream, state=normals[0]), values.reshape(shape)
+    passed = stream.state, stream.increment, count, room
+    state, normals = _ziggurat.standard_normal(*passed)
+    values = finish(scaled(normals, affine[1], affine[0]), dtype)
+    return dataclasses.replace(stream, state=state), values
 
 
 def _halves(stream: Stream, count: int) -> tuple[jax.Array, After]:
@@ -280,12 +254,10 @@ def _halves(stream: Stream, count: int) -> tuple[jax.Array, After]:
 
 
 @native
-@functools.partial(jax.jit, static_argnums=1)
-def _random32(stream: Stream, shape: tuple[int, ...]) -> tuple[Stream, jax.Array]:
-    size = math.prod(shape)
-    halves, after = _halves(stream, size)
-    values = (halves >> 8).astype(jnp.float32) * np.float32(2.0**-24)
-    return after(jnp.int32(size)), values.reshape(shape)
+@functools.partial(jax.jit, static_argnums=2)
+def _random32(stream: Stream, count: jax.Array, room: int) -> tuple[Stream, jax.Array]:
+    halves, after = _halves(stream, room)
+    return after(count), (halves >> 8).astype(jnp.float32) * np.float32(2.0**-24)
 
 
 @native

@@ -29,7 +29,7 @@ from jaxinit.replay._numpy_floats import (
     polar_points,
     scaled,
 )
-from jaxinit.replay._walks import masked, mersenne
+from jaxinit.replay._walks import bucket, first, masked, mersenne
 
 
 @jax.tree_util.register_dataclass
@@ -136,18 +136,14 @@ def normal(
 
     Args:
         stream: The stream.
-        shape: Axis lengths; the values fill the array in C order.
+        shape: Axis lengths.
         loc: Mean, a finite number that is not traced.
         scale: Standard deviation, likewise, at least 0.
-        dtype: float32 or float64; None means JAX's default float.
+        dtype: As in `uniform`.
 
     Returns:
         The stream after the draw, and the array. Values are made in pairs; of an odd
         number the stream keeps the last, as NumPy does.
-
-    Raises:
-        ValueError: A number is not finite, or ``scale`` is negative.
-        TypeError: The dtype is another.
     """
     return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
 
@@ -224,33 +220,39 @@ def _normal(
     if size == 0:
         return stream, jnp.zeros(shape, dtype)
     kept = stream.spare is not None
-    stream, points = _points(stream, -(-(size - kept) // 2), (size - kept) % 2 == 1)
-    return stream, _normals(points, affine, kept, shape, dtype)
+    fresh = size - kept
+    pairs = np.int32(-(-fresh // 2))
+    stream, points = _points(stream, pairs, bucket(int(pairs)), fresh % 2 == 1)
+    return stream, first(_normals(points, affine, kept, dtype), shape)
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _points(stream: Stream, count: int, odd: bool) -> tuple[Stream, jax.Array]:
-    after, points = polar_points(stream, count)
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _points(
+    stream: Stream, count: jax.Array, room: int, odd: bool
+) -> tuple[Stream, jax.Array]:
+    after, points = polar_points(stream, count, room)
+    last = points[count - 1] if odd else None
     if stream.spare is not None:
         points = jnp.concatenate([stream.spare[None], points])
-    return dataclasses.replace(after, spare=points[-1] if odd else None), points
+    return dataclasses.replace(after, spare=last), points
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _normals(
-    points: jax.Array,
-    affine: jax.Array,
-    kept: bool,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
+    points: jax.Array, affine: jax.Array, kept: bool, dtype: np.dtype[Any]
 ) -> jax.Array:
-    values = polar_normals(points)[int(kept) :][: math.prod(shape)]
-    return finish(scaled(values, affine[1], affine[0]), dtype).reshape(shape)
+    values = polar_normals(points)[int(kept) :]
+    return finish(scaled(values, affine[1], affine[0]), dtype)
 
+
+random = random_sample = rand
+"""NumPy's other names of `rand`."""
+standard_normal = randn
+"""NumPy's other name of `randn`."""
 
 __all__ = [
-    "Stream", "choice", "normal", "permutation", "rand", "randint", "randn", "seed",
-    "uniform",
+    "Stream", "choice", "normal", "permutation", "rand", "randint", "randn", "random",
+    "random_sample", "seed", "standard_normal", "uniform",
 ]  # fmt: skip

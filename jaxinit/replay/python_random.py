@@ -24,7 +24,7 @@ from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._draws import Draws
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import doubles, finish, scaled, unit
-from jaxinit.replay._walks import leading, mersenne
+from jaxinit.replay._walks import bucket, first, leading, mersenne
 
 
 @jax.tree_util.register_dataclass
@@ -104,9 +104,6 @@ def uniform(
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A bound is not finite.
     """
     return _DRAWS.uniform(stream, shape, dtype, a=a, b=b)
 
@@ -131,29 +128,21 @@ def gauss(
     Returns:
         The stream after the draw, and the array. Values are made in pairs; of an odd
         number the stream keeps the last, as Python does.
-
-    Raises:
-        ValueError: A number is not finite.
     """
-    return _gauss(stream, *_DRAWS.floats(stream, shape, dtype, mu=mu, sigma=sigma))
+    affine, lengths, kind = _DRAWS.floats(stream, shape, dtype, mu=mu, sigma=sigma)
+    size = math.prod(lengths)
+    if size == 0:
+        return stream, jnp.zeros(lengths, kind)
+    fresh = size - (stream.spare is not None)
+    pairs = np.int32(-(-fresh // 2))
+    static = bucket(int(pairs)), fresh % 2 == 1, kind
+    stream, values = _gauss(stream, affine, pairs, *static)
+    return stream, first(values, lengths)
 
 
 @boundary
 def randint(stream: Stream, shape: Shape, a: int, b: int) -> tuple[Stream, jax.Array]:
-    """Draw what ``random.randint(a, b)`` draws, ``b`` included.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths.
-        a: The least value.
-        b: The largest value.
-
-    Returns:
-        The stream after the draw, and the array, int32.
-
-    Raises:
-        ValueError: ``b < a``, or a value is beyond 32 bits.
-    """
+    """Draw what ``random.randint(a, b)`` draws: int32, both bounds included."""
     return _DRAWS.integers(stream, shape, a, b, True)
 
 
@@ -180,23 +169,24 @@ def _pairs(words: jax.Array) -> tuple[jax.Array]:
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
 def _gauss(
-    stream: Stream, affine: jax.Array, shape: tuple[int, ...], dtype: np.dtype[Any]
+    stream: Stream,
+    affine: jax.Array,
+    count: jax.Array,
+    room: int,
+    odd: bool,
+    dtype: np.dtype[Any],
 ) -> tuple[Stream, jax.Array]:
-    size = math.prod(shape)
-    if size == 0:
-        return stream, jnp.zeros(shape, dtype)
     kept = stream.spare is not None
-    count = -(-(size - kept) // 2)
-    window, raw = _mt19937.draw(stream.window, 4 * count)
-    words = _mt19937.temper(raw).reshape(-1, 4)
+    raw, after = mersenne(stream, 4 * room)
+    words = raw.reshape(-1, 4)
+    last = words[count - 1] if odd else None
     if stream.spare is not None:
         words = jnp.concatenate([stream.spare[None], words])
-    values = map_rows(_pairs, words)[0].reshape(-1)[kept : kept + size]
-    values = finish(scaled(values, affine[1], affine[0]), dtype).reshape(shape)
-    odd = (size - kept) % 2 == 1
-    return Stream(window, words[-1] if odd else None), values
+    values = map_rows(_pairs, words)[0].reshape(-1)[int(kept) :]
+    values = finish(scaled(values, affine[1], affine[0]), dtype)
+    return dataclasses.replace(after(4 * count), spare=last), values
 
 
 __all__ = ["Stream", "gauss", "randint", "random", "seed", "shuffle", "uniform"]

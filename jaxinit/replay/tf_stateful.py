@@ -102,21 +102,7 @@ def normal(
     stddev: float = 1.0,
     seed: int | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``tf.random.normal(shape, mean, stddev, seed=seed)`` draws.
-
-    Args:
-        stream: The stream.
-        shape: Axis lengths.
-        mean: Mean, a Python number.
-        stddev: Standard deviation, at least 0.
-        seed: As in `uniform`.
-
-    Returns:
-        The stream after the draw, and the float32 array.
-
-    Raises:
-        ValueError: A number is out of range.
-    """
+    """Draw what ``tf.random.normal`` draws; see `uniform` and `tf_stateless`."""
     return _draw(stream, shape, "normal", tf.normal_scale(mean, stddev), seed)
 
 
@@ -128,13 +114,13 @@ def truncated_normal(
     stddev: float = 1.0,
     seed: int | None = None,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``tf.random.truncated_normal`` draws; see `normal` and `tf_stateless`."""
+    """Draw what ``tf.random.truncated_normal`` draws; see `uniform` and `tf_stateless`."""
     scale = tf.normal_scale(mean, stddev)
     return _draw(stream, shape, "truncated_normal", scale, seed)
 
 
 def _draw(
-    stream: Stream, shape: Shape, op: tf.Op, scale: tf.Scale, seed: int | None
+    stream: Stream, shape: Shape, op: tf.Op, scale: np.ndarray, seed: int | None
 ) -> tuple[Stream, jax.Array]:
     check_stream(stream, Stream)
     lengths, _ = check_draw(shape, np.float32, ("float32",), 1)
@@ -155,7 +141,7 @@ def _draw(
     zero = jnp.uint32(0)
     place = jnp.stack([jnp.uint32(key), zero, number.astype(jnp.uint32), zero])
     start = np.uint64(passed)
-    return stream, tf.values(op, place, scale[0], lengths, scale[1], start)
+    return stream, tf.values(op, place, scale, lengths, start)
 
 
 __all__ = ["Stream", "normal", "set_seed", "truncated_normal", "uniform"]

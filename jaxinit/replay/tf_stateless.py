@@ -75,10 +75,6 @@ def stateless_normal(
 
     Returns:
         The array.
-
-    Raises:
-        ValueError: A seed or a number is out of range.
-        TypeError: The dtype is another.
     """
     return _drawn("normal", shape, seed, dtype, tf.normal_scale(mean, stddev))
 
@@ -93,8 +89,8 @@ def stateless_truncated_normal(
 ) -> jax.Array:
     """Draw what ``tf.random.stateless_truncated_normal`` draws; see `stateless_normal`.
 
-    A standard normal is drawn again until it lies within (-2, 2), then scaled: ``mean`` and
-    ``stddev`` are those before truncation; the result's is 0.88 times ``stddev``.
+    A standard normal is drawn again until it lies within (-2, 2), then scaled: the standard
+    deviation of the result is 0.88 times ``stddev``.
 
     Returns:
         The array.
@@ -104,11 +100,11 @@ def stateless_truncated_normal(
 
 
 def _drawn(
-    op: tf.Op, shape: Shape, seed: SeedPair, dtype: DTypeLike | None, scale: tf.Scale
+    op: tf.Op, shape: Shape, seed: SeedPair, dtype: DTypeLike | None, scale: np.ndarray
 ) -> jax.Array:
     lengths, _ = check_draw(shape, dtype, ("float32",), 1)
     place = tf.scrambled(_seed_words(seed))
-    return tf.values(op, place, scale[0], lengths, scale[1])
+    return tf.values(op, place, scale, lengths)
 
 
 def _seed_words(seed: SeedPair) -> jax.Array:

@@ -117,23 +117,19 @@ def normal(
     dtype: DTypeLike | None = None,
     contiguous: bool = True,
 ) -> tuple[Stream, jax.Array]:
-    """Draw what ``torch.nn.init.normal_(tensor, mean, std)`` draws.
+    """Draw what ``torch.nn.init.normal_(tensor, mean, std)`` draws; see `uniform`.
 
     Args:
         stream: The stream.
         shape: Axis lengths.
         mean: Mean, a Python number.
         std: Standard deviation, at least 0.
-        dtype: float32, bfloat16, float16 or float64; None means JAX's default float.
+        dtype: As in `uniform`.
         contiguous: Whether PyTorch's tensor is; if not, PyTorch draws its values one by
             one, and ``shape`` is that of the storage.
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: A number is not finite, ``std < 0``, or the shape is too large.
-        TypeError: The dtype is another, or a number is an array.
     """
     return _drawn(stream, shape, dtype, rules.normal, mean, std, serial=not contiguous)
 
@@ -310,10 +306,6 @@ def sparse(
 
     Returns:
         The stream after the draw, and the array.
-
-    Raises:
-        ValueError: The shape has not two axes, or ``sparsity`` is out of range.
-        TypeError: The dtype is another.
     """
     return _drawn(stream, shape, dtype, rules.sparse, sparsity, std)
 

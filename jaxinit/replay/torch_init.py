@@ -4,19 +4,17 @@ Each function notes what PyTorch's function of this name would draw into the ten
 returns the tensor. `torch_cpu` has the same initializers as draws from a stream.
 """
 
-import inspect
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 import jax
 
 from jaxinit._boundary import boundary
-from jaxinit._checks import check_int, value_error
+from jaxinit._checks import check_int, type_error, value_error
 from jaxinit.replay import _torch_rules as rules
-from jaxinit.replay._signatures import bound
+from jaxinit.replay._signatures import bound, signature
 from jaxinit.replay._torch_record import Tensor
 
-_P = ParamSpec("_P")
 calculate_gain = boundary(rules.calculate_gain, "torch_cpu.calculate_gain")
 
 
@@ -24,58 +22,47 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     return rules.fans(tensor.shape)
 
 
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
+    return rules.fans(tensor.shape)[mode == "fan_out"]
+
+
 def _plain(number: Any) -> Any:
     """Return an array of one number as that number: it is recorded, and not traced."""
     return float(number) if isinstance(number, jax.Array) else number
 
 
-def _noted(
-    rule: Callable[Concatenate[tuple[int, ...], _P], rules.Draw],
-) -> Callable[Concatenate[Tensor, _P], Tensor]:
-    """Return the function of ``torch.nn.init`` that draws by a rule."""
+def _noted(rule: Callable[..., rules.Draw], options: str) -> Callable[..., Tensor]:
+    """Return the function of ``torch.nn.init`` that draws by a rule, of these options."""
 
-    def note(tensor: Tensor, *args: _P.args, **options: _P.kwargs) -> Tensor:
-        given = bound(note, (tensor, *args), options)
-        del given["tensor"]
-        draw: Callable[..., rules.Draw] = rule
-        kind, numbers = draw(tensor.shape, *map(_plain, given.values()))
+    def note(*args: Any, **options: Any) -> Tensor:
+        given = bound(note, args, options)
+        tensor, generator = given.pop("tensor"), given.pop("generator")
+        if generator is not None:
+            advice = "Leave it out: the draws are of the stream that build takes."
+            type_error("generator must be None", f"{generator!r}", advice)
+        kind, numbers = rule(tensor.shape, *map(_plain, given.values()))
         return tensor.write(kind, *numbers)
 
     note.__name__ = note.__qualname__ = f"{rule.__name__}_"
     note.__doc__ = f"Note ``torch.nn.init.{note.__name__}``."
-    first = inspect.Parameter("tensor", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    rest = [*inspect.signature(rule).parameters.values()][1:]
-    vars(note)["__signature__"] = inspect.Signature([first, *rest])
+    vars(note)["__signature__"] = signature(f"tensor, {options}, generator=None")
     return boundary(note)
 
 
-xavier_uniform_, xavier_normal_ = _noted(rules.xavier_uniform), _noted(rules.xavier_normal)
-kaiming_uniform_ = _noted(rules.kaiming_uniform)
-kaiming_normal_ = _noted(rules.kaiming_normal)
-normal_, sparse_ = _noted(rules.normal), _noted(rules.sparse)
-orthogonal_ = _noted(rules.orthogonal)
-
-
-@boundary
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    """Note ``torch.nn.init.uniform_``."""
-    return _noted(rules.uniform)(tensor, a, b)
-
-
-@boundary
-def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
-) -> Tensor:
-    """Note ``torch.nn.init.trunc_normal_`` of PyTorch 2.13 and later."""
-    return _noted(rules.trunc_normal)(tensor, mean, std, a, b)
-
-
-@boundary
-def trunc_normal_inverse_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
-) -> Tensor:
-    """Note ``trunc_normal_`` of timm, and of PyTorch up to 2.12: by inverse function."""
-    return _noted(rules.trunc_normal_inverse)(tensor, mean, std, a, b)
+_KAIMING = "a=0.0, mode='fan_in', nonlinearity='leaky_relu'"
+_TRUNCATED = "mean=0.0, std=1.0, a=-2.0, b=2.0"
+uniform_ = _noted(rules.uniform, "a=0.0, b=1.0")
+normal_ = _noted(rules.normal, "mean=0.0, std=1.0")
+xavier_uniform_ = _noted(rules.xavier_uniform, "gain=1.0")
+xavier_normal_ = _noted(rules.xavier_normal, "gain=1.0")
+kaiming_uniform_ = _noted(rules.kaiming_uniform, _KAIMING)
+kaiming_normal_ = _noted(rules.kaiming_normal, _KAIMING)
+orthogonal_ = _noted(rules.orthogonal, "gain=1.0")
+sparse_ = _noted(rules.sparse, "sparsity, std=0.01")
+trunc_normal_ = _noted(rules.trunc_normal, _TRUNCATED)
+"""Note ``torch.nn.init.trunc_normal_`` of PyTorch 2.13 and later."""
+trunc_normal_inverse_ = _noted(rules.trunc_normal_inverse, _TRUNCATED)
+"""Note ``trunc_normal_`` of timm, and of PyTorch up to 2.12: by inverse function."""
 
 
 @boundary
@@ -142,8 +129,16 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return tensor
 
 
+# PyTorch's older names, which it still has.
+uniform, normal, constant, eye, dirac = uniform_, normal_, constant_, eye_, dirac_
+xavier_uniform, xavier_normal, sparse = xavier_uniform_, xavier_normal_, sparse_
+kaiming_uniform, kaiming_normal = kaiming_uniform_, kaiming_normal_
+orthogonal = orthogonal_
+
 __all__ = [
-    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_",
-    "kaiming_uniform_", "normal_", "ones_", "orthogonal_", "sparse_", "trunc_normal_",
-    "trunc_normal_inverse_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+    "calculate_gain", "constant", "constant_", "dirac", "dirac_", "eye", "eye_",
+    "kaiming_normal", "kaiming_normal_", "kaiming_uniform", "kaiming_uniform_", "normal",
+    "normal_", "ones_", "orthogonal", "orthogonal_", "sparse", "sparse_", "trunc_normal_",
+    "trunc_normal_inverse_", "uniform", "uniform_", "xavier_normal", "xavier_normal_",
+    "xavier_uniform", "xavier_uniform_", "zeros_",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_choice, check_dtype, type_error, value_error
@@ -27,12 +28,13 @@ from jaxinit.replay import (
 )
 from jaxinit.replay._torch_basic import *  # noqa: F403
 from jaxinit.replay._torch_module import *  # noqa: F403
-from jaxinit.replay._torch_module import Module
+from jaxinit.replay._torch_module import Module, check_no_dtype
 from jaxinit.replay._torch_plain import *  # noqa: F403
 from jaxinit.replay._torch_plan import execute
-from jaxinit.replay._torch_record import Kind, Tensor, View, Write, recorded
+from jaxinit.replay._torch_record import Tensor, View
 from jaxinit.replay._torch_recurrent import *  # noqa: F403
 from jaxinit.replay._torch_stream import Stream
+from jaxinit.replay._torch_writes import Kind, Write, recorded
 
 init = torch_init
 Parameter = boundary(_torch_record.Parameter, "torch_layers.Parameter")
@@ -60,29 +62,90 @@ class no_grad(contextlib.ContextDecorator):  # noqa: N801
 
 
 functional = _Functional()
-nn = sys.modules[__name__]  # for code that says torch.nn.Linear
+nn = modules = parameter = sys.modules[__name__]  # for torch.nn.modules.Linear and so on
 
 
-def _tensors(name: str, about: str, kind: Kind, *numbers: float) -> Callable[..., Tensor]:
-    """Return the function of PyTorch that makes tensors with these values."""
+def _tensors(kind: Kind, *numbers: float) -> Callable[..., Tensor]:
+    def make(
+        *args: Any,
+        size: Any = None,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Tensor:
+        """Return a tensor, as PyTorch's function of this name does of these sizes."""
+        del device
+        check_no_dtype(dtype)
+        tensor = Tensor(*(args if size is None else (size,))).write(kind, *numbers)
+        return tensor.requires_grad_(requires_grad)
 
-    def make(*size: Any) -> Tensor:
-        return Tensor(*size).write(kind, *numbers)
-
-    make.__name__ = make.__qualname__ = name
-    make.__doc__ = f"Return a tensor for ``torch.{name}(size)``{about}."
-    return boundary(make)
+    return make
 
 
-empty = _tensors("empty", "; until it is written to it is zero", "fill", 0.0)
-zeros, ones = _tensors("zeros", "", "fill", 0.0), _tensors("ones", "", "fill", 1.0)
-rand, randn = _tensors("rand", "", "uniform", 0, 1), _tensors("randn", "", "normal", 0, 1)
+def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def like(tensor: Tensor, **options: Any) -> Tensor:
+        """Return a tensor of the shape of another."""
+        return make(size=tensor.shape, **options)
+
+    return like
+
+
+zeros = empty = boundary(_tensors("fill", 0.0), "torch_layers.zeros")
+ones = boundary(_tensors("fill", 1.0), "torch_layers.ones")
+rand = boundary(_tensors("uniform", 0.0, 1.0), "torch_layers.rand")
+randn = boundary(_tensors("normal", 0.0, 1.0), "torch_layers.randn")
+zeros_like, ones_like, rand_like, randn_like = map(_like, (zeros, ones, rand, randn))
+empty_like, FloatTensor = zeros_like, Tensor
+linspace = np.linspace  # for the rates of dropout: these are wanted as numbers
 
 
 @boundary
 def full(size: Any, fill_value: float) -> Tensor:
     """Return a tensor for ``torch.full(size, fill_value)``."""
     return Tensor(size).fill_(fill_value)
+
+
+@boundary
+def normal(mean: float, std: float, size: Any) -> Tensor:
+    """Return a tensor for ``torch.normal(mean, std, size)``."""
+    return Tensor(size).normal_(mean, std)
+
+
+@boundary
+def tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return a tensor of these numbers."""
+    del device
+    check_no_dtype(dtype)
+    return Tensor(np.shape(data)).write("array", source=np.asarray(data))
+
+
+@boundary
+def arange(*bounds: float, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return a tensor for ``torch.arange(start, end, step)``."""
+    return tensor(np.arange(*bounds), dtype, device)
+
+
+def _triangle(matrix: Tensor, diagonal: int) -> np.ndarray:
+    rows, columns = matrix.shape
+    return np.tri(rows, columns, diagonal)
+
+
+@boundary
+def tril(matrix: Tensor, diagonal: int = 0) -> Tensor:
+    """Return a matrix with zeros above a diagonal."""
+    return matrix.clone().mul_(_triangle(matrix, diagonal))
+
+
+@boundary
+def triu(matrix: Tensor, diagonal: int = 0) -> Tensor:
+    """Return a matrix with zeros below a diagonal."""
+    return matrix.clone().mul_(1 - _triangle(matrix, diagonal - 1))
+
+
+@boundary
+def eye(n: int, m: int | None = None) -> Tensor:
+    """Return a tensor for ``torch.eye(n, m)``."""
+    return tensor(np.eye(n, m))
 
 
 class _Tree(Module):
@@ -187,8 +250,10 @@ def build(
 
 
 __all__ = [
-    "Model", "Parameter", "Tensor", "build", "empty", "full", "functional", "init",
-    "no_grad", "ones", "rand", "randn", "zeros",
+    "FloatTensor", "Model", "Parameter", "Tensor", "arange", "build", "empty",
+    "empty_like", "eye", "full", "functional", "init", "no_grad", "normal", "ones",
+    "ones_like", "rand", "rand_like", "randn", "randn_like", "tensor", "tril", "triu",
+    "zeros", "zeros_like",
 ]  # fmt: skip
 __all__ += _torch_basic.__all__
 __all__ += _torch_module.__all__

@@ -128,3 +128,32 @@ def test_wrong_specs():
             "initialize: a PartitionSpec must name axes of the mesh, d; got axis 'x' for "
             "l/b. Use one of these names."
         )
+        assert error_of([("w", PartitionSpec("d", "d"))]) == (
+            "initialize: a PartitionSpec must name every axis of the mesh once; got "
+            "PartitionSpec('d', 'd') for w. Leave one of them out."
+        )
+    uneven = NamedSharding(mesh, PartitionSpec("d"))
+    with pytest.raises(ValueError) as error:
+        materialize(lambda: {"b": jnp.zeros(5)}, out_shardings=uneven)
+    assert str(error.value) == (
+        "materialize: a PartitionSpec must divide every axis of the shape evenly; got "
+        "PartitionSpec('d',) for b (5,), whose axis 0 is to lie on 4 devices. Leave that "
+        "axis whole, or make its length a multiple."
+    )
+
+
+def test_leaves_lie_where_the_key_does():
+    params = tree_of(lambda s: jax.ShapeDtypeStruct(s, "float32"))
+    whole = NamedSharding(mesh_of(AxisType.Auto), PartitionSpec())
+    for home in (SingleDeviceSharding(jax.devices()[3]), whole):
+        made = initialize(jax.device_put(KEY, home), params, RULES)
+        assert same(made, ALONE)
+        for leaf in jax.tree.leaves(made):
+            assert leaf.sharding.is_equivalent_to(home, leaf.ndim)
+    with jax.set_mesh(mesh_of(AxisType.Auto)):
+        for leaf in jax.tree.leaves(initialize(KEY, params, RULES)):
+            assert leaf.sharding.is_equivalent_to(whole, leaf.ndim)
+    place = NamedSharding(mesh_of(AxisType.Auto), PartitionSpec("d"))
+    key = jax.device_put(KEY, jax.devices()[5])
+    for leaf in jax.tree.leaves(initialize(key, params, RULES, out_shardings=place)):
+        assert leaf.sharding.is_equivalent_to(place, leaf.ndim)

@@ -172,6 +172,7 @@ def layers(nn):
         nn.TransformerDecoder(decoder, 2),
         nn.Transformer(8, 2, 2, 1, 16, batch_first=True),
         nn.ParameterList([nn.Parameter(nn.zeros(3)), nn.Parameter(nn.ones(2))]),
+        nn.AdaptiveLogSoftmaxWithLoss(8, 30, [5, 12], 2.0, True),
     ]
 
 
@@ -272,10 +273,65 @@ def passes(nn):
         net[0].bias.data += 1.0
     net.tied = nn.Linear(6, 5)
     net.tied.weight = net[3].weight
+    views(nn, net)
     return net
 
 
+def views(nn, net):
+    """Parts that are not contiguous, other shapes, sums, and what people do to lists."""
+    patch = nn.Conv2d(3, 8, 4, device=None)
+    w = patch.weight.data
+    nn.init.xavier_uniform_(w.view([w.shape[0], -1]), generator=None)
+    patch.weight[:, 1].normal_(0.5, 2.0)
+    patch.weight[2, :, 1:].uniform_(-1, 1)
+    net.table = nn.Parameter(nn.Tensor(7, 6))
+    nn.init.xavier_normal(net.table)
+    net.table.t()[1:3].normal_()
+    net.table.T[5].uniform_()
+    net.table[:2].view(3, 4).transpose(0, 1)[1].normal_()
+    net.scale = nn.Parameter(np.float64(0.3) * nn.randn(3, requires_grad=True))
+    net.shift = nn.Parameter(1 - 2.0 * -nn.rand(size=(2, 2)))
+    parts = nn.ModuleList([patch, nn.Linear(2, 2), nn.Linear(3, 2), nn.PReLU()])
+    parts += [nn.Linear(2, 1), nn.Linear(4, 4)]
+    parts.pop(1)
+    del parts[-1], parts[1:2]
+    net.parts = parts.to("cpu")
+    net.register_buffer("index", nn.zeros(4).view(2, 2))
+    net.more = nn.ModuleDict([
+        ["attend", nn.MultiheadAttention(4, 2)],
+        ["norm", nn.RMSNorm(3)],
+    ])
+    net.more["layer"] = nn.TransformerEncoderLayer(4, 2, 4)
+    net.more["free"] = nn.BatchNorm1d(3, track_running_stats=False)
+    for m in net.more.modules():
+        if hasattr(m, "bias") and m.bias is not None:
+            nn.init.constant_(m.bias, 0.1)
+        if getattr(m, "q_proj_weight", 0) is None:
+            m.in_proj_weight.data = m.in_proj_weight.data * 2
+    for names in net[2]._all_weights:
+        for name in names[2:]:
+            getattr(net[2], name).data[5:10].fill_(1.0)
+    x = nn.randn_like(nn.zeros(3, 4)).unsqueeze(0).permute(2, 0, 1)
+    net.made = nn.Parameter(x.contiguous().sub(1.0) if x.ndim == 3 else x)
+    net.drawn = nn.Parameter(nn.normal(0.5, 2.0, size=(3, 2)))
+    net.given = nn.Embedding.from_pretrained(nn.tensor([[1.0, 2.0]]), padding_idx=0)
+    shared = nn.Linear(2, 2)
+    net.twice = nn.Sequential(shared, nn.ReLU(), shared, nn.ModuleList([shared]))
+    net.twice.apply(lambda m: isinstance(m, nn.Linear) and nn.init.normal_(m.weight))
+    for name, parameter in net.twice.named_parameters("twice", recurse=True):
+        nn.init.uniform_(parameter, 0.0, len(name))
+    net.register_buffer("mask", nn.tril(nn.ones(4, 4)).view(1, 1, 4, 4))
+    net.register_buffer("rest", nn.triu(nn.rand(3, 5), 1))
+    rates = [x.item() for x in nn.linspace(0, 0.1, 3)]
+    net.drop = nn.Dropout(rates[1])
+    w = net.given.weight
+    w.data = nn.init.trunc_normal_(w.data.to(w.device), std=0.1).to(w.dtype)
+    first, second = nn.rand(5, 4).split(3)
+    net.halves = nn.ParameterList([first, second.squeeze(), nn.eye(2)])
+
+
 @pytest.mark.parity
+@pytest.mark.filterwarnings("ignore:.*is now deprecated in favor of")
 def test_second_passes_live(torch):
     _, known = theirs(torch, passes, 11)
     stream, state = build(partial(passes, nn), 11)
@@ -382,6 +438,20 @@ def test_modules_of_a_user_have_names_of_their_own():
     assert list(inspect.signature(Net).parameters) == ["width"]
 
 
+def test_buffers_of_integers_stay_integers():
+    model = nn.Module()
+    model.register_buffer("index", np.arange(6).reshape(2, 3))
+    model.register_buffer("mask", np.tril(np.ones((2, 2))) == 1)
+    model.register_buffer("scale", np.ones(2))
+    model.register_buffer("count", nn.tensor(3))
+    model.register_buffer("places", nn.arange(1, 4).expand((2, -1)))
+    _, state = build(model, 0, "bfloat16")
+    kinds = {name: x.dtype.kind for name, x in state.items()}
+    assert kinds == {"index": "i", "mask": "b", "scale": "V", "count": "i", "places": "i"}
+    assert state["index"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert state["places"].tolist() == [[1, 2, 3], [1, 2, 3]]
+
+
 def test_a_layer_that_is_used_twice_is_one():
     layer = nn.Linear(3, 3)
     _, state = build([layer, None, layer], 0)
@@ -476,10 +546,40 @@ def test_models_of_more_words_than_are_made_at_a_time(monkeypatch):
             "that makes the model, so that all is recorded.",
         ),
         (
-            nn.zeros(4, 4)[:, 1].normal_,
+            lambda: nn.init.orthogonal_(nn.zeros(4, 4)[:, :2]),
             ValueError,
-            "Tensor.normal: a draw needs a tensor whose values follow each other in memory;"
-            " got a part of shape (4,) and strides (4,). Draw the whole tensor.",
+            "torch_init.orthogonal_: this draw needs a tensor whose values "
+            "follow each other in memory; got a part of shape (4, 2) and strides (4, 1). Draw "
+            "the whole tensor.",
+        ),
+        (
+            lambda: nn.zeros(4, 4).t().view(2, 8),
+            ValueError,
+            "Tensor.view: a view must not need a copy; got shape=(4, 4). Clone it first.",
+        ),
+        (
+            lambda: nn.init.normal_(nn.zeros(3), generator=7),
+            TypeError,
+            "torch_init.normal_: generator must be None; got 7. Leave it out: the draws are of "
+            "the stream that build takes.",
+        ),
+        (
+            lambda: nn.zeros(3, dtype="float16"),
+            TypeError,
+            "torch_layers.zeros: all tensors of a model have one dtype, which build takes; got "
+            "dtype='float16'. Give dtype to build instead.",
+        ),
+        (
+            lambda: nn.Linear(2, 2).to("cuda").to(jnp.float16),
+            TypeError,
+            "Module.to: a device must be its name; got device=<class 'jax.numpy.float16'>. "
+            "Give dtype to build instead.",
+        ),
+        (
+            lambda: nn.AdaptiveLogSoftmaxWithLoss(8, 30, [5, 5]),
+            ValueError,
+            "torch_layers.AdaptiveLogSoftmaxWithLoss: cutoffs must rise from 1 on and stay "
+            "below n_classes; got cutoffs=[5, 5], n_classes=30. Give at least one cutoff.",
         ),
         (
             lambda: nn.Sequential(nn.Linear(2, 2), "relu"),

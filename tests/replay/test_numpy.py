@@ -84,6 +84,10 @@ def test_what_people_write_after_a_seed():
     assert_same_bits(w, (random.randn(2, 2) * 0.01).astype(w.dtype))
     stream, w = numpy_legacy.normal(stream, (3,), 0.5, 0.1, "float32")
     assert_same_bits(w, random.normal(0.5, 0.1, 3).astype(np.float32))
+    stream, w = numpy_legacy.standard_normal(stream, (2,), "float32")
+    assert_same_bits(w, random.standard_normal(2).astype(np.float32))
+    stream, w = numpy_legacy.random(stream, (2, 3), "float32")
+    assert_same_bits(w, random.random_sample((2, 3)).astype(np.float32))
 
 
 @pytest.mark.parametrize("seed", [[1, 2, 3], np.array([7, 2**32 - 1])])
@@ -196,7 +200,9 @@ def test_another_scale_compiles_nothing():
     before = program._cache_size()
     numpy_legacy.normal(stream, (6,), 0.5, 0.7, "float32")
     assert program._cache_size() == before
-    numpy_legacy.normal(stream, (8,), 0.5, 0.7, "float32")
+    numpy_legacy.normal(stream, (7, 100), 0.5, 0.7, "float32")
+    assert program._cache_size() == before  # sizes that are near share a program
+    numpy_legacy.normal(stream, (4100,), 0.5, 0.7, "float32")
     assert program._cache_size() == before + 1
 
 

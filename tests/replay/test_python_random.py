@@ -22,7 +22,7 @@ def test_a_sequence_of_draws(seed):
         assert_same_bits(x, np.array([known.gauss(0.1, 0.2) for _ in range(3)], DTYPE))
         stream, x = python_random.uniform(stream, (2,), -1, 0.2, DTYPE)
         assert_same_bits(x, np.array([known.uniform(-1, 0.2) for _ in range(2)], DTYPE))
-        for a, b in ((1, 10**9), (3, 3), (0, 2**31 - 1)):
+        for a, b in ((1, 10**9), (3, 3), (0, 2**31 - 1), (-(2**31), 2**31 - 1)):
             stream, x = python_random.randint(stream, (5,), a, b)
             assert x.tolist() == [known.randint(a, b) for _ in range(5)]
         items = list(range(30))

@@ -240,6 +240,12 @@ def test_subnormal_values_live(torch):
     for low, high in ((0, 1e-38), (-1e-40, 1e-40), (1e-41, 3e-38), (-3e-39, 0)):
         stream, x = torch_cpu.uniform(stream, (1000,), low, high, "float32")
         assert_same_bits(x, from_torch(torch.empty(1000).uniform_(low, high)))
+    for low, high in ((1e-40, 1e-3), (-1e-3, 1e-42), (-1.0, -1e-39)):
+        wide = torch.empty(1000, dtype=torch.bfloat16)
+        stream, x = torch_cpu.uniform(stream, (1000,), low, high, "bfloat16")
+        assert_same_bits(x, from_torch(wide.uniform_(low, high)))
+        stream, x = torch_cpu.normal(stream, (1000,), low, abs(high), "bfloat16")
+        assert_same_bits(x, from_torch(wide.normal_(low, abs(high))))
     for std in (1e-39, 1e-37, 1e-43):
         for size in (10, 1000):
             stream, x = torch_cpu.normal(stream, (size,), 0.0, std, "float32")
