@@ -65,7 +65,7 @@ functional = _Functional()
 nn = modules = parameter = sys.modules[__name__]  # for torch.nn.modules.Linear and so on
 
 
-def _tensors(kind: Kind, *numbers: float) -> Callable[..., Tensor]:
+def _tensors(name: str, kind: Kind, *numbers: float) -> Callable[..., Tensor]:
     def make(
         *args: Any,
         size: Any = None,
@@ -79,7 +79,8 @@ def _tensors(kind: Kind, *numbers: float) -> Callable[..., Tensor]:
         tensor = Tensor(*(args if size is None else (size,))).write(kind, *numbers)
         return tensor.requires_grad_(requires_grad)
 
-    return make
+    make.__name__ = make.__qualname__ = name
+    return boundary(make)
 
 
 def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -87,15 +88,16 @@ def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Return a tensor of the shape of another."""
         return make(size=tensor.shape, **options)
 
-    return like
+    like.__name__ = like.__qualname__ = f"{make.__name__}_like"
+    return boundary(like)
 
 
-zeros = empty = boundary(_tensors("fill", 0.0), "torch_layers.zeros")
-ones = boundary(_tensors("fill", 1.0), "torch_layers.ones")
-rand = boundary(_tensors("uniform", 0.0, 1.0), "torch_layers.rand")
-randn = boundary(_tensors("normal", 0.0, 1.0), "torch_layers.randn")
-zeros_like, ones_like, rand_like, randn_like = map(_like, (zeros, ones, rand, randn))
-empty_like, FloatTensor = zeros_like, Tensor
+zeros, ones = _tensors("zeros", "fill", 0.0), _tensors("ones", "fill", 1.0)
+empty = _tensors("empty", "fill", 0.0)
+rand, randn = _tensors("rand", "uniform", 0.0, 1.0), _tensors("randn", "normal", 0.0, 1.0)
+zeros_like, ones_like, empty_like = _like(zeros), _like(ones), _like(empty)
+rand_like, randn_like = _like(rand), _like(randn)
+FloatTensor = Tensor
 linspace = np.linspace  # for the rates of dropout: these are wanted as numbers
 
 
