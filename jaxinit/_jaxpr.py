@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 DERIVATIVES = frozenset({"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"})
 """Calls that state a derivative by hand, beside the one program that they run."""
 
-INLINE = DERIVATIVES | {"closed_call", "core_call"}
+INLINE = DERIVATIVES | {"closed_call", "core_call", "call_hi_primitive"}
 """Calls whose program is as well run as part of the one around it."""
 
 CALLS = INLINE | {"jit", "pjit", "remat", "remat2", "checkpoint"}
@@ -24,6 +25,9 @@ def called(equation: Any) -> Any:
     """Return the one program that a call runs on its own arguments, or None."""
     if equation.primitive.name in _FOLDS:
         return None
+    expand = getattr(equation.params.get("_prim"), "expand", None)
+    if expand is not None:  # JAX 0.12: an operation that is traced when it is lowered
+        return jax.make_jaxpr(expand)(*(atom.aval for atom in equation.invars))
     found = program_of(equation.params)
     inner = getattr(found, "jaxpr", found)
     # A kernel's program has references to its results among its arguments.

@@ -112,6 +112,7 @@ def materialize(
     arrays = [i for i, other in enumerate(others) if other is None]
     run = _Run(program, inputs, [paths[i] for i in arrays])
     run.check_inputs()
+    # Inside of a trace, even a new array is traced: then the function is run as it is.
     if any(map(is_traced, (*inputs, *program.consts, jnp.zeros(())))):
         made = build([_filled(x) for x in inputs])
         values = list(map(put, made, [shardings[i] for i in arrays]))
