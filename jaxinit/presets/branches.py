@@ -183,7 +183,6 @@ def dit(
         >>> [row.distribution.text for row in jaxinit.plan(params, rules)]
         ['xavier_uniform(layout=8:8)', 'zeros', 'zeros']
     """
-    where = "dit"
     check_uses("uses", uses)
     check_globs(modulation=modulation, final=final, timestep=timestep)
 
@@ -194,7 +193,7 @@ def dit(
     if timestep is not None:
         front.append((timestep, gaussian(0.02)))
     small = gaussian(0.02)
-    return [*front, *by_role(where, uses, weight=weight, embedding=lambda _: small)]
+    return [*front, *by_role("dit", uses, weight=weight, embedding=lambda _: small)]
 
 
 def _as_linear(use: ParamUse) -> Fans:

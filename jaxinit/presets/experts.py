@@ -62,7 +62,6 @@ def moe(
         >>> [round(row.std**2 * 64, 3) for row in made]
         [0.1, 0.1]
     """
-    where = "moe"
     check_uses("uses", uses)
     check_globs(experts=experts, router=router)
     small = float(check_number("scale", scale, least=0))
@@ -78,5 +77,5 @@ def moe(
             if name == "router" and router_std is not None:
                 std = check_number("router_std", router_std, least=0)
                 initializer = gaussian(float(std))
-            rules.append((exactly(use.path, where), initializer))
+            rules.append((exactly(use.path, "moe"), initializer))
     return rules

@@ -143,7 +143,6 @@ def mamba(
         >>> bool(((step > 0.0009) & (step < 0.101)).all())
         True
     """
-    where = "mamba"
     check_uses("uses", uses)
     check_globs(dt_kernel=dt_kernel, dt_bias=dt_bias, a_log=a_log, skip=skip, out=out)
     check_choice("dt_init", dt_init, ("random", "constant"))
@@ -176,7 +175,7 @@ def mamba(
     def table(_: ParamUse) -> Initializer:
         return gaussian(0.02)
 
-    return [*rules, *by_role(where, uses, weight=weight, embedding=table, bias=bias)]
+    return [*rules, *by_role("mamba", uses, weight=weight, embedding=table, bias=bias)]
 
 
 def _divided(uses: Uses, glob: str, factor: float) -> list[Rule]:

@@ -165,7 +165,6 @@ def mup(
         >>> found.output
         {'table': 0.25}
     """
-    where = "mup"
     check_uses("uses", uses)
     check_uses("base", base)
     check_flag("zero_readout", zero_readout)
@@ -196,9 +195,9 @@ def mup(
             adam[path], sgd[path], output[path] = 1.0, into, 1 / into
         else:
             adam[path], sgd[path] = 1.0, out
-        rules.append((exactly(path, where), gaussian(spread)))
+        rules.append((exactly(path, "mup"), gaussian(spread)))
     rest = by_role(
-        where, uses, weight=lambda _: gaussian(1.0), embedding=lambda _: gaussian(std)
+        "mup", uses, weight=lambda _: gaussian(1.0), embedding=lambda _: gaussian(std)
     )
     return MuP([*rules, *rest], adam, sgd, output)
 

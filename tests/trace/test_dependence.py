@@ -214,5 +214,6 @@ def test_a_router_keeps_the_size_of_its_experts():
         x = jnp.asarray(rng.normal(size=(ROWS, N)), jnp.float32)
         y = apply({k: jnp.asarray(w, jnp.float32) for k, w in draws.items()}, x)
         squares.append(float(jnp.mean(y**2)))
-    error = 4 * np.std(squares, ddof=1) / np.sqrt(DRAWS)
-    assert np.mean(squares) == pytest.approx(1, abs=error + 0.05)
+    # And 5 %: the gates sum to 1 over the eight experts, and count as independent.
+    error = 4 * np.std(squares, ddof=1) / np.sqrt(DRAWS) + 0.05
+    assert np.mean(squares) == pytest.approx(1, abs=error)

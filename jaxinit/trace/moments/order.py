@@ -75,12 +75,10 @@ def note_ranks(book: Book, x: Spread, dims: Sequence[int]) -> None:
 
 def top(_: Book, xs: Sequence[Spread], params: Any, outs: Any) -> list[Spread]:
     """Return the k greatest entries, in descending order."""
-    x = xs[0]
-    d = params.get("axis", params.get("reduction_dimension", len(x.shape) - 1)) % len(
-        x.shape
-    )
+    x, last = xs[0], len(xs[0].shape) - 1
+    d = params.get("axis", params.get("reduction_dimension", last)) % len(x.shape)
     ordered = _sorted(x, d)
     if ordered.places:
-        last = ranked(ordered, d, ("rev",), x.shape[d])
-        return [ranked(last, d, ("slice", 0, params["k"], 1), params["k"])]
+        falling = ranked(ordered, d, ("rev",), x.shape[d])
+        return [ranked(falling, d, ("slice", 0, params["k"], 1), params["k"])]
     return [scalar(x.values, outs[0].shape)]
