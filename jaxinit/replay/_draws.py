@@ -21,18 +21,12 @@ from jaxinit.replay._arguments import (
 )
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
-from jaxinit.replay._walks import (
-    Bound,
-    Source,
-    bucket,
-    first,
-    leading,
-    multiplied,
-    rejection,
-    shuffle,
-)
+from jaxinit.replay._rows import Source, bucket, draw_rows, first
+from jaxinit.replay._walks import Bound, leading, multiplied, shuffle
 
-Units = Callable[[Any, jax.Array, int], tuple[Any, jax.Array]]
+Units = Callable[
+    [Any, jax.Array, int, Callable[[jax.Array], jax.Array]], tuple[Any, jax.Array]
+]
 _LEAST, _MOST = -(1 << 31), (1 << 31) - 1
 _StreamT = TypeVar("_StreamT")
 
@@ -56,8 +50,8 @@ class Draws:
     Attributes:
         kind: The class of its streams.
         source: Its words.
-        units: From a stream, a count and a length to the stream after so many draws and
-            doubles on [0, 1) of that length.
+        units: From a stream, a count, a length and a function of doubles on [0, 1) to
+            the stream after so many draws, and so many values of that function.
         bound: How a word becomes a bounded integer.
         swap: Likewise, in permutations.
         distinct: From a stream, ``a`` and a size to the next stream and so many different
@@ -194,9 +188,11 @@ def _integers(
             return words[:, 0], words[:, 1] < np.uint32(1 << 31)
         return bound(words[:, 0], largest)
 
-    static = room, 2 if wide else 1, share
-    stream, words = rejection(source, stream, count, *static, lambda w: values(w)[1])
-    return stream, values(words)[0].astype(jnp.int32) + low
+    def work(words: jax.Array) -> jax.Array:
+        return values(words)[0].astype(jnp.int32)[:, None] + low
+
+    tries = 2 if wide else 1, work, lambda words: values(words)[1], share
+    return draw_rows(source, stream, count, room, *tries)[:2]
 
 
 permutation = native(functools.partial(jax.jit, static_argnums=(0, 2, 3, 4))(shuffle))
@@ -207,8 +203,10 @@ permutation = native(functools.partial(jax.jit, static_argnums=(0, 2, 3, 4))(shu
 def _by_share(
     units: Units, stream: Any, total: jax.Array, count: jax.Array, room: int
 ) -> tuple[Any, jax.Array]:
-    stream, values = units(stream, count, room)
-    return stream, jnp.searchsorted(total, values, side="right").astype(jnp.int32)
+    def of(values: jax.Array) -> jax.Array:
+        return jnp.searchsorted(total, values, side="right").astype(jnp.int32)
+
+    return units(stream, count, room, of)
 
 
 @native
@@ -221,5 +219,7 @@ def _uniform(
     room: int,
     dtype: np.dtype[Any],
 ) -> tuple[Any, jax.Array]:
-    stream, values = units(stream, count, room)
-    return stream, finish(scaled(values, affine[1], affine[0]), dtype)
+    def of(values: jax.Array) -> jax.Array:
+        return finish(scaled(values, affine[1], affine[0]), dtype)
+
+    return units(stream, count, room, of)

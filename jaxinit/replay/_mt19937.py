@@ -9,6 +9,7 @@ a draw of n words it has moved on by n. Raw words become outputs by `temper`.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ LENGTH = 624
 _GAP = 227  # LENGTH - 397: so many new words depend on old ones alone
 _UPPER, _LOWER = np.uint32(0x80000000), np.uint32(0x7FFFFFFF)
 _MATRIX = np.uint32(0x9908B0DF)
+
+Pair = tuple[jax.Array, jax.Array]
 
 
 @jax.tree_util.register_dataclass
@@ -110,25 +113,61 @@ def temper(raw: jax.Array) -> jax.Array:
     return raw ^ raw >> 18
 
 
-def draw(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """Return the window after ``count`` words, and those words, raw.
+def _states(window: jax.Array, count: int) -> jax.Array:
+    """Return so many whole states of raw words, one after another.
 
-    The number of words is static; the work is a scan over whole states.
+    Those of many seeds are written in place, each seed's words in one piece: the usual
+    rule of `jax.vmap` would put them in turn, and every use would put them in order.
     """
-    if count == 0:
-        return window, jnp.zeros((0,), jnp.uint32)
-    states = -(-count // LENGTH)
 
-    def step(carry: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
-        after = twist(carry)
-        return after, after
+    @jax.custom_batching.custom_vmap
+    def rows(windows: jax.Array) -> jax.Array:
+        def step(i: jax.Array, carry: Pair) -> Pair:
+            windows, raw = carry
+            new = jax.vmap(twist)(windows)
+            places = np.int32(0), (i * LENGTH).astype(jnp.int32)
+            return new, jax.lax.dynamic_update_slice(raw, new, places)
 
-    last, raw = jax.lax.scan(step, window, None, length=states)
-    rest = count % LENGTH
-    if rest:
-        before = raw[-2] if states > 1 else window
-        last = jnp.concatenate([before[rest:], last[:rest]])
-    return last, raw.reshape(-1)[:count]
+        raw = jnp.zeros((windows.shape[0], count * LENGTH), jnp.uint32)
+        return jax.lax.fori_loop(0, count, step, (windows, raw))[1]
+
+    @rows.def_vmap
+    def _(size: int, batched: list[bool], windows: jax.Array) -> tuple[jax.Array, bool]:
+        del batched
+        flat = rows(windows.reshape(-1, LENGTH))
+        return flat.reshape(size, -1, flat.shape[-1]), True
+
+    return rows(window[None])[0]
+
+
+def ahead(
+    window: jax.Array, count: int
+) -> tuple[jax.Array, Callable[[jax.Array | int], jax.Array]]:
+    """Return the next words, raw, and the window after those that are used of them.
+
+    The number of words is static; the work is a scan over whole states. The second
+    result is a function of the number of words used, which may be traced.
+    """
+    states = max(1, -(-count // LENGTH))
+    raw = _states(window, states)
+
+    def after(used: jax.Array | int) -> jax.Array:
+        # Of two states alone: one slice of all words would copy them first.
+        state = jnp.minimum(jnp.asarray(used, jnp.int32) // LENGTH, states - 1)
+        here, before = (
+            jax.lax.dynamic_slice(raw, (jnp.maximum(i, 0) * LENGTH,), (LENGTH,))
+            for i in (state, state - 1)
+        )
+        both = jnp.concatenate([jnp.where(state > 0, before, window), here])
+        return jax.lax.dynamic_slice(both, (used - state * LENGTH,), (LENGTH,))
+
+    return raw[:count], after
+
+
+def draw(window: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """Return the window after ``count`` words, and those words, raw."""
+    raw, after = ahead(window, count)
+    return after(count), raw
 
 
 def skip(window: jax.Array, count: int) -> jax.Array:

@@ -4,7 +4,9 @@ All runs with 64-bit types. NumPy is compiled without fused operations: every pr
 rounded before it is added to.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,10 +15,7 @@ import numpy as np
 
 from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._exact import narrow, product
-from jaxinit.replay._walks import mersenne, rejection
-
-WORDS = 2
-"""Words that a double takes."""
+from jaxinit.replay._rows import draw_rows, mersenne
 
 
 def unit(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -25,11 +24,16 @@ def unit(first: jax.Array, second: jax.Array) -> jax.Array:
     return high * 2.0**-27 + low * 2.0**-53
 
 
-def doubles(stream: Any, count: jax.Array, room: int) -> tuple[Any, jax.Array]:
-    """Draw doubles on [0, 1), and return some more."""
-    words, after = mersenne(stream, WORDS * room)
-    pairs = words.reshape(-1, WORDS)
-    return after(WORDS * count), unit(pairs[:, 0], pairs[:, 1])
+def doubles(
+    stream: Any, count: jax.Array, room: int, of: Callable[[jax.Array], jax.Array]
+) -> tuple[Any, jax.Array]:
+    """Draw doubles on [0, 1), and return what is computed of them, and some more."""
+
+    def work(words: jax.Array) -> jax.Array:
+        return of(unit(words[:, 0], words[:, 1]))[:, None]
+
+    stream, values, _ = draw_rows(mersenne, stream, count, room, 2, work)
+    return stream, values
 
 
 def scaled(values: jax.Array, factor: jax.Array, term: jax.Array) -> jax.Array:
@@ -42,40 +46,43 @@ def finish(values: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
     return narrow(values, dtype, True)
 
 
-def _point(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> tuple[jax.Array, ...]:
+def _point(words: jax.Array) -> tuple[jax.Array, ...]:
     """Return coordinates in [-1, 1), and the squared distance from the centre."""
+    a, b, c, d = (words[:, i] for i in range(4))
     x, y = 2 * unit(a, b) - 1, 2 * unit(c, d) - 1
     return x, y, product(x, x) + product(y, y)
 
 
-def polar_points(stream: Any, count: jax.Array, room: int) -> tuple[Any, jax.Array]:
-    """Draw points until ``count`` fall into the unit circle, the centre excluded.
+def _accepted(words: jax.Array) -> jax.Array:
+    square = _point(words)[2]
+    return (square < 1) & (square != 0)
+
+
+def polar_pairs(words: jax.Array, of: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """Return what is computed of the two normals of each four words.
+
+    The value of the second coordinate comes first.
+    """
+
+    def work(words: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x, y, square = _point(words)
+        radius = jnp.sqrt(-2 * jnp.log(square) / square)
+        return of(radius * y), of(radius * x)
+
+    return jnp.stack(map_rows(work, words), axis=1)
+
+
+def polar_normals(
+    stream: Any, count: jax.Array, room: int, of: Callable[[jax.Array], jax.Array]
+) -> tuple[Any, jax.Array, jax.Array]:
+    """Draw pairs of normals by Marsaglia's polar method, in NumPy's order.
+
+    Points are drawn until ``count`` fall into the unit circle, the centre excluded.
 
     Returns:
-        The stream after the last accepted point; and the four words of each point, and
-        some more, ``room`` in all.
+        The stream after the last point; what is computed of the values of ``room``
+        points; and the words of the last point.
     """
-
-    def accept(*words: jax.Array) -> tuple[jax.Array]:
-        square = _point(*words)[2]
-        return ((square < 1) & (square != 0),)
-
-    def chosen(words: jax.Array) -> jax.Array:
-        return map_rows(accept, *(words[:, i] for i in range(4)))[0]
-
-    return rejection(mersenne, stream, count, room, 4, math.pi / 4, chosen)
-
-
-def polar_normals(points: jax.Array) -> jax.Array:
-    """Return the two normals of each point, flat, in the order in which NumPy does.
-
-    Marsaglia's polar method; the value of the second coordinate comes first.
-    """
-
-    def work(*words: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x, y, square = _point(*words)
-        factor = jnp.sqrt(-2 * jnp.log(square) / square)
-        return factor * y, factor * x
-
-    pair = map_rows(work, *(points[:, i] for i in range(4)))
-    return jnp.stack(pair, axis=1).reshape(-1)
+    work = functools.partial(polar_pairs, of=of)
+    tries = work, _accepted, math.pi / 4
+    return draw_rows(mersenne, stream, count, room, 4, *tries)

@@ -233,7 +233,7 @@ def _program(
         raw = jax.lax.dynamic_slice(words, (table[0],), (length,))
         part, numbers = _mt19937.temper(raw), table[1]
         if kind == "normal":
-            return _torch_stream.normal_from_words(part, _ROW, numbers, dtype, small)
+            return _torch_stream.normal_from_words(part, numbers, dtype, small)
         values = _torch_stream.uniform_from_words(part, numbers[:2], dtype, small)
         return (
             values

@@ -12,6 +12,7 @@ import numpy as np
 from jaxinit.replay import _mt19937
 from jaxinit.replay._exact import is_small, narrow
 from jaxinit.replay._native import native
+from jaxinit.replay._rows import draw_rows, mersenne
 from jaxinit.replay._torch_floats import (
     BLOCK,
     affine,
@@ -83,22 +84,13 @@ def uniform_from_words(
 
 
 def normal_from_words(
-    words: jax.Array, size: int, moments: jax.Array, dtype: Dtype, small: bool
+    words: jax.Array, moments: jax.Array, dtype: Dtype, small: bool
 ) -> jax.Array:
-    """Return a flat normal tensor of 16 values or more from `words_of_normal` words."""
+    """Return the values of whole blocks of a normal tensor, flat, from their words."""
     moments = as_taken(moments, dtype)
-    rest = size % BLOCK
-    if rest:
-        each = 2 if dtype == np.float64 else 1
-        full = size // BLOCK * BLOCK * each
-        words = jnp.concatenate([words[:full], words[-BLOCK * each :]])
     if dtype == np.float64:
-        values = box_muller_wide(words, moments[0], moments[1])
-    else:
-        values = box_muller(words, moments[0], moments[1], dtype, small)
-    if rest:
-        values = jnp.concatenate([values[: size - BLOCK], values[-BLOCK:]])
-    return values
+        return box_muller_wide(words, moments[0], moments[1])
+    return box_muller(words, moments[0], moments[1], dtype, small)
 
 
 def uniform(
@@ -113,10 +105,16 @@ def uniform(
 def _uniform(
     stream: Stream, bounds: jax.Array, shape: Shape, dtype: Dtype, small: bool
 ) -> tuple[Stream, jax.Array]:
-    count = words_of_uniform(math.prod(shape), dtype)
-    window, raw = _mt19937.draw(stream.window, count)
-    values = uniform_from_words(_mt19937.temper(raw), bounds, dtype, small)
-    return dataclasses.replace(stream, window=window), values.reshape(shape)
+    def work(words: jax.Array) -> jax.Array:
+        flat = uniform_from_words(words.reshape(-1), bounds, dtype, small)
+        return flat.reshape(words.shape[0], -1)
+
+    size = math.prod(shape)
+    if size == 0:
+        return stream, jnp.zeros(shape, dtype)
+    each = words_of_uniform(1, dtype)
+    stream, values, _ = draw_rows(mersenne, stream, size, size, each, work)
+    return stream, values.reshape(shape)
 
 
 def normal(
@@ -149,9 +147,21 @@ def normal_of(
         return stream, jnp.zeros(shape, dtype)
     if size < BLOCK or serial:
         return _normal_serial(stream, moments, shape, dtype, small)
-    window, raw = _mt19937.draw(stream.window, words_of_normal(size, dtype))
-    values = normal_from_words(_mt19937.temper(raw), size, moments, dtype, small)
-    return dataclasses.replace(stream, window=window), values.reshape(shape)
+
+    def work(words: jax.Array) -> jax.Array:
+        flat = normal_from_words(words.reshape(-1), moments, dtype, small)
+        return flat.reshape(-1, BLOCK)
+
+    each = words_of_uniform(BLOCK, dtype)
+    full, rest = divmod(size, BLOCK)
+    stream, values, _ = draw_rows(mersenne, stream, full, full + (rest > 0), each, work)
+    if rest:
+        skipped = words_of_normal(size, dtype) - full * each
+        words, after = mersenne(stream, skipped)
+        stream = after(skipped)
+        last = work(words[None, -each:]).reshape(-1)
+        values = jax.lax.dynamic_update_slice(values, last, (np.int32(size - BLOCK),))
+    return stream, values[:size].reshape(shape)
 
 
 def _normal_serial(
@@ -160,13 +170,11 @@ def _normal_serial(
     """Hand out the kept value, then pairs, and move the stream on by the pairs used."""
     size = math.prod(shape)
     pairs = -(-size // 2)
-    _, raw = _mt19937.draw(stream.window, 4 * pairs)
+    raw, after = _mt19937.ahead(stream.window, 4 * pairs)
     rows = jnp.concatenate([stream.spare[None], _mt19937.temper(raw).reshape(-1, 4)])
     values = box_muller_serial(rows, moments[0], moments[1])
     kept = stream.kept.astype(jnp.int32)
     values = jax.lax.dynamic_slice(values, (2 - kept,), (size,))
     used = (size - kept + 1) // 2
-    both = jnp.concatenate([stream.window, raw])
-    window = jax.lax.dynamic_slice(both, (4 * used,), (_mt19937.LENGTH,))
-    after = Stream(window, rows[used], (size - kept) % 2 == 1)
-    return after, narrow(values, dtype, small).reshape(shape)
+    moved = Stream(after(4 * used), rows[used], (size - kept) % 2 == 1)
+    return moved, narrow(values, dtype, small).reshape(shape)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxinit.replay import _pcg64
 from jaxinit.replay._exact import product
 from jaxinit.replay._libm import log1p
-from jaxinit.replay._walks import enough, places_of
+from jaxinit.replay._rows import enough, places_of
 
 # numpy/random/src/distributions/ziggurat_constants.h: wi_double; the other two tables
 # follow from it.
@@ -109,64 +109,49 @@ def standard_normal(
 ) -> tuple[jax.Array, jax.Array]:
     """Return the state after ``count`` normals, at least 1, and ``length`` values.
 
-    The first ``count`` are the normals, float64; which number that is, may be traced.
+    The first ``count`` are the normals, float64; how many these are may be traced. The
+    room for values that take several words is more than 20 standard deviations above
+    what is due.
     """
     starts = enough(length, 0.975)  # a value takes 1.02 words
     room, few = starts // 50 + 256, starts // 1000 + 64  # 1.2 % and 0.03 % are due
-    place = np.arange(length, dtype=np.int32)
+    states, words = _pcg64.draw(state, increment, starts + _AHEAD)
+    layer, fast, bits, success = _first_try(words[:starts])
+    special, found = places_of(~success, room)
+    layer, other = layer[special], fast[special]
+    given, lowest = _under(layer, other, words[special + 1]), layer == 0
+    minus = bits[special] >> 8 & np.uint64(1) == 1
+    index = jnp.arange(room, dtype=jnp.int32)
+    due = lowest & (index < found)
+    tail = jax.lax.sort(jnp.where(due, index, np.int32(room)))[:few]
+    sizes, lengths = _tails(words, special[jnp.minimum(tail, np.int32(room - 1))])
+    taken = jnp.full((room,), 2, jnp.int32).at[tail].set(lengths, mode="drop")
+    sizes = other.at[tail].set(sizes, mode="drop")
+    other = jnp.where(lowest & minus, -sizes, sizes)
 
-    def body(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        filled, state, values = carry
-        states, words = _pcg64.draw(state, increment, starts + _AHEAD)
-        layer, fast, bits, success = _first_try(words[:starts])
-        special, found = places_of(~success, room)
-        layer, other = layer[special], fast[special]
-        given, lowest = _under(layer, other, words[special + 1]), layer == 0
-        minus = bits[special] >> 8 & np.uint64(1) == 1
-        index = jnp.arange(room, dtype=jnp.int32)
-        due = lowest & (index < found)
-        tails = jnp.sum(due, dtype=jnp.int32)
-        tail = jax.lax.sort(jnp.where(due, index, np.int32(room)))[:few]
-        sizes, lengths = _tails(words, special[jnp.minimum(tail, np.int32(room - 1))])
-        taken = jnp.full((room,), 2, jnp.int32).at[tail].set(lengths, mode="drop")
-        sizes = other.at[tail].set(sizes, mode="drop")
-        other = jnp.where(lowest & minus, -sizes, sizes)
-        # What finds no room here begins the next round.
-        end = jnp.where(found > room, special[-1], np.int32(starts))
-        end = jnp.where(tails > few, jnp.minimum(end, special[tail[-1]]), end)
+    def step(k: jax.Array, walk: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+        stand, reached = walk
+        here = special[k] >= stand
+        stand = jnp.where(here, special[k] + taken[k], stand)
+        return stand, reached.at[k].set(here)
 
-        def step(k: jax.Array, walk: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
-            stand, reached = walk
-            here = special[k] >= stand
-            stand = jnp.where(here, special[k] + taken[k], stand)
-            return stand, reached.at[k].set(here)
-
-        number = jnp.minimum(found, room - 1)
-        walk = jnp.int32(0), jnp.zeros((room,), jnp.bool_)
-        stand, reached = jax.lax.fori_loop(0, number, step, walk)
-        # A value that takes several words skips those that would begin others.
-        inner = np.arange(1, _AHEAD, dtype=np.int32)
-        reach = jnp.where(reached, taken, np.int32(0))
-        last = reach.at[tail].get(mode="fill", fill_value=0)[:, None]
-        far = special.at[tail].get(mode="clip")[:, None] + inner
-        far = jnp.where(inner < last, far, np.int32(starts)).reshape(-1)
-        near = jnp.where(reached, special + 1, np.int32(starts))
-        # The words that a value takes which begins here; 0 where none does.
-        lengths = jnp.where(success, np.int32(1), np.int32(0))
-        target = jnp.where(reached, special, starts)
-        own = jnp.where(given | lowest, taken, np.int32(0))
-        lengths = lengths.at[jnp.concatenate([target, near, far])].set(
-            jnp.concatenate([own, jnp.zeros((room + far.size,), jnp.int32)]), mode="drop"
-        )
-        emits = (lengths > 0) & (jnp.arange(starts, dtype=jnp.int32) < end)
-        drawn = fast.at[target].set(other, mode="drop")
-        chosen, total = places_of(emits, length, filled)
-        values = jnp.where(place >= filled, drawn[chosen], values)
-        last = chosen[count - 1]
-        stand = jnp.maximum(stand, end)
-        used = jnp.where(total >= count, last + lengths[last], stand)
-        return total, _pcg64.limbs_at(states, used), values
-
-    carry = jnp.int32(0), state, jnp.zeros((length,), jnp.float64)
-    _, state, values = jax.lax.while_loop(lambda c: c[0] < count, body, carry)
-    return state, values
+    walk = jnp.int32(0), jnp.zeros((room,), jnp.bool_)
+    _, reached = jax.lax.fori_loop(0, found, step, walk)
+    # A value that takes several words skips those that would begin others.
+    inner = np.arange(1, _AHEAD, dtype=np.int32)
+    reach = jnp.where(reached, taken, np.int32(0))
+    last = reach.at[tail].get(mode="fill", fill_value=0)[:, None]
+    far = special.at[tail].get(mode="clip")[:, None] + inner
+    far = jnp.where(inner < last, far, np.int32(starts)).reshape(-1)
+    near = jnp.where(reached, special + 1, np.int32(starts))
+    # The words that a value takes which begins here; 0 where none does.
+    lengths = jnp.where(success, np.int32(1), np.int32(0))
+    target = jnp.where(reached, special, starts)
+    own = jnp.where(given | lowest, taken, np.int32(0))
+    lengths = lengths.at[jnp.concatenate([target, near, far])].set(
+        jnp.concatenate([own, jnp.zeros((room + far.size,), jnp.int32)]), mode="drop"
+    )
+    drawn = fast.at[target].set(other, mode="drop")
+    chosen, _ = places_of(lengths > 0, length)
+    last = chosen[count - 1]
+    return _pcg64.limbs_at(states, last + lengths[last]), drawn[chosen]

@@ -8,7 +8,7 @@ versions.
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -24,8 +24,9 @@ from jaxinit.replay._draws import Draws
 from jaxinit.replay._draws import permutation as permuted
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
+from jaxinit.replay._rows import After, bucket, first
 from jaxinit.replay._seed_sequence import SeedSequence, entropy_words
-from jaxinit.replay._walks import After, bucket, first, masked, multiplied, shuffle, walk
+from jaxinit.replay._walks import masked, multiplied, shuffle, walk
 
 
 @jax.tree_util.register_dataclass
@@ -217,11 +218,13 @@ def choice(
     return _DRAWS.choice(stream, a, shape, replace, p)
 
 
-def _random64(stream: Stream, count: jax.Array, room: int) -> tuple[Stream, jax.Array]:
+def _random64(
+    stream: Stream, count: jax.Array, room: int, of: Callable[[jax.Array], jax.Array]
+) -> tuple[Stream, jax.Array]:
     _, words = _pcg64.draw(stream.state, stream.increment, room)
     state = _pcg64.advance(stream.state, stream.increment, count)
     values = (words >> 11).astype(jnp.float64) * 2.0**-53
-    return dataclasses.replace(stream, state=state), values
+    return dataclasses.replace(stream, state=state), of(values)
 
 
 @native
@@ -242,7 +245,7 @@ def _halves(stream: Stream, count: int) -> tuple[jax.Array, After]:
     halves = jnp.concatenate([stream.spare[None], halves])
     kept = stream.kept.astype(jnp.int32)
 
-    def after(used: jax.Array) -> Stream:
+    def after(used: jax.Array | int) -> Stream:
         fresh = jnp.asarray(used, jnp.int32) - kept
         taken = (fresh + 1) // 2
         state = _pcg64.limbs_at(states, jnp.maximum(taken, 0))

@@ -26,10 +26,11 @@ from jaxinit.replay._numpy_floats import (
     doubles,
     finish,
     polar_normals,
-    polar_points,
+    polar_pairs,
     scaled,
 )
-from jaxinit.replay._walks import bucket, first, masked, mersenne
+from jaxinit.replay._rows import bucket, first, mersenne
+from jaxinit.replay._walks import masked
 
 
 @jax.tree_util.register_dataclass
@@ -215,36 +216,34 @@ def choice(
 def _normal(
     stream: Stream, affine: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
-    """Draw by two programs: of one, XLA makes a program that is twice as slow."""
     size = math.prod(shape)
     if size == 0:
         return stream, jnp.zeros(shape, dtype)
-    kept = stream.spare is not None
-    fresh = size - kept
-    pairs = np.int32(-(-fresh // 2))
-    stream, points = _points(stream, pairs, bucket(int(pairs)), fresh % 2 == 1)
-    return stream, first(_normals(points, affine, kept, dtype), shape)
+    fresh = size - (stream.spare is not None)
+    pairs = -(-fresh // 2)
+    static = bucket(pairs), fresh % 2 == 1, dtype
+    stream, values = _normals(stream, affine, np.int32(pairs), *static)
+    return stream, first(values, shape)
 
 
 @native
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _points(
-    stream: Stream, count: jax.Array, room: int, odd: bool
-) -> tuple[Stream, jax.Array]:
-    after, points = polar_points(stream, count, room)
-    last = points[count - 1] if odd else None
-    if stream.spare is not None:
-        points = jnp.concatenate([stream.spare[None], points])
-    return dataclasses.replace(after, spare=last), points
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
 def _normals(
-    points: jax.Array, affine: jax.Array, kept: bool, dtype: np.dtype[Any]
-) -> jax.Array:
-    values = polar_normals(points)[int(kept) :]
-    return finish(scaled(values, affine[1], affine[0]), dtype)
+    stream: Stream,
+    affine: jax.Array,
+    count: jax.Array,
+    room: int,
+    odd: bool,
+    dtype: np.dtype[Any],
+) -> tuple[Stream, jax.Array]:
+    def of(normals: jax.Array) -> jax.Array:
+        return finish(scaled(normals, affine[1], affine[0]), dtype)
+
+    after, values, last = polar_normals(stream, count, room, of)
+    if stream.spare is not None:
+        kept = polar_pairs(stream.spare[None], of)[0, 1:]
+        values = jnp.concatenate([kept, values])
+    return dataclasses.replace(after, spare=last if odd else None), values
 
 
 random = random_sample = rand

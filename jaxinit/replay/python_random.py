@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -24,7 +25,8 @@ from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._draws import Draws
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import doubles, finish, scaled, unit
-from jaxinit.replay._walks import bucket, first, leading, mersenne
+from jaxinit.replay._rows import bucket, draw_rows, first, mersenne
+from jaxinit.replay._walks import leading
 
 
 @jax.tree_util.register_dataclass
@@ -161,11 +163,15 @@ def shuffle(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
     return _DRAWS.permutation(stream, n)
 
 
-def _pairs(words: jax.Array) -> tuple[jax.Array]:
-    """Return the two normals of each four words: first the angle, then the radius."""
-    angle = unit(words[:, 0], words[:, 1]) * (2 * np.pi)
-    radius = jnp.sqrt(-2.0 * jnp.log(1.0 - unit(words[:, 2], words[:, 3])))
-    return (jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1) * radius[:, None],)
+def _pairs(words: jax.Array, of: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """Return what is computed of the two normals of each four words: angle, radius."""
+
+    def work(words: jax.Array) -> tuple[jax.Array, jax.Array]:
+        angle = unit(words[:, 0], words[:, 1]) * (2 * np.pi)
+        radius = jnp.sqrt(-2.0 * jnp.log(1.0 - unit(words[:, 2], words[:, 3])))
+        return of(jnp.cos(angle) * radius), of(jnp.sin(angle) * radius)
+
+    return jnp.stack(map_rows(work, words), axis=1)
 
 
 @native
@@ -178,15 +184,15 @@ def _gauss(
     odd: bool,
     dtype: np.dtype[Any],
 ) -> tuple[Stream, jax.Array]:
-    kept = stream.spare is not None
-    raw, after = mersenne(stream, 4 * room)
-    words = raw.reshape(-1, 4)
-    last = words[count - 1] if odd else None
+    def of(normals: jax.Array) -> jax.Array:
+        return finish(scaled(normals, affine[1], affine[0]), dtype)
+
+    work = functools.partial(_pairs, of=of)
+    after, values, last = draw_rows(mersenne, stream, count, room, 4, work)
     if stream.spare is not None:
-        words = jnp.concatenate([stream.spare[None], words])
-    values = map_rows(_pairs, words)[0].reshape(-1)[int(kept) :]
-    values = finish(scaled(values, affine[1], affine[0]), dtype)
-    return dataclasses.replace(after(4 * count), spare=last), values
+        kept = _pairs(stream.spare[None], of)[0, 1:]
+        values = jnp.concatenate([kept, values])
+    return dataclasses.replace(after, spare=last if odd else None), values
 
 
 __all__ = ["Stream", "gauss", "randint", "random", "seed", "shuffle", "uniform"]

@@ -1,0 +1,136 @@
+"""Draws that make their values while they make their words, block after block.
+
+A source is a function ``(state, count) -> (words, after)``: the next ``count`` words,
+uint32, of a generator, and a function from a number of used words to the state after
+them. It draws ahead, and what is not used is drawn again.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinit.replay import _mt19937
+
+After = Callable[[jax.Array | int], Any]
+Source = Callable[[Any, int], tuple[jax.Array, After]]
+
+_BLOCK, _SIEVED = 48 * _mt19937.LENGTH, 16 * _mt19937.LENGTH
+"""Words of a block, and of one from which rows are chosen: all stays in the caches.
+
+Both are the fastest of 8 to 256 states for one seed and for 100.
+"""
+
+
+def mersenne(stream: Any, count: int) -> tuple[jax.Array, After]:
+    """Return the next words of the Mersenne twister, a `Source`."""
+    raw, after = _mt19937.ahead(stream.window, count)
+
+    def moved(used: jax.Array | int) -> Any:
+        return dataclasses.replace(stream, window=after(used))
+
+    return _mt19937.temper(raw), moved
+
+
+def places_of(
+    mask: jax.Array, count: int, filled: jax.Array | int = 0
+) -> tuple[jax.Array, jax.Array]:
+    """Return where the mask holds, written from ``filled`` on, and where that ends.
+
+    Of the ``count`` places those that are not written are 0; what is too much is lost.
+    """
+    rank = filled + jnp.cumsum(mask, dtype=jnp.int32)
+    target = jnp.where(mask, rank - 1, count)
+    places = jnp.zeros((count,), jnp.int32)
+    index = jnp.arange(mask.shape[0], dtype=jnp.int32)
+    return places.at[target].set(index, mode="drop"), rank[-1]
+
+
+def bucket(size: int) -> int:
+    """Return how many values one program makes for a size, and for others near it.
+
+    At most a quarter more: programs are compiled for a few lengths, and draw the rest of
+    the values for nothing.
+    """
+    if size > 1 << 24:
+        return size
+    step = 1 << size.bit_length() - 3 if size > 1024 else 1024
+    return max(-(-size // step), 1) * step
+
+
+def first(values: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Return the first values of a flat array in a shape."""
+    return jax.lax.slice(values, (0,), (math.prod(shape),)).reshape(shape)
+
+
+def enough(count: int, share: float) -> int:
+    """Return how many tries give ``count`` successes, but for a chance of 10^-20."""
+    return math.ceil((count + 8 * math.sqrt(count)) / share) + 64
+
+
+def _block(rows: int, most: int) -> int:
+    """Return how many rows a block has: if possible, a number that divides them all."""
+    lengths = range(most, most // 4, -1)
+    return min(rows, next((n for n in lengths if rows % n == 0), most))
+
+
+def draw_rows(
+    source: Source,
+    state: Any,
+    count: jax.Array | int,
+    room: int,
+    each: int,
+    work: Callable[[jax.Array], jax.Array],
+    accept: Callable[[jax.Array], jax.Array] | None = None,
+    share: float = 1.0,
+) -> tuple[Any, jax.Array, jax.Array]:
+    """Draw rows of words until ``count`` of them are accepted, and make values of them.
+
+    Args:
+        source: The source.
+        state: Its state.
+        count: How many rows are wanted; it may be traced.
+        room: How many rows are made, at least ``count`` and 1.
+        each: Words a row.
+        work: From words of shape ``(rows, each)`` to values of shape ``(rows, n)``.
+        accept: From such words to a bool a row; None accepts all.
+        share: A lower bound of the share of rows that are accepted.
+
+    Returns:
+        The state after the last wanted row; the flat values of ``room`` rows, of which
+        those after the wanted ones are any; and the words of the last wanted row.
+    """
+    tries = room if accept is None else enough(room, share)
+    rows = _block(tries, max((_BLOCK if accept is None else _SIEVED) // each, 1))
+    index = jnp.arange(rows, dtype=jnp.int32)
+    made = jax.eval_shape(work, jax.ShapeDtypeStruct((rows, each), jnp.uint32))
+
+    def step(carry: Any, _: None) -> tuple[Any, None]:
+        filled, state, end, last, out = carry
+        words, after = source(state, each * rows)
+        words = words.reshape(rows, each)
+        places, found = index, jnp.int32(rows)
+        if accept is not None:
+            places, found = places_of(accept(words), rows)
+            words = words[places]
+        place = count - 1 - filled
+        here = (place >= 0) & (place < found)
+        place = jnp.clip(place, 0, rows - 1)
+        result = after(each * (places[place] + 1)), words[place]
+        end, last = jax.tree.map(
+            lambda new, old: jnp.where(here, new, old), result, (end, last)
+        )
+        # What is after the accepted rows is written over by the next block.
+        out = jax.lax.dynamic_update_slice(out, work(words), (filled, np.int32(0)))
+        return (filled + found, after(each * rows), end, last, out), None
+
+    last = jnp.zeros((each,), jnp.uint32)
+    slack = 0 if accept is None and room % rows == 0 else rows
+    out = jnp.zeros((room + slack, made.shape[1]), made.dtype)
+    carry = jnp.int32(0), state, state, last, out
+    (_, _, end, last, out), _ = jax.lax.scan(step, carry, None, length=-(-tries // rows))
+    return end, out[:room].reshape(-1), last
