@@ -50,15 +50,16 @@ def row(
 
 
 def of_torch(method: str, seeds: int, size: int) -> Call | None:
-    """Return a host call that seeds PyTorch and fills one array, for each seed."""
+    """Return a host call that seeds PyTorch and fills a row of one array, for each seed."""
     if torch is None:
         return None
-    tensor, start = torch.empty(size), torch.manual_seed
+    empty, start = torch.empty, torch.manual_seed
 
     def call() -> None:
+        rows = empty(seeds, size)
         for seed in range(seeds):
             start(seed)
-            getattr(tensor, method)()
+            getattr(rows[seed], method)()
 
     return call
 
@@ -67,8 +68,9 @@ def of_numpy(method: str, seeds: int, size: int) -> Call:
     """Return the same for NumPy's legacy stream."""
 
     def call() -> None:
+        rows = np.empty((seeds, size), np.float32)
         for seed in range(seeds):
-            getattr(np.random.RandomState(seed), method)(size)
+            rows[seed] = getattr(np.random.RandomState(seed), method)(size)
 
     return call
 
@@ -135,11 +137,12 @@ def run(quick: bool) -> Iterator[Row]:
                 other,
                 against,
             )
-    yield from many_seeds(10 if quick else 100, 10**5)
+    for size in (10**4, 10**5):
+        yield from many_seeds(10 if quick else 100, size)
 
 
 def many_seeds(count: int, size: int) -> Iterator[Row]:
-    """Yield the time of many seeds under vmap against as many calls on the host."""
+    """Yield the time of many seeds under vmap against a loop on the host, to one array."""
     numbers = jnp.arange(count, dtype=jnp.uint32)
     for name, module, start, laws, host, against in (
         (
@@ -167,7 +170,7 @@ def many_seeds(count: int, size: int) -> Iterator[Row]:
 
             method = f"{law}_" if host is of_torch else law
             yield row(
-                f"{count} seeds, {name} {law}",
+                f"{count} seeds of {size}, {name} {law}",
                 count * size,
                 jax.vmap(one),
                 (numbers,),

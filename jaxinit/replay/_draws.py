@@ -188,8 +188,8 @@ def _integers(
             return words[:, 0], words[:, 1] < np.uint32(1 << 31)
         return bound(words[:, 0], largest)
 
-    def work(words: jax.Array) -> jax.Array:
-        return values(words)[0].astype(jnp.int32)[:, None] + low
+    def work(words: jax.Array) -> tuple[jax.Array]:
+        return (values(words)[0].astype(jnp.int32)[:, None] + low,)
 
     tries = 2 if wide else 1, work, lambda words: values(words)[1], share
     return draw_rows(source, stream, count, room, *tries)[:2]

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._exact import narrow, product
 from jaxinit.replay._rows import draw_rows, mersenne
 
@@ -29,8 +28,8 @@ def doubles(
 ) -> tuple[Any, jax.Array]:
     """Draw doubles on [0, 1), and return what is computed of them, and some more."""
 
-    def work(words: jax.Array) -> jax.Array:
-        return of(unit(words[:, 0], words[:, 1]))[:, None]
+    def work(words: jax.Array) -> tuple[jax.Array]:
+        return (of(unit(words[:, 0], words[:, 1]))[:, None],)
 
     stream, values, _ = draw_rows(mersenne, stream, count, room, 2, work)
     return stream, values
@@ -58,18 +57,16 @@ def _accepted(words: jax.Array) -> jax.Array:
     return (square < 1) & (square != 0)
 
 
-def polar_pairs(words: jax.Array, of: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """Return what is computed of the two normals of each four words.
+def polar_pair(
+    words: jax.Array, of: Callable[[jax.Array], jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """Return what is computed of the two normals of each four words, as columns.
 
     The value of the second coordinate comes first.
     """
-
-    def work(words: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x, y, square = _point(words)
-        radius = jnp.sqrt(-2 * jnp.log(square) / square)
-        return of(radius * y), of(radius * x)
-
-    return jnp.stack(map_rows(work, words), axis=1)
+    x, y, square = _point(words)
+    radius = jnp.sqrt(-2 * jnp.log(square) / square)
+    return of(radius * y)[:, None], of(radius * x)[:, None]
 
 
 def polar_normals(
@@ -83,6 +80,6 @@ def polar_normals(
         The stream after the last point; what is computed of the values of ``room``
         points; and the words of the last point.
     """
-    work = functools.partial(polar_pairs, of=of)
+    work = functools.partial(polar_pair, of=of)
     tries = work, _accepted, math.pi / 4
     return draw_rows(mersenne, stream, count, room, 4, *tries)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit.replay import _mt19937
+from jaxinit.replay._chunks import Columns
 
 After = Callable[[jax.Array | int], Any]
 Source = Callable[[Any, int], tuple[jax.Array, After]]
@@ -73,9 +74,12 @@ def enough(count: int, share: float) -> int:
 
 
 def _block(rows: int, most: int) -> int:
-    """Return how many rows a block has: if possible, a number that divides them all."""
-    lengths = range(most, most // 4, -1)
-    return min(rows, next((n for n in lengths if rows % n == 0), most))
+    """Return how many rows a block has; if possible, a number that divides them all.
+
+    There are two blocks at least: XLA makes one program of a loop that runs once.
+    """
+    most = max(min(most, -(-rows // 2)), 1)
+    return next((n for n in range(most, most // 4, -1) if rows % n == 0), most)
 
 
 def draw_rows(
@@ -84,7 +88,7 @@ def draw_rows(
     count: jax.Array | int,
     room: int,
     each: int,
-    work: Callable[[jax.Array], jax.Array],
+    work: Callable[[jax.Array], Columns],
     accept: Callable[[jax.Array], jax.Array] | None = None,
     share: float = 1.0,
 ) -> tuple[Any, jax.Array, jax.Array]:
@@ -96,7 +100,7 @@ def draw_rows(
         count: How many rows are wanted; it may be traced.
         room: How many rows are made, at least ``count`` and 1.
         each: Words a row.
-        work: From words of shape ``(rows, each)`` to values of shape ``(rows, n)``.
+        work: From words of shape ``(rows, each)`` to the columns of the rows' values.
         accept: From such words to a bool a row; None accepts all.
         share: A lower bound of the share of rows that are accepted.
 
@@ -106,14 +110,18 @@ def draw_rows(
     """
     tries = room if accept is None else enough(room, share)
     rows = _block(tries, max((_BLOCK if accept is None else _SIEVED) // each, 1))
-    index = jnp.arange(rows, dtype=jnp.int32)
-    made = jax.eval_shape(work, jax.ShapeDtypeStruct((rows, each), jnp.uint32))
+    slack = 0 if accept is None and room % rows == 0 else rows
+    columns = jax.eval_shape(work, jax.ShapeDtypeStruct((rows, each), jnp.uint32))
 
-    def step(carry: Any, _: None) -> tuple[Any, None]:
+    def none(words: jax.Array) -> Columns:
+        del words
+        return tuple(jnp.zeros(c.shape, c.dtype) for c in columns)
+
+    def step(carry: Any, i: jax.Array) -> tuple[Any, None]:
         filled, state, end, last, out = carry
         words, after = source(state, each * rows)
         words = words.reshape(rows, each)
-        places, found = index, jnp.int32(rows)
+        places, found = jnp.arange(rows, dtype=jnp.int32), jnp.int32(rows)
         if accept is not None:
             places, found = places_of(accept(words), rows)
             words = words[places]
@@ -124,13 +132,17 @@ def draw_rows(
         end, last = jax.tree.map(
             lambda new, old: jnp.where(here, new, old), result, (end, last)
         )
+        # A branch, always taken, keeps XLA from making a row once for each column.
+        apart = len(columns) > 1
+        made = jax.lax.cond(i >= 0, work, none, words) if apart else work(words)
         # What is after the accepted rows is written over by the next block.
-        out = jax.lax.dynamic_update_slice(out, work(words), (filled, np.int32(0)))
+        values = jnp.concatenate(made, axis=1)
+        out = jax.lax.dynamic_update_slice(out, values, (filled, np.int32(0)))
         return (filled + found, after(each * rows), end, last, out), None
 
-    last = jnp.zeros((each,), jnp.uint32)
-    slack = 0 if accept is None and room % rows == 0 else rows
-    out = jnp.zeros((room + slack, made.shape[1]), made.dtype)
-    carry = jnp.int32(0), state, state, last, out
-    (_, _, end, last, out), _ = jax.lax.scan(step, carry, None, length=-(-tries // rows))
+    width = sum(c.shape[1] for c in columns)
+    out = jnp.zeros((room + slack, width), columns[0].dtype)
+    carry = jnp.int32(0), state, state, jnp.zeros((each,), jnp.uint32), out
+    index = jnp.arange(-(-tries // rows), dtype=jnp.int32)
+    (_, _, end, last, out), _ = jax.lax.scan(step, carry, index)
     return end, out[:room].reshape(-1), last

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit.replay import _cephes
-from jaxinit.replay._chunks import map_rows
+from jaxinit.replay._chunks import Columns, map_rows
 from jaxinit.replay._exact import equal, fma, fma_single, narrow, single
 from jaxinit.replay._libm import log1p
 
@@ -63,35 +63,28 @@ def affine(
 
 def box_muller(
     words: jax.Array, mean: jax.Array, std: jax.Array, dtype: np.dtype[Any], small: bool
-) -> jax.Array:
-    """Return normals of 32 bits and fewer from whole blocks of 16 words.
+) -> Columns:
+    """Return normals of 32 bits and fewer from rows of 16 words, as two times 8 columns.
 
-    The first eight words of a block give radii, the last eight angles; the first eight
+    The first eight words of a row give radii, the last eight angles; the first eight
     results are the cosines. The logarithm is of 1 - u, which is never 0.
     """
-
-    def work(words: jax.Array) -> tuple[jax.Array, ...]:
-        log = _cephes.log(np.float32(1) - unit_float32(words[:, :_HALF]))
-        radius = jnp.sqrt(log * np.float32(-2))
-        angle = unit_float32(words[:, _HALF:]) * np.float32(_TWO_PI)
-        pair = _cephes.circle(angle)
-        one, two = ((radius * x).astype(jnp.float64) for x in pair)
-        return tuple(narrow(fma_single(x, std, mean), dtype, small) for x in (one, two))
-
-    return jnp.concatenate(map_rows(work, words.reshape(-1, BLOCK)), axis=1).reshape(-1)
+    log = _cephes.log(np.float32(1) - unit_float32(words[:, :_HALF]))
+    radius = jnp.sqrt(log * np.float32(-2))
+    angle = unit_float32(words[:, _HALF:]) * np.float32(_TWO_PI)
+    pair = _cephes.circle(angle)
+    one, two = ((radius * x).astype(jnp.float64) for x in pair)
+    return tuple(narrow(fma_single(x, std, mean), dtype, small) for x in (one, two))
 
 
-def box_muller_wide(words: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-    """Return float64 normals from whole blocks of 16 pairs of words."""
-
-    def work(words: jax.Array) -> tuple[jax.Array, ...]:
-        unit = unit_float64(words[..., 0], words[..., 1])
-        radius = jnp.sqrt(jnp.log(1 - unit[:, :_HALF]) * -2.0)
-        angle = unit[:, _HALF:] * _TWO_PI
-        pair = jnp.cos(angle), jnp.sin(angle)
-        return tuple(fma(radius * x, std, mean) for x in pair)
-
-    return jnp.concatenate(map_rows(work, words.reshape(-1, BLOCK, 2)), axis=1).reshape(-1)
+def box_muller_wide(words: jax.Array, mean: jax.Array, std: jax.Array) -> Columns:
+    """Return float64 normals from rows of 16 pairs of words, likewise."""
+    words = words.reshape(-1, BLOCK, 2)
+    unit = unit_float64(words[..., 0], words[..., 1])
+    radius = jnp.sqrt(jnp.log(1 - unit[:, :_HALF]) * -2.0)
+    angle = unit[:, _HALF:] * _TWO_PI
+    pair = jnp.cos(angle), jnp.sin(angle)
+    return tuple(fma(radius * x, std, mean) for x in pair)
 
 
 def box_muller_serial(words: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:

@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxinit.replay import _mt19937, _torch_special, _torch_stream
 from jaxinit.replay._arguments import check_size
+from jaxinit.replay._chunks import Columns
 from jaxinit.replay._exact import is_small
 from jaxinit.replay._native import native
 from jaxinit.replay._torch_floats import BLOCK
@@ -229,31 +230,30 @@ def _program(
     length = _ROW * (2 if dtype == np.float64 else 1)
     words = jnp.concatenate([*kept, jnp.zeros((length,), jnp.uint32)])
 
-    def row(kind: str, small: bool, table: tuple[jax.Array, jax.Array]) -> jax.Array:
+    def row(kind: str, small: bool, table: tuple[jax.Array, jax.Array]) -> Columns:
         raw = jax.lax.dynamic_slice(words, (table[0],), (length,))
         part, numbers = _mt19937.temper(raw), table[1]
         if kind == "normal":
+            part = part.reshape(_ROW // BLOCK, -1)
             return _torch_stream.normal_from_words(part, numbers, dtype, small)
         values = _torch_stream.uniform_from_words(part, numbers[:2], dtype, small)
-        return (
-            values
-            if kind == "uniform"
-            else _torch_special.inverse_values(values, numbers[2:], dtype)
-        )
+        if kind == "inverse":
+            values = _torch_special.inverse_values(values, numbers[2:], dtype)
+        return (values.reshape(_ROW // BLOCK, BLOCK),)
 
     groups = [
-        jax.lax.map(functools.partial(row, *kind), table) if len(table[0]) else words
+        jax.lax.map(functools.partial(row, *kind), table) if len(table[0]) else ()
         for kind, table in zip(_GROUPS, tables, strict=True)
     ]
     results = []
     for group, first, whole, shape in layout.values:
         size = math.prod(shape)
-        rows = groups[group]
         count = -(-whole // _ROW)
-        flat = rows[first : first + count].reshape(-1)[:whole]
+        made = [c[first : first + count + (whole < size)] for c in groups[group]]
+        rows = jnp.concatenate(made, axis=2).reshape(-1, _ROW)
+        flat = rows[:count].reshape(-1)[:whole]
         if whole < size:
-            last = rows[first + count, :BLOCK]
-            flat = jnp.concatenate([flat[: size - BLOCK], last])
+            flat = jnp.concatenate([flat[: size - BLOCK], rows[count, :BLOCK]])
         results.append(flat.reshape(shape))
     return window, results
 

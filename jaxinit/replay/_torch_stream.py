@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinit.replay import _mt19937
+from jaxinit.replay._chunks import Columns
 from jaxinit.replay._exact import is_small, narrow
 from jaxinit.replay._native import native
 from jaxinit.replay._rows import draw_rows, mersenne
@@ -85,8 +86,8 @@ def uniform_from_words(
 
 def normal_from_words(
     words: jax.Array, moments: jax.Array, dtype: Dtype, small: bool
-) -> jax.Array:
-    """Return the values of whole blocks of a normal tensor, flat, from their words."""
+) -> Columns:
+    """Return the values of rows of `BLOCK` values of a normal tensor, as columns."""
     moments = as_taken(moments, dtype)
     if dtype == np.float64:
         return box_muller_wide(words, moments[0], moments[1])
@@ -105,9 +106,8 @@ def uniform(
 def _uniform(
     stream: Stream, bounds: jax.Array, shape: Shape, dtype: Dtype, small: bool
 ) -> tuple[Stream, jax.Array]:
-    def work(words: jax.Array) -> jax.Array:
-        flat = uniform_from_words(words.reshape(-1), bounds, dtype, small)
-        return flat.reshape(words.shape[0], -1)
+    def work(words: jax.Array) -> Columns:
+        return (uniform_from_words(words.reshape(-1), bounds, dtype, small)[:, None],)
 
     size = math.prod(shape)
     if size == 0:
@@ -148,9 +148,8 @@ def normal_of(
     if size < BLOCK or serial:
         return _normal_serial(stream, moments, shape, dtype, small)
 
-    def work(words: jax.Array) -> jax.Array:
-        flat = normal_from_words(words.reshape(-1), moments, dtype, small)
-        return flat.reshape(-1, BLOCK)
+    def work(words: jax.Array) -> Columns:
+        return normal_from_words(words, moments, dtype, small)
 
     each = words_of_uniform(BLOCK, dtype)
     full, rest = divmod(size, BLOCK)
@@ -159,7 +158,7 @@ def normal_of(
         skipped = words_of_normal(size, dtype) - full * each
         words, after = mersenne(stream, skipped)
         stream = after(skipped)
-        last = work(words[None, -each:]).reshape(-1)
+        last = jnp.concatenate(work(words[None, -each:]), axis=1)[0]
         values = jax.lax.dynamic_update_slice(values, last, (np.int32(size - BLOCK),))
     return stream, values[:size].reshape(shape)
 

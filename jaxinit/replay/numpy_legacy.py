@@ -26,7 +26,7 @@ from jaxinit.replay._numpy_floats import (
     doubles,
     finish,
     polar_normals,
-    polar_pairs,
+    polar_pair,
     scaled,
 )
 from jaxinit.replay._rows import bucket, first, mersenne
@@ -241,7 +241,7 @@ def _normals(
 
     after, values, last = polar_normals(stream, count, room, of)
     if stream.spare is not None:
-        kept = polar_pairs(stream.spare[None], of)[0, 1:]
+        kept = polar_pair(stream.spare[None], of)[1][0]
         values = jnp.concatenate([kept, values])
     return dataclasses.replace(after, spare=last if odd else None), values
 

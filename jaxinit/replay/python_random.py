@@ -21,7 +21,6 @@ from jaxinit._checks import shown, type_error
 from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
 from jaxinit.replay._arguments import words_of
-from jaxinit.replay._chunks import map_rows
 from jaxinit.replay._draws import Draws
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import doubles, finish, scaled, unit
@@ -163,15 +162,13 @@ def shuffle(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
     return _DRAWS.permutation(stream, n)
 
 
-def _pairs(words: jax.Array, of: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """Return what is computed of the two normals of each four words: angle, radius."""
-
-    def work(words: jax.Array) -> tuple[jax.Array, jax.Array]:
-        angle = unit(words[:, 0], words[:, 1]) * (2 * np.pi)
-        radius = jnp.sqrt(-2.0 * jnp.log(1.0 - unit(words[:, 2], words[:, 3])))
-        return of(jnp.cos(angle) * radius), of(jnp.sin(angle) * radius)
-
-    return jnp.stack(map_rows(work, words), axis=1)
+def _pair(
+    words: jax.Array, of: Callable[[jax.Array], jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """Return what is computed of the two normals of each four words, as columns."""
+    angle = unit(words[:, 0], words[:, 1]) * (2 * np.pi)
+    radius = jnp.sqrt(-2.0 * jnp.log(1.0 - unit(words[:, 2], words[:, 3])))
+    return of(jnp.cos(angle) * radius)[:, None], of(jnp.sin(angle) * radius)[:, None]
 
 
 @native
@@ -187,10 +184,10 @@ def _gauss(
     def of(normals: jax.Array) -> jax.Array:
         return finish(scaled(normals, affine[1], affine[0]), dtype)
 
-    work = functools.partial(_pairs, of=of)
+    work = functools.partial(_pair, of=of)
     after, values, last = draw_rows(mersenne, stream, count, room, 4, work)
     if stream.spare is not None:
-        kept = _pairs(stream.spare[None], of)[0, 1:]
+        kept = _pair(stream.spare[None], of)[1][0]
         values = jnp.concatenate([kept, values])
     return dataclasses.replace(after, spare=last if odd else None), values
 
