@@ -175,6 +175,14 @@ def test_wide_and_tiny_bounds():
         assert_same_bits(x, random.uniform(-8e307, 8e307, 50))
 
 
+def test_signed_zeros():
+    stream, random = numpy_legacy.seed(0), np.random.RandomState(0)
+    for loc, scale in ((-0.0, 0.0), (0.0, 0.0), (-0.0, 1e-42)):
+        known = random.normal(loc, scale, 50).astype(np.float32)
+        stream, x = numpy_legacy.normal(stream, (50,), loc, scale, "float32")
+        assert_same_bits(x, known)
+
+
 def test_seeds_may_be_traced():
     def draw(seed):
         legacy, new = numpy_legacy.seed(seed), numpy_generator.default_rng(seed)
