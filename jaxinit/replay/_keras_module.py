@@ -1,21 +1,28 @@
 """Keras' layers as what decides their weights: seeds that they take, and shapes."""
 
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, shown, type_error, value_error
-from jaxinit.replay._keras_session import current, next_seed, unique_name
+from jaxinit.replay._keras_session import current, unique_name
+from jaxinit.replay._keras_tensor import (
+    KerasTensor,
+    Shape,
+    connected,
+    mapped,
+    sizes,
+    tensors,
+    tensors_of,
+)
 from jaxinit.replay._signatures import constructor
-from jaxinit.replay.keras_initializers import get
+from jaxinit.replay.keras_initializers import Initializer, get
 
-Shape = tuple[int | None, ...]
-
-Sizes = int | Sequence[int]
 LayerT = TypeVar("LayerT", bound="Layer")
 
 _FREE = frozenset({
@@ -24,63 +31,84 @@ _FREE = frozenset({
     "trainable", "virtual_batch_size", "zero_output_for_mask",
 })  # fmt: skip
 """Options of all layers that change no weight, besides regularizers and constraints."""
-_NOT_REPLAYED = frozenset({
-    "lora_rank", "quantization_config", "renorm", "return_state", "use_gate", "weights",
-})  # fmt: skip
+_NOT_REPLAYED = frozenset({"lora_rank", "quantization_config", "weights"})
 """Options that change which weights there are."""
 _COUNTS = frozenset({
-    "depth_multiplier", "filters", "groups", "input_dim", "key_dim", "num_heads",
-    "output_dim", "units",
+    "depth_multiplier", "filters", "groups", "head_dim", "input_dim", "key_dim",
+    "num_heads", "num_key_value_heads", "num_query_heads", "output_dim",
+    "power_iterations", "units",
 })  # fmt: skip
 
 
-_ARRAYS = np.ndarray, jax.Array
+class Weight(KerasTensor):
+    """A weight: its path in the model, its shape, and what draws it."""
+
+    def __init__(
+        self, path: str, shape: Shape, dtype: Any, draw: Callable[..., Any], trained: bool
+    ) -> None:
+        super().__init__(shape, dtype)
+        self.path, self.trainable, self._draw = path, trained, draw
+
+    @property
+    def name(self) -> str:
+        """The name in the layer."""
+        return self.path.rpartition("/")[2]
+
+    def draw(self, backend: str) -> jax.Array:
+        """Return the weight."""
+        if isinstance(self._draw, Initializer):
+            made = self._draw(self.shape, backend)  # pyright: ignore[reportArgumentType]
+        elif "backend" in inspect.signature(self._draw).parameters:
+            made = self._draw(self.shape, backend=backend)
+        else:  # a function of the user's own
+            made = self._draw(self.shape, dtype="float32")
+        return jnp.asarray(made, self.dtype)
 
 
-class KerasTensor:
-    """What a layer returns: a shape, whose first length is the batch's."""
+class _List(list[Any]):
+    """A list in a layer: the layers that are added to it are the layer's."""
 
-    def __init__(self, shape: Shape) -> None:
-        self.shape = tuple(shape)
+    def __init__(self, owner: "Layer", items: Sequence[Any]) -> None:
+        super().__init__(owner.track(item) for item in items)
+        self.owner = owner
 
-    def _with(self, other: object) -> "KerasTensor":
-        pair = [self, other] if isinstance(other, KerasTensor) else [self]
-        shape = broadcast(self.shape, pair[-1].shape)
-        return connected(None, pair, KerasTensor(shape))
+    def append(self, item: Any) -> None:
+        super().append(self.owner.track(item))
 
-    def __getitem__(self, index: Any) -> "KerasTensor":
-        free = 1 << 20  # in place of lengths that are not known
-        whole = np.broadcast_to(0, [free if n is None else n for n in self.shape])
-        shape = tuple(None if n == free else n for n in whole[index].shape)
-        return connected(None, [self], KerasTensor(shape))
+    def insert(self, index: Any, item: Any) -> None:
+        super().insert(index, self.owner.track(item))
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = _with
+    def extend(self, items: Any) -> None:
+        super().extend(self.owner.track(item) for item in items)
 
 
-def connected(layer: Any, taken: list[Any], made: KerasTensor) -> KerasTensor:
-    """Note that a layer, or a sum, made one tensor of others."""
-    current().calls.append((layer, taken, made))
-    return made
+class _Dict(dict[Any, Any]):
+    """A dict in a layer: the layers that are put into it are the layer's."""
+
+    def __init__(self, owner: "Layer", items: dict[Any, Any]) -> None:
+        super().__init__({key: owner.track(item) for key, item in items.items()})
+        self.owner = owner
+
+    def __setitem__(self, key: Any, item: Any) -> None:
+        super().__setitem__(key, self.owner.track(item))
 
 
-def broadcast(first: Shape, second: Shape) -> Shape:
-    """Return the shape of a sum."""
-    rank = max(len(first), len(second))
-    padded = [(1,) * (rank - len(s)) + s for s in (first, second)]
-    return tuple(b if a == 1 else a for a, b in zip(*padded, strict=True))
+def _scoped(build: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(build)
+    def scoped(self: "Layer", *args: Any, **options: Any) -> None:
+        with self.scope():
+            build(self, *args, **options)
+        self.built = True
+        vars(self).setdefault("shapes", args or tuple(options.values()))
 
-
-@dataclasses.dataclass(frozen=True)
-class Weight:
-    """A weight: its name in the layer, its shape, and what draws it."""
-
-    name: str
-    shape: tuple[int, ...]
-    draw: Callable[[tuple[int, ...], str], Any]
+    return scoped
 
 
 class Layer:
     """What all layers share: a name, weights, and layers inside.
+
+    A subclass may have a ``build(input_shape)``, which calls ``add_weight``, and a
+    ``call(inputs)`` of other layers and of `keras_models.ops`, as in Keras.
 
     Args:
         **options: Keras' options; those that change no weight are accepted.
@@ -90,9 +118,13 @@ class Layer:
     """
 
     axes: ClassVar[int] = 0
+    takes: ClassVar[tuple[str, ...]] = ()
+    """The arguments whose shapes count, where there is more than the first."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "build" in vars(cls):
+            cls.build = _scoped(vars(cls)["build"])
         if cls.__module__.startswith("jaxinit.replay."):
             if "signature" in vars(cls):
                 taken = vars(cls)["signature"]
@@ -109,22 +141,43 @@ class Layer:
             rule = "weights are float32"
             got = f"dtype={options['dtype']!r}"
             type_error(rule, got, "Leave dtype out, and convert the weights.")
-        self.name: str = options.get("name") or unique_name(type(self).__name__)
         size, shape = options.get("input_dim"), options.get("input_shape")
-        self.input_shape: Shape | None = shape if size is None else (size,)
-        self.weights: list[Weight] = []
-        self.inside: list[Layer] = []
-        self.built = False
+        self._start_track()
+        vars(self).update(
+            name=options.get("name") or unique_name(type(self).__name__),
+            input_shape=shape if size is None else (size,),
+            built=False,
+            parent=None,
+        )
+
+    def _start_track(self) -> list[Any]:
+        return vars(self).setdefault("_tracked", [])
 
     def __getattr__(self, name: str) -> Any:
         text = f"{type(self).__name__!r} object has no attribute {name!r}"
         raise AttributeError(text)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        vars(self)[name] = self.track(value)
+
+    def track(self, value: Any) -> Any:
+        """Make a layer or a weight, or those in a container, this layer's."""
+        if isinstance(value, (Layer, Weight)):
+            if not any(value is known for known in self._start_track()):
+                self._tracked.append(value)
+        elif isinstance(value, list):
+            return _List(self, value)
+        elif isinstance(value, dict):
+            return _Dict(self, value)
+        elif type(value) is tuple:
+            return tuple(map(self.track, value))
+        return value
+
     def _make(self, given: dict[str, Any]) -> None:
         """Take all arguments as attributes: checked, and initializers made in order."""
         options = given.pop("options")
-        self.given = given | options
         Layer.__init__(self, **options)
+        vars(self)["given"] = given | options
         for name, value in given.items():
             if name not in _NOT_REPLAYED:
                 vars(self)[name] = self._checked(name, value)
@@ -153,62 +206,165 @@ class Layer:
     def _start(self) -> None:
         """Do what is to be done last in the constructor."""
 
-    def add_weight(self, name: str, shape: Any, initializer: Any) -> None:
-        """Give the layer a weight, in Keras' order."""
-        if None in shape:
-            rule = "the lengths that a weight depends on must be known"
+    def get_config(self) -> dict[str, Any]:
+        """Return the options that make the layer once more, as Keras' copies are made."""
+        given = vars(self).get("given", {})
+        return {key: _config(value) for key, value in given.items()} | {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Return a layer of these options."""
+        return cls(**config)
+
+    def again(self, name: str | None = None) -> Any:
+        """Return the layer made once more from its options."""
+        return self.from_config(self.get_config() | {"name": name or self.name})
+
+    def remade(self, name: str | None = None) -> Any:
+        """Return the layer made once more, and built if it was, as Keras loads layers."""
+        made = self.again(name)
+        if self.built and not made.built and "shapes" in vars(self):
+            made.build(*self.shapes)
+        return made
+
+    def scope(self) -> Any:
+        """Let what is built inside have this layer's path."""
+        if vars(self).get("parent") is None:
+            vars(self)["parent"] = current().path
+        return current().inside(f"{self.parent}{self.name}/")
+
+    def add_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        *,
+        name: str | None = None,
+        **_options: Any,
+    ) -> Weight:
+        """Give the layer a weight, as Keras' ``add_weight`` does."""
+        if None in (shape or ()):
+            rule, got = "the lengths that a weight depends on must be known", f"{name}"
             advice = "Give keras.Input all lengths but the batch's."
-            value_error(rule, f"{name} of shape {shape}", advice, where=type(self).__name__)
-        self.weights.append(Weight(name, tuple(shape), initializer))
+            got = f"{name} of shape {shape}"
+            value_error(rule, got, advice, where=type(self).__name__)
+        if not isinstance(shape, (list, tuple, type(None))):
+            rule = "the shape comes first, and must be a sequence"
+            type_error(
+                rule, f"shape={shown(shape)}", "Write add_weight(shape=..., name=...)."
+            )
+        whole = dtype is not None and "float" not in str(dtype)
+        dtype = {"int": "int32", None: "float32"}.get(dtype, dtype)
+        if not whole and dtype != "float32":
+            rule, got = "weights are float32, or whole numbers", f"dtype={dtype!r}"
+            type_error(rule, got, "Leave dtype out, and convert the weights.")
+        draw = get(initializer or ("zeros" if whole else "glorot_uniform"))
+        path = f"{current().path if self.parent is None else self.parent}{self.name}/"
+        path += name or unique_name("Variable")
+        return self.track(Weight(path, tuple(shape or ()), dtype, draw, trainable))
+
+    add_variable = add_weight
+
+    def weigh(
+        self, name: str, shape: Any, initializer: Any, trainable: bool = True
+    ) -> None:
+        """Give the layer a weight, as an attribute of the same name."""
+        made = self.add_weight(shape, initializer, None, trainable, name=name)
+        vars(self)[name] = made
 
     def add_bias(self, *shape: int | None) -> None:
         """Give the layer a bias, if it has one."""
         if self.use_bias:
-            self.add_weight("bias", shape, self.bias_initializer)
+            self.weigh("bias", shape, self.bias_initializer)
 
-    def build(self, *shapes: Shape) -> None:
+    def build(self, *_shapes: Any) -> None:
         """Make the weights for inputs of these shapes."""
-        self._weigh(*shapes)
 
-    def _weigh(self, *shapes: Shape) -> None:
-        pass
-
-    def compute_output_shape(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Any) -> Any:
         """Return the shape of the output."""
-        return self._output(*shapes)
+        if type(self).call is Layer.call:
+            return shapes[0]
+        with self.scope():
+            made = self.call(*(tensors_of(shape) for shape in shapes))
+        return mapped(lambda x: x.shape, made)
 
-    def _output(self, *shapes: Shape) -> Shape:
-        return shapes[0]
+    def call(self, *inputs: Any, **options: Any) -> Any:
+        """Return a tensor of the output's shape."""
+        return tensors_of(self.compute_output_shape(*self._shapes(inputs, options)))
+
+    def _shapes(self, inputs: Any, options: dict[str, Any]) -> list[Any]:
+        """Return the shapes of the inputs that decide those of weights and output."""
+        named = dict(zip(self.takes, inputs, strict=False)) | options
+        taken = [named[name] for name in self.takes if name in named]
+        taken = taken or [*inputs, *options.values()][:1]
+        return [x.shape for x in tensors(taken)]
+
+    def _own(self, method: Callable[..., Any], inputs: Any, options: Any) -> list[Any]:
+        """Return the shapes as a user's own build or compute_output_shape takes them."""
+        parameters = inspect.signature(method).parameters.values()
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return self._shapes(inputs, options)
+        given = [x for x in (*inputs, *options.values()) if any(tensors(x))]
+        return [mapped(lambda x: x.shape, x) for x in given][: len(parameters)]
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Build the layer at its first call, and return a tensor of the output's shape."""
-        tensors = [x for x in (*inputs, *options.values()) if isinstance(x, list)]
-        tensors = tensors[0] if tensors else [*inputs, *options.values()]
-        tensors = [KerasTensor(x.shape) if isinstance(x, _ARRAYS) else x for x in tensors]
-        taken = [x for x in tensors if isinstance(x, KerasTensor)]
-        shapes = [x.shape for x in taken]
-        if not shapes:
+        turned = mapped(_turned, (inputs, options))
+        args, named = turned
+        names = inspect.signature(self.call).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in names.values()):
+            free = {"training", "mask"} - names.keys()
+            named = {key: value for key, value in named.items() if key not in free}
+        if not any(tensors(turned)):
             rule = "a layer must be called on keras.Input or on the output of a layer"
-            type_error(
-                rule, f"{inputs}", "Start from keras.Input.", where=type(self).__name__
-            )
-        if not self.built:
-            self.built = True
-            self.build(*shapes)
-        made = KerasTensor(self.compute_output_shape(*shapes))
-        return connected(self, taken, made)
+            where, advice = type(self).__name__, "Start from keras.Input."
+            type_error(rule, f"{inputs}", advice, where=where)
+        with self.scope():
+            if not self.built:
+                self.built = True
+                self.build(*self._own(self.build, args, named))
+            own = type(self).compute_output_shape, type(self).build
+            if not any(f.__module__.startswith("jaxinit.replay.") for f in own):
+                shapes = self._own(self.compute_output_shape, args, named)
+                made = tensors_of(self.compute_output_shape(*shapes))
+            else:
+                made = self.call(*args, **named)
+        made = mapped(lambda x: KerasTensor(x.shape, x.dtype), made)
+        vars(self).setdefault("input", args[0] if args else next(tensors(named)))
+        vars(self).setdefault("output", made)
+        return connected(self, args, named, made)
 
     def summary(self, *_args: Any, **_options: Any) -> None:
         """Do nothing: what a model computes does not matter here."""
 
     compile = summary
 
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, Weight]]:
-        """Yield the weights by their paths, in Keras' order."""
-        path = f"{prefix}{self.name}/"
-        yield from ((path + weight.name, weight) for weight in self.weights)
-        for layer in self.inside:
-            yield from layer.walk(path)
+    @property
+    def sublayers(self) -> list[Any]:
+        """The layers inside, in Keras' order."""
+        return [x for x in self._start_track() if isinstance(x, Layer)]
+
+    @property
+    def weights(self) -> list[Weight]:
+        """The weights, in Keras' order: first what is trained, then the layers inside."""
+        own = [x for x in self._start_track() if isinstance(x, Weight)]
+        own.sort(key=lambda weight: not weight.trainable)
+        found = [*own, *(w for layer in self.sublayers for w in layer.weights)]
+        return list({id(weight): weight for weight in found}.values())
+
+
+def _turned(x: Any) -> KerasTensor:
+    return x if isinstance(x, KerasTensor) else KerasTensor(x.shape, x.dtype)
+
+
+def _config(value: Any) -> Any:
+    """Return what makes an initializer or a layer again; other values as they are."""
+    if isinstance(value, Initializer):
+        return {"class_name": type(value), "config": value.get_config()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_config(item) for item in value)
+    return value.remade() if isinstance(value, Layer) else value
 
 
 def kind(
@@ -220,36 +376,3 @@ def kind(
     members |= {} if signature is None else {"signature": signature}
     made: Any = type(name, (base,), members)
     return made
-
-
-def sizes(name: str, value: Sizes, axes: int, least: int = 1) -> tuple[int, ...]:
-    """Return one length an axis."""
-    lengths = (value,) * axes if isinstance(value, int) else tuple(value)
-    if len(lengths) != axes:
-        rule = f"{name} must be an int or {axes} ints"
-        value_error(rule, f"{name}={value}", "Give one length for each axis.")
-    return tuple(check_int(name, n, least=least) for n in lengths)
-
-
-def strided(
-    name: str, lengths: Shape, window: Sequence[int], strides: Sequence[int], padding: str
-) -> Shape:
-    """Return the lengths after a convolution or a pooling."""
-    result: list[int | None] = []
-    for n, k, stride in zip(lengths, window, strides, strict=True):
-        if n is None:
-            result.append(None)
-            continue
-        out = (n - k) // stride + 1 if padding == "valid" else -(-n // stride)
-        if out < 1:
-            rule = "the output must have a length of at least 1 on each axis"
-            got = f"{out} from a length of {n} with a window of {k}"
-            value_error(rule, got, "Make the input larger.", where=f"build: {name}")
-        result.append(out)
-    return tuple(result)
-
-
-def take_seed(seed: int | None) -> None:
-    """Take the seed of a generator inside the layer, if it has been given none."""
-    if seed is None:
-        next_seed()

@@ -1,18 +1,16 @@
 """Keras' recurrent layers, and the wrappers around them."""
 
+import functools
 import inspect
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
 from jaxinit._checks import check_choice, type_error
-from jaxinit.replay._keras_module import KerasTensor, Layer, Shape, take_seed
-from jaxinit.replay._keras_session import snake
-
-__all__ = [
-    "GRU", "LSTM", "RNN", "Bidirectional", "GRUCell", "LSTMCell", "SimpleRNN",
-    "SimpleRNNCell", "TimeDistributed",
-]  # fmt: skip
+from jaxinit.replay._keras_kernels import _Convolution
+from jaxinit.replay._keras_module import Layer, kind
+from jaxinit.replay._keras_session import snake, take_seed
+from jaxinit.replay._keras_tensor import Shape
 
 _KERNELS = (
     "use_bias=True, kernel_initializer='glorot_uniform', "
@@ -30,6 +28,11 @@ _STATES = (
     "return_sequences=False, return_state=False, go_backwards=False, stateful=False, "
     "unroll=False"
 )
+_SOME_STATES = _STATES.partition(", unroll")[0]
+_CONV = (
+    "filters, kernel_size, strides=1, padding='valid', data_format=None, dilation_rate=1, "
+    f"activation='tanh', recurrent_activation='sigmoid', {_KERNELS}, unit_forget_bias=True"
+)
 _GATES = "units, activation='tanh', recurrent_activation='sigmoid'"
 
 
@@ -37,6 +40,7 @@ class _Cell(Layer):
     """What the cells of recurrent layers share."""
 
     gates: ClassVar[int]
+    states: ClassVar[int] = 1
 
     def _make(self, given: dict[str, Any]) -> None:
         if self.gates == 1:  # Keras takes this seed first here, and last in the others
@@ -45,25 +49,37 @@ class _Cell(Layer):
         if self.gates > 1:
             take_seed(given["seed"])
 
-    def _weigh(self, *shapes: Shape) -> None:
+    def build(self, *shapes: Shape) -> None:
         rows = self.gates * self.units
-        self.add_weight("kernel", (shapes[0][-1], rows), self.kernel_initializer)
-        recurrent = (self.units, rows)
-        self.add_weight("recurrent_kernel", recurrent, self.recurrent_initializer)
+        self.weigh("kernel", (shapes[0][-1], rows), self.kernel_initializer)
+        self.weigh("recurrent_kernel", (self.units, rows), self.recurrent_initializer)
         if self.use_bias:  # of two rows, if a GRU's reset gate comes after
             shape = (2, rows) if vars(self).get("reset_after") else (rows,)
-            self.add_weight("bias", shape, self._bias)
+            self.weigh("bias", shape, self._bias())
 
-    def _bias(self, shape: tuple[int, ...], backend: str) -> Any:
-        """Return the bias: ones for an LSTM's forget gate, if asked for."""
-        if not vars(self).get("unit_forget_bias"):
-            return self.bias_initializer(shape, backend)
-        n = self.units
-        first, rest = (self.bias_initializer((k,), backend) for k in (n, 2 * n))
+    def _bias(self) -> Any:
+        """Return what draws the bias: ones for an LSTM's forget gate, if asked for."""
+        return (
+            _forgetful(self)
+            if vars(self).get("unit_forget_bias")
+            else self.bias_initializer
+        )
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        return (shapes[0][0], self.units)
+
+    def state_shapes(self, shape: Shape) -> list[Any]:
+        """Return the shapes of the states, of an input of this shape."""
+        return [self.compute_output_shape(shape)] * self.states
+
+
+def _forgetful(cell: Any) -> Any:
+    def draw(shape: tuple[int, ...], backend: str) -> Any:
+        n = shape[0] // 4
+        first, rest = (cell.bias_initializer((k,), backend) for k in (n, 2 * n))
         return jnp.concatenate([first, jnp.ones((n,), jnp.float32), rest])
 
-    def _output(self, *shapes: Shape) -> Shape:
-        return (shapes[0][0], self.units)
+    return draw
 
 
 class SimpleRNNCell(_Cell):
@@ -76,7 +92,7 @@ class SimpleRNNCell(_Cell):
 class LSTMCell(_Cell):
     """``keras.layers.LSTMCell``."""
 
-    gates = 4
+    gates, states = 4, 2
     signature = f"{_GATES}, {_KERNELS}, unit_forget_bias=True, {_FREE}, seed=None"
 
 
@@ -87,109 +103,189 @@ class GRUCell(_Cell):
     signature = f"{_GATES}, {_KERNELS}, {_FREE}, reset_after=True, seed=None"
 
 
-class RNN(Layer):
-    """``keras.layers.RNN`` of one cell."""
+class _ConvCell(_Convolution, _Cell):
+    """The cell of a ConvLSTM, which takes its seed before its initializers'."""
 
+    gates, states = 1, 2
+
+    def build(self, *shapes: Shape) -> None:
+        rows = 4 * self.filters
+        kernel = (*self.kernel_size, shapes[0][-1], rows)
+        self.weigh("kernel", kernel, self.kernel_initializer)
+        recurrent = (*self.kernel_size, self.filters, rows)
+        self.weigh("recurrent_kernel", recurrent, self.recurrent_initializer)
+        if self.use_bias:
+            self.weigh("bias", (rows,), self._bias())
+
+
+_CONV_CELLS = {
+    n: kind(_ConvCell, "ConvLSTMCell", f"{_CONV}, {_FREE}, seed=None", n) for n in (1, 2, 3)
+}
+
+
+class StackedRNNCells(Layer):
+    """``keras.layers.StackedRNNCells``: each cell takes what the one before it gives."""
+
+    signature = "cells"
+
+    def _start(self) -> None:
+        self.cells = list(self.cells)
+
+    def build(self, *shapes: Shape) -> None:
+        shape = shapes[0]
+        for cell in self.cells:
+            if not cell.built:
+                cell.build(shape)
+            shape = _output(cell, shape)
+
+    def compute_output_shape(self, *shapes: Shape) -> Any:
+        return functools.reduce(
+            lambda shape, cell: _output(cell, shape), self.cells, shapes[0]
+        )
+
+    def state_shapes(self, shape: Shape) -> list[Any]:
+        """Return the shapes of the states, of an input of this shape."""
+        found: list[Any] = []
+        for cell in self.cells:
+            states = _states(cell, shape)
+            found.append(states if len(states) > 1 else states[0])
+            shape = _output(cell, shape)
+        return found
+
+
+def _states(cell: Any, shape: Shape) -> list[Any]:
+    """Return the shapes of a cell's states; a user's own cell has a state_size."""
+    if isinstance(cell, (_Cell, StackedRNNCells)):
+        return cell.state_shapes(shape)
+    size = cell.state_size
+    return [(shape[0], n) for n in (size if isinstance(size, (list, tuple)) else [size])]
+
+
+def _output(cell: Any, shape: Shape) -> Shape:
+    if isinstance(cell, (_Cell, StackedRNNCells)):
+        return cell.compute_output_shape(shape)
+    size = vars(cell).get("output_size")
+    return (shape[0], size) if size is not None else _states(cell, shape)[0]
+
+
+class RNN(Layer):
+    """``keras.layers.RNN`` of a cell, or of a list of cells."""
+
+    takes = ("sequences",)
     signature = f"cell, {_STATES}, zero_output_for_mask=False"
 
     def _start(self) -> None:
-        if not isinstance(self.cell, _Cell):
-            rule, got = "cell must be one cell of this module", f"cell={self.cell!r}"
+        if isinstance(self.cell, (list, tuple)):
+            self.cell = StackedRNNCells(self.cell)
+        cell = self.cell
+        if not isinstance(cell, (_Cell, StackedRNNCells)) and "state_size" not in dir(cell):
+            rule, got = "cell must be a cell, with a state_size", f"cell={cell!r}"
             type_error(rule, got, "Give an LSTMCell, a GRUCell or a SimpleRNNCell.")
-        self.inside = [self.cell]
+        self.cell = cell
 
-    def _weigh(self, *shapes: Shape) -> None:
-        self.cell.build(*shapes)
+    def build(self, *shapes: Shape) -> None:
+        if not self.cell.built:
+            self.cell.build((shapes[0][0], *shapes[0][2:]))
 
-    def _output(self, *shapes: Shape) -> Shape:
-        return (*shapes[0][: 2 if self.return_sequences else 1], self.cell.units)
+    def compute_output_shape(self, *shapes: Shape) -> Any:
+        batch, time, *rest = shapes[0]
+        made = _output(self.cell, (batch, *rest))
+        made = (batch, time, *made[1:]) if self.return_sequences else made
+        return [made, *_states(self.cell, (batch, *rest))] if self.return_state else made
 
 
 class _Recurrent(RNN):
     """What the recurrent layers share: a cell of their own."""
 
-    cells: ClassVar[type[_Cell]]
+    def _cells(self) -> Any:
+        return _CONV_CELLS[self.axes]
 
     def _make(self, given: dict[str, Any]) -> None:
-        names = given.keys() & inspect.signature(self.cells).parameters.keys() - {"options"}
+        kind = self._cells()
+        names = given.keys() & inspect.signature(kind).parameters.keys() - {"options"}
         passed = {name: given[name] for name in names}
-        cell = self.cells(**passed, name=snake(self.cells.__name__))
+        cell = kind(**passed, name=snake(kind.__name__))
         rest = {name: given[name] for name in given if name not in names}
         super()._make(rest | {"cell": cell})
-        del self.given["cell"]
-        self.given |= passed
+        self.given.pop("cell")
+        self.given.update(passed)
 
-    def again(self, name: str) -> "_Recurrent":
-        """Return the layer made once more from its options, as Keras' wrappers do."""
+    def get_config(self) -> dict[str, Any]:
+        # In place of names, which are made once more, the initializers that they made.
         names = [key for key in self.given if key.endswith("_initializer")]
-        clones = {key: getattr(self.cell, key).clone for key in names}
-        if self.cell.gates == 1:  # Keras forgets this seed
-            clones["seed"] = None
-        return type(self)(**{**self.given, **clones, "name": name})
+        self.given.update({key: getattr(self.cell, key) for key in names})
+        if isinstance(self.cell, SimpleRNNCell):  # Keras forgets this seed
+            self.given["seed"] = None
+        return super().get_config()
 
 
 class SimpleRNN(_Recurrent):
     """``keras.layers.SimpleRNN``."""
 
-    cells = SimpleRNNCell
     signature = f"units, activation='tanh', {_KERNELS}, {_LAYER}, {_STATES}, seed=None"
+
+    def _cells(self) -> Any:
+        return SimpleRNNCell
 
 
 class LSTM(_Recurrent):
     """``keras.layers.LSTM``."""
 
-    cells = LSTMCell
     signature = (
         f"{_GATES}, {_KERNELS}, unit_forget_bias=True, {_LAYER}, seed=None, {_STATES}, "
         "use_cudnn='auto'"
     )
 
+    def _cells(self) -> Any:
+        return LSTMCell
+
 
 class GRU(_Recurrent):
     """``keras.layers.GRU``."""
 
-    cells = GRUCell
     signature = (
         f"{_GATES}, {_KERNELS}, {_LAYER}, seed=None, {_STATES}, reset_after=True, "
         "use_cudnn='auto'"
     )
 
+    def _cells(self) -> Any:
+        return GRUCell
+
+
+ConvLSTM1D, ConvLSTM2D, ConvLSTM3D = (
+    kind(_Recurrent, f"ConvLSTM{n}D", f"{_CONV}, {_LAYER}, seed=None, {_SOME_STATES}", n)
+    for n in (1, 2, 3)
+)
+
 
 class Bidirectional(Layer):
     """``keras.layers.Bidirectional`` of a recurrent layer."""
 
+    takes = ("sequences",)
     signature = "layer, merge_mode='concat', weights=None, backward_layer=None"
 
     def _start(self) -> None:
-        modes, layer = ("concat", "sum", "mul", "ave"), self.layer
-        check_choice("merge_mode", self.merge_mode, modes)
-        made = [layer.again(f"forward_{layer.name.removeprefix('forward_')}")]
-        made.append(self.backward_layer)
-        if self.backward_layer is None:
-            made[1] = layer.again(f"backward_{layer.name.removeprefix('backward_')}")
-        self.inside = made
+        layer, backward = self.layer, self.backward_layer
+        if self.merge_mode is not None:
+            check_choice("merge_mode", self.merge_mode, ("concat", "sum", "mul", "ave"))
+        self.forward_layer = layer.remade(f"forward_{layer.name.removeprefix('forward_')}")
+        name = f"backward_{layer.name.removeprefix('backward_')}"
+        self.backward_layer = layer.remade(name) if backward is None else backward
 
-    def _weigh(self, *shapes: Shape) -> None:
-        for layer in self.inside:
-            layer.build(*shapes)
+    def get_config(self) -> dict[str, Any]:
+        both = {"layer": self.forward_layer, "backward_layer": self.backward_layer}
+        self.given.update(both)
+        return super().get_config()
 
-    def _output(self, *shapes: Shape) -> Shape:
-        *start, units = self.inside[0].compute_output_shape(*shapes)
-        return (*start, 2 * (units or 0) if self.merge_mode == "concat" else units)
+    def build(self, *shapes: Shape) -> None:
+        for layer in (self.forward_layer, self.backward_layer):
+            if not layer.built:
+                layer.build(*shapes)
 
-
-class TimeDistributed(Layer):
-    """``keras.layers.TimeDistributed``."""
-
-    signature = "layer"
-
-    def _start(self) -> None:
-        self.inside = [self.layer]
-
-    def _weigh(self, *shapes: Shape) -> None:
-        self.layer(KerasTensor((shapes[0][0], *shapes[0][2:])))
-
-    def _output(self, *shapes: Shape) -> Shape:
-        batch, time, *rest = shapes[0]
-        inner = self.layer.compute_output_shape((batch, *rest))
-        return (batch, time, *inner[1:])
+    def compute_output_shape(self, *shapes: Shape) -> Any:
+        made = self.forward_layer.compute_output_shape(*shapes)
+        made, states = (made[0], made[1:]) if self.layer.return_state else (made, [])
+        both = [made, made]
+        if self.merge_mode is not None:
+            both = [(*made[:-1], (1 + (self.merge_mode == "concat")) * made[-1])]
+        return [*both, *states, *states] if len(both) + len(states) > 1 else both[0]

@@ -6,10 +6,21 @@ import contextvars
 import dataclasses
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jaxinit._checks import value_error
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A call of a layer or an operation: what was called, on what, and what it made."""
+
+    op: Callable[..., Any]
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+    taken: list[Any]
+    made: Any
 
 
 @dataclasses.dataclass
@@ -19,12 +30,25 @@ class Session:
     Attributes:
         python: Python's generator.
         names: How often each automatic name is in use.
-        calls: For each call of a layer: the layer, its inputs and its output.
+        calls: By the id of each tensor, the call that made it.
+        path: The names of the layers that are being built, as Keras' paths have them.
+        drawn: Whether Keras' global generator has taken its seed.
     """
 
     python: random.Random
     names: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    calls: list[tuple[Any, list[Any], Any]] = dataclasses.field(default_factory=list)
+    calls: dict[int, Call] = dataclasses.field(default_factory=dict)
+    path: str = ""
+    drawn: bool = False
+
+    @contextlib.contextmanager
+    def inside(self, path: str) -> Iterator[None]:
+        """Let what is built inside have this path in front."""
+        outer, self.path = self.path, path
+        try:
+            yield
+        finally:
+            self.path = outer
 
 
 _session: contextvars.ContextVar[Session | None] = contextvars.ContextVar(
@@ -58,9 +82,15 @@ def next_seed() -> int:
     return current().python.randint(1, 10**9)
 
 
+def take_seed(seed: int | None, count: int = 1) -> None:
+    """Take the seeds of the generators inside a layer, if it has been given none."""
+    for _ in range(0 if seed is not None else count):
+        next_seed()
+
+
 def snake(name: str) -> str:
     """Return the name of a class as Keras writes functions and layers."""
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 

@@ -3,24 +3,11 @@
 import math
 
 from jaxinit._checks import check_choice, check_number, value_error
-from jaxinit.replay._keras_module import Layer, Shape, kind, strided, take_seed
+from jaxinit.replay._keras_module import Layer, kind
+from jaxinit.replay._keras_session import take_seed
+from jaxinit.replay._keras_tensor import Shape, sizes, strided
 
-__all__ = [
-    "ELU", "Activation", "ActivityRegularization", "AlphaDropout", "AveragePooling1D",
-    "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D",
-    "CenterCrop", "Cropping1D", "Cropping2D", "Cropping3D", "Dropout", "Flatten",
-    "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalAvgPool1D",
-    "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D",
-    "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
-    "Identity", "LeakyReLU", "Masking", "MaxPool1D", "MaxPool2D", "MaxPool3D",
-    "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Permute", "RandomBrightness",
-    "RandomContrast", "RandomCrop", "RandomFlip", "RandomRotation", "RandomTranslation",
-    "RandomZoom", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Resizing", "Softmax",
-    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "UnitNormalization",
-    "UpSampling1D", "UpSampling2D", "UpSampling3D", "ZeroPadding1D", "ZeroPadding2D",
-    "ZeroPadding3D",
-]  # fmt: skip
+_RANGE = "value_range=(0, 255)"
 
 
 class _Same(Layer):
@@ -37,6 +24,14 @@ Masking = kind(_Same, "Masking", "mask_value=0.0")
 Identity = kind(_Same, "Identity", "")
 ActivityRegularization = kind(_Same, "ActivityRegularization", "l1=0.0, l2=0.0")
 UnitNormalization = kind(_Same, "UnitNormalization", "axis=-1")
+AutoContrast = kind(_Same, "AutoContrast", _RANGE)
+Equalization = kind(_Same, "Equalization", f"{_RANGE}, bins=256, data_format=None")
+ContrastLimitedAdaptiveHistogramEqualization = kind(
+    _Same,
+    "ContrastLimitedAdaptiveHistogramEqualization",
+    f"{_RANGE}, clip_limit=4.0, tile_grid_size=(8, 8), data_format=None",
+)
+MaxNumBoundingBoxes = kind(_Same, "MaxNumBoundingBoxes", "max_number, fill_value=-1")
 
 
 class _Noise(Layer):
@@ -59,28 +54,101 @@ SpatialDropout3D = kind(_Noise, "SpatialDropout3D", "rate, data_format=None, see
 
 
 class _Random(Layer):
-    """What the random image layers share: a seed."""
+    """What the random image layers share: seeds, one for each generator inside."""
+
+    def _count(self) -> int:
+        return 1
 
     def _start(self) -> None:
-        take_seed(self.seed)
+        take_seed(self.seed, self._count())
 
 
-_FILL = (
-    "fill_mode='reflect', interpolation='bilinear', seed=None, fill_value=0.0, "
-    "data_format=None"
-)
-RandomFlip = kind(
-    _Random, "RandomFlip", "mode='horizontal_and_vertical', seed=None, data_format=None"
-)
+_MAP = "interpolation='bilinear'"
+_FILL = f"fill_mode='reflect', {_MAP}, seed=None, fill_value=0.0, data_format=None"
+_FILLED = f"{_MAP}, fill_mode='reflect', fill_value=0.0"
+_LAST = "seed=None, data_format=None"
+_FACTOR = f"factor, {_RANGE}, data_format=None, seed=None"
+RandomFlip = kind(_Random, "RandomFlip", f"mode='horizontal_and_vertical', {_LAST}")
 RandomRotation = kind(_Random, "RandomRotation", f"factor, {_FILL}")
 RandomZoom = kind(_Random, "RandomZoom", f"height_factor, width_factor=None, {_FILL}")
 RandomTranslation = kind(
     _Random, "RandomTranslation", f"height_factor, width_factor, {_FILL}"
 )
-RandomContrast = kind(_Random, "RandomContrast", "factor, value_range=(0, 255), seed=None")
-RandomBrightness = kind(
-    _Random, "RandomBrightness", "factor, value_range=(0, 255), seed=None"
+RandomContrast = kind(_Random, "RandomContrast", f"factor, {_RANGE}, seed=None")
+RandomBrightness = kind(_Random, "RandomBrightness", f"factor, {_RANGE}, seed=None")
+RandomHue, RandomSaturation, RandomSharpness = (
+    kind(_Random, f"Random{name}", _FACTOR) for name in ("Hue", "Saturation", "Sharpness")
 )
+RandomColorDegeneration = kind(_Random, "RandomColorDegeneration", _FACTOR)
+RandomPosterization = kind(_Random, "RandomPosterization", _FACTOR)
+RandomGrayscale = kind(
+    _Random, "RandomGrayscale", "factor=0.5, data_format=None, seed=None"
+)
+RandomInvert = kind(_Random, "RandomInvert", f"factor=1.0, {_RANGE}, {_LAST}")
+RandomErasing = kind(
+    _Random,
+    "RandomErasing",
+    f"factor=1.0, scale=(0.02, 0.33), fill_value=None, {_RANGE}, {_LAST}",
+)
+RandomElasticTransform = kind(
+    _Random,
+    "RandomElasticTransform",
+    f"factor=1.0, scale=1.0, {_FILLED}, {_RANGE}, {_LAST}",
+)
+RandomGaussianBlur = kind(
+    _Random,
+    "RandomGaussianBlur",
+    f"factor=1.0, kernel_size=3, sigma=1.0, {_RANGE}, data_format=None, seed=None",
+)
+RandomPerspective = kind(
+    _Random, "RandomPerspective", f"factor=1.0, scale=1.0, {_MAP}, fill_value=0.0, {_LAST}"
+)
+RandomShear = kind(
+    _Random,
+    "RandomShear",
+    f"x_factor=0.0, y_factor=0.0, {_FILLED}, data_format=None, seed=None",
+)
+Solarization = kind(
+    _Random,
+    "Solarization",
+    f"addition_factor=0.0, threshold_factor=0.0, {_RANGE}, seed=None",
+)
+CutMix = kind(_Random, "CutMix", f"factor=1.0, {_LAST}")
+MixUp = kind(_Random, "MixUp", "alpha=0.2, data_format=None, seed=None")
+
+
+class RandAugment(_Random):
+    """``keras.layers.RandAugment``."""
+
+    signature = f"{_RANGE}, num_ops=2, factor=0.5, {_MAP}, {_LAST}"
+
+    def _count(self) -> int:
+        return 10
+
+
+class AugMix(_Random):
+    """``keras.layers.AugMix``."""
+
+    signature = (
+        f"{_RANGE}, num_chains=3, chain_depth=3, factor=0.3, alpha=1.0, all_ops=True, "
+        f"{_MAP}, {_LAST}"
+    )
+
+    def _count(self) -> int:
+        return 10 if self.all_ops else 6
+
+
+class RandomColorJitter(_Random):
+    """``keras.layers.RandomColorJitter``."""
+
+    signature = (
+        f"{_RANGE}, brightness_factor=None, contrast_factor=None, saturation_factor=None, "
+        f"hue_factor=None, {_LAST}"
+    )
+
+    def _count(self) -> int:
+        names = "brightness", "contrast", "saturation", "hue"
+        return 1 + sum(vars(self)[f"{name}_factor"] is not None for name in names)
 
 
 class Resizing(Layer):
@@ -92,7 +160,7 @@ class Resizing(Layer):
         "antialias=False, data_format=None"
     )
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         return (*shapes[0][:-3], self.height, self.width, shapes[0][-1])
 
 
@@ -102,7 +170,10 @@ CenterCrop = kind(Resizing, "CenterCrop", "height, width, data_format=None")
 class RandomCrop(_Random, Resizing):
     """``keras.layers.RandomCrop``."""
 
-    signature = "height, width, seed=None, data_format=None"
+    signature = f"height, width, {_LAST}"
+
+    def _count(self) -> int:
+        return 2
 
 
 class Flatten(Layer):
@@ -110,7 +181,7 @@ class Flatten(Layer):
 
     signature = "data_format=None"
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         rest = shapes[0][1:]
         return (shapes[0][0], None if None in rest else math.prod(n or 0 for n in rest))
 
@@ -120,7 +191,7 @@ class Reshape(Layer):
 
     signature = "target_shape"
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         rest, target = shapes[0][1:], tuple(self.target_shape)
         known = math.prod(n for n in target if n != -1)
         total = None if None in rest else math.prod(n or 0 for n in rest)
@@ -137,7 +208,7 @@ class Permute(Layer):
 
     signature = "dims"
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         return (shapes[0][0], *(shapes[0][i] for i in self.dims))
 
 
@@ -146,7 +217,7 @@ class RepeatVector(Layer):
 
     signature = "n"
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         return (shapes[0][0], self.n, *shapes[0][1:])
 
 
@@ -157,7 +228,7 @@ class _Pooling(Layer):
         choices = "valid", "same"
         self.padding = check_choice("padding", self.padding.lower(), choices)
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         window = self.pool_size, self.strides, self.padding
         lengths = strided(self.name, shapes[0][1:-1], *window)
         return (shapes[0][0], *lengths, shapes[0][-1])
@@ -170,9 +241,17 @@ class _Average(_Pooling):
 class _Global(Layer):
     signature = "data_format=None, keepdims=False"
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         kept = (1,) * (len(shapes[0]) - 2) if self.keepdims else ()
         return (shapes[0][0], *kept, shapes[0][-1])
+
+
+class _Adaptive(Layer):
+    signature = "output_size, data_format=None"
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        lengths = sizes("output_size", self.output_size, self.axes)
+        return (shapes[0][0], *lengths, shapes[0][-1])
 
 
 class _Resizing(Layer):
@@ -193,7 +272,7 @@ class _Resizing(Layer):
     def _length(self, n: int, pair: tuple[int, int]) -> int:
         return n + sum(pair)
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         both = zip(shapes[0][1:-1], self.pairs, strict=True)
         lengths = (None if n is None else self._length(n, pair) for n, pair in both)
         return (shapes[0][0], *lengths, shapes[0][-1])
@@ -218,6 +297,12 @@ AveragePooling1D, AveragePooling2D, AveragePooling3D = (
 )
 GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D = (
     kind(_Global, f"GlobalAveragePooling{n}D") for n in _AXES
+)
+AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D = (
+    kind(_Adaptive, f"AdaptiveAveragePooling{n}D", axes=n) for n in _AXES
+)
+AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = (
+    kind(_Adaptive, f"AdaptiveMaxPooling{n}D", axes=n) for n in _AXES
 )
 GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D = (
     kind(_Global, f"GlobalMaxPooling{n}D") for n in _AXES

@@ -6,6 +6,7 @@ possible in `keras_models.build`, which says how the generator was seeded.
 """
 
 import copy
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -49,9 +50,14 @@ class Initializer:
     def _draw(self, shape: tuple[int, ...], draws: Backend) -> jax.Array:
         raise NotImplementedError
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the options, as Keras' ``get_config`` does: a seed taken is not one."""
+        names = inspect.signature(type(self)).parameters
+        return {n: getattr(self, "given_seed" if n == "seed" else n) for n in names}
+
     def clone(self) -> "Initializer":
         """Return another with the same options; without a seed, it takes a new one."""
-        return self
+        return type(self)(**self.get_config())
 
 
 class Constant(Initializer):
@@ -96,14 +102,8 @@ class RandomInitializer(Initializer):
     """What the random initializers share: a seed."""
 
     def __init__(self, seed: Seed | None = None) -> None:
-        self._given = seed
+        self.given_seed = seed
         self.seed = next_seed() if seed is None else seed
-
-    def clone(self) -> "Initializer":
-        """Return another with the same options; without a seed, it takes a new one."""
-        other = copy.copy(self)
-        RandomInitializer.__init__(other, self._given)
-        return other
 
 
 class RandomUniform(RandomInitializer):
@@ -263,12 +263,12 @@ _BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}}
 
 
 @boundary
-def get(identifier: Any) -> Initializer:
+def get(identifier: Any) -> Any:
     """Return the initializer that Keras' ``initializers.get`` returns.
 
     Args:
         identifier: A name in Keras' spelling, such as ``"glorot_uniform"``, an
-            initializer, or a class or function that makes one.
+            initializer, a class of one, or a function ``(shape, dtype)``.
 
     Returns:
         The initializer; one made from a name has taken a seed.
@@ -279,11 +279,12 @@ def get(identifier: Any) -> Initializer:
     if isinstance(identifier, Initializer):
         return identifier
     if isinstance(identifier, dict):
-        name = check_choice("class_name", identifier.get("class_name"), _BY_NAME)
-        return _BY_NAME[name](**identifier.get("config", {}))
+        name = identifier.get("class_name")
+        if not isinstance(name, type):
+            name = _BY_NAME[check_choice("class_name", name, _BY_NAME)]
+        return name(**identifier.get("config", {}))
     if callable(identifier):
-        made: Any = identifier()
-        return made
+        return identifier() if isinstance(identifier, type) else identifier
     return _BY_NAME[check_choice("identifier", identifier, _BY_NAME)]()
 
 

@@ -6,22 +6,18 @@ have their channels last.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any
+
+import jax.numpy as jnp
 
 from jaxinit._boundary import boundary
-from jaxinit.replay import _keras_kernels, _keras_recurrent, _keras_shapeless
+from jaxinit._checks import value_error
 from jaxinit.replay._keras_kernels import *  # noqa: F403
-from jaxinit.replay._keras_module import (
-    KerasTensor,
-    Layer,
-    Shape,
-    broadcast,
-    kind,
-    take_seed,
-)
+from jaxinit.replay._keras_module import Layer, kind
 from jaxinit.replay._keras_recurrent import *  # noqa: F403
 from jaxinit.replay._keras_shapeless import *  # noqa: F403
-from jaxinit.replay.keras_initializers import GlorotUniform, Ones, VarianceScaling
+from jaxinit.replay._keras_tensor import KerasTensor, Shape, symbolic, tensors, tensors_of
+from jaxinit.replay.keras_initializers import Initializer, Ones, TruncatedNormal, Zeros
 
 
 @boundary
@@ -34,10 +30,10 @@ def Input(  # noqa: N802
     **_options: Any,
 ) -> KerasTensor:
     """Return ``keras.Input(shape)``: a tensor of which the shape alone matters."""
-    del dtype, sparse
+    del sparse
     if batch_shape is not None:
-        return KerasTensor(tuple(batch_shape))
-    return KerasTensor((batch_size, *(() if shape is None else shape)))
+        return KerasTensor(tuple(batch_shape), dtype)
+    return KerasTensor((batch_size, *(() if shape is None else shape)), dtype)
 
 
 InputLayer = Input  # at the beginning of a Sequential
@@ -51,26 +47,52 @@ _FREE = (
 class _Norm(Layer):
     """What the normalizations share."""
 
-    running: ClassVar[tuple[str, ...]] = ()
+    def _lengths(self, shape: Shape) -> Shape:
+        axes = self.axis if isinstance(self.axis, (list, tuple)) else [self.axis]
+        return tuple(shape[axis] for axis in axes)
 
-    def _weigh(self, *shapes: Shape) -> None:
-        axes = sorted(self.axis) if isinstance(self.axis, (list, tuple)) else [self.axis]
-        shape = tuple(shapes[0][axis] for axis in axes)
-        names = ["gamma"] * self.scale + ["beta"] * self.center + [*self.running]
-        for name in names:
-            self.add_weight(name, shape, getattr(self, f"{name}_initializer"))
+    def build(self, *shapes: Shape) -> None:
+        for name in ["gamma"] * self.scale + ["beta"] * self.center:
+            initializer = getattr(self, f"{name}_initializer")
+            self.weigh(name, self._lengths(shapes[0]), initializer)
 
 
 class BatchNormalization(_Norm):
-    """``keras.layers.BatchNormalization``, without ``renorm``."""
+    """``keras.layers.BatchNormalization``."""
 
-    running = "moving_mean", "moving_variance"
     signature = (
         f"axis=-1, momentum=0.99, epsilon=1e-3, {_AFFINE}, "
         "moving_mean_initializer='zeros', moving_variance_initializer='ones', "
         f"{_FREE}, renorm=False, renorm_clipping=None, renorm_momentum=0.99, "
         "synchronized=False"
     )
+
+    def build(self, *shapes: Shape) -> None:
+        super().build(*shapes)
+        mean, variance = self.moving_mean_initializer, self.moving_variance_initializer
+        running = {"moving_mean": mean, "moving_variance": variance}
+        if self.renorm:
+            running |= {
+                "moving_stddev": _root(variance),
+                "renorm_mean": _cloned(mean),
+                "renorm_stddev": _root(variance),
+            }
+        for name, initializer in running.items():
+            self.weigh(name, self._lengths(shapes[0]), initializer, trainable=False)
+
+
+def _cloned(initializer: Any) -> Any:
+    known = isinstance(initializer, Initializer)
+    return initializer.clone() if known else initializer
+
+
+def _root(initializer: Any) -> Any:
+    """Return the initializer of a standard deviation, from that of a variance."""
+
+    def draw(shape: tuple[int, ...], backend: str) -> Any:
+        return jnp.sqrt(initializer(shape, backend))
+
+    return draw
 
 
 class LayerNormalization(_Norm):
@@ -88,14 +110,29 @@ class GroupNormalization(_Norm):
         return value if name == "groups" else super()._checked(name, value)
 
 
-class RMSNormalization(Layer):
+class RMSNormalization(_Norm):
     """``keras.layers.RMSNormalization``."""
 
     signature = "axis=-1, epsilon=1e-6"
 
-    def _weigh(self, *shapes: Shape) -> None:
-        axes = self.axis if isinstance(self.axis, (list, tuple)) else [self.axis]
-        self.add_weight("scale", tuple(shapes[0][axis] for axis in axes), Ones())
+    def build(self, *shapes: Shape) -> None:
+        self.weigh("scale", self._lengths(shapes[0]), Ones())
+
+
+class Normalization(_Norm):
+    """``keras.layers.Normalization``, before it has seen data."""
+
+    signature = "axis=-1, mean=None, variance=None, invert=False"
+
+    def build(self, *shapes: Shape) -> None:
+        if self.mean is not None:
+            return
+        rank, axes = len(shapes[0]), self.axis
+        axes = () if axes is None else axes if isinstance(axes, (list, tuple)) else (axes,)
+        lengths = [shapes[0][axis] for axis in sorted(axis % rank for axis in axes)]
+        self.weigh("mean", lengths, Zeros(), trainable=False)
+        self.weigh("variance", lengths, Ones(), trainable=False)
+        self.add_weight((), Zeros(), "int32", trainable=False, name="count")
 
 
 class PReLU(Layer):
@@ -106,110 +143,24 @@ class PReLU(Layer):
         "shared_axes=None"
     )
 
-    def _weigh(self, *shapes: Shape) -> None:
-        shape = list(shapes[0][1:])
-        for axis in self.shared_axes or ():
+    def build(self, *shapes: Shape) -> None:
+        shape, shared = list(shapes[0][1:]), self.shared_axes or ()
+        for axis in shared if isinstance(shared, (list, tuple)) else [shared]:
             shape[axis - 1] = 1
-        self.add_weight("alpha", tuple(shape), self.alpha_initializer)
-
-
-class _Projection(Layer):
-    """A dense layer on several axes, as attention has them."""
-
-    def __init__(self, name: str, owner: "MultiHeadAttention", biases: int) -> None:
-        super().__init__(name=name)
-        self.kernel_initializer = owner.kernel_initializer.clone()
-        self.bias_initializer = owner.bias_initializer.clone()
-        self.use_bias, self.biases = owner.use_bias, biases
-
-    def make(self, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
-        """Make the weights from some axes to others."""
-        kernel, count = self.kernel_initializer, len(inputs)
-        if isinstance(kernel, VarianceScaling):
-            axes = range(count + len(outputs))
-            kernel = kernel.with_axes(axes[:count], axes[count:])
-        self.add_weight("kernel", (*inputs, *outputs), kernel)
-        self.add_bias(*outputs[-self.biases :])
-
-
-class MultiHeadAttention(Layer):
-    """``keras.layers.MultiHeadAttention``: call it on query, value and, at will, key."""
-
-    signature = (
-        "num_heads, key_dim, value_dim=None, dropout=0.0, use_bias=True, "
-        "output_shape=None, attention_axes=None, sliding_window=None, "
-        "flash_attention=None, kernel_initializer='glorot_uniform', "
-        "bias_initializer='zeros', kernel_regularizer=None, bias_regularizer=None, "
-        "activity_regularizer=None, kernel_constraint=None, bias_constraint=None, "
-        "use_gate=False, seed=None"
-    )
-
-    def _start(self) -> None:
-        shape = self.output_shape
-        self.outputs = (shape,) if isinstance(shape, int) else tuple(shape or ())
-
-    def _weigh(self, *shapes: Shape) -> None:
-        query, value = shapes[0][-1], shapes[min(1, len(shapes) - 1)][-1]
-        key, values = shapes[2][-1] if len(shapes) > 2 else value, self.value_dim
-        values = values or self.key_dim
-        parts = [("query", query, self.key_dim), ("key", key, self.key_dim)]
-        for name, width, size in [*parts, ("value", value, values)]:
-            part = _Projection(name, self, 2)
-            part.make((width,), (self.num_heads, size))
-            self.inside.append(part)
-        if self.dropout > 0:
-            take_seed(self.seed)
-        outputs = self.outputs or (query,)
-        last = _Projection("attention_output", self, len(outputs))
-        last.make((self.num_heads, values), outputs)
-        self.inside.append(last)
-
-    def _output(self, *shapes: Shape) -> Shape:
-        return (*shapes[0][:-1], *(self.outputs or shapes[0][-1:]))
-
-
-class Attention(Layer):
-    """``keras.layers.Attention``: call it on a list of query, value and, at will, key."""
-
-    signature = "use_scale=False, score_mode='dot', dropout=0.0, seed=None"
-
-    def _start(self) -> None:
-        if self.dropout > 0:
-            take_seed(vars(self).get("seed"))
-
-    def _weigh(self, *_shapes: Shape) -> None:
-        named = [
-            ("scale", self.use_scale),
-            ("concat_score_weight", self.score_mode != "dot"),
-        ]
-        for name in (name for name, used in named if used):
-            self.add_weight(name, (), Ones())
-
-    def _output(self, *shapes: Shape) -> Shape:
-        return (*shapes[0][:-1], shapes[1][-1])
-
-
-class AdditiveAttention(Attention):
-    """``keras.layers.AdditiveAttention``."""
-
-    signature = "use_scale=True, dropout=0.0"
-
-    def _weigh(self, *shapes: Shape) -> None:
-        if self.use_scale:
-            self.add_weight("scale", (shapes[0][-1],), GlorotUniform())
+        self.weigh("alpha", tuple(shape), self.alpha_initializer)
 
 
 class Lambda(Layer):
-    """``keras.layers.Lambda``: of sums, products and parts, or with an output_shape."""
+    """``keras.layers.Lambda``: of operations, or with an output_shape."""
 
     signature = "function, output_shape=None, mask=None, arguments=None"
 
-    def _output(self, *shapes: Shape) -> Shape:
-        if self.output_shape is not None:
-            return (shapes[0][0], *self.output_shape)
-        inputs = [KerasTensor(shape) for shape in shapes]
-        given = inputs if len(inputs) > 1 else inputs[0]
-        return self.function(given, **(self.arguments or {})).shape
+    def call(self, *inputs: Any, **_options: Any) -> Any:
+        given: Any = self.output_shape
+        if given is None:
+            return self.function(*inputs, **(self.arguments or {}))
+        shape = next(tensors(inputs)).shape
+        return tensors_of(given(shape) if callable(given) else (shape[0], *given))
 
 
 class Dot(Layer):
@@ -217,7 +168,7 @@ class Dot(Layer):
 
     signature = "axes, normalize=False"
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         axes = (self.axes,) * 2 if isinstance(self.axes, int) else self.axes
         first, second = list(shapes[0]), list(shapes[1])
         del first[axes[0]], second[axes[1]]
@@ -230,11 +181,9 @@ class _Merge(Layer):
 
     signature = ""
 
-    def _output(self, *shapes: Shape) -> Shape:
-        result = shapes[0]
-        for shape in shapes[1:]:
-            result = broadcast(result, shape)
-        return result
+    def call(self, *inputs: Any, **_options: Any) -> Any:
+        given = [inputs[0]] if isinstance(inputs[0], KerasTensor) else inputs[0]
+        return symbolic(lambda *values: sum(values[1:], values[0]), *given)
 
 
 class Concatenate(Layer):
@@ -242,7 +191,7 @@ class Concatenate(Layer):
 
     signature = "axis=-1"
 
-    def _output(self, *shapes: Shape) -> Shape:
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
         result = list(shapes[0])
         lengths = [shape[self.axis] for shape in shapes]
         result[self.axis] = None if None in lengths else sum(n or 0 for n in lengths)
@@ -252,6 +201,81 @@ class Concatenate(Layer):
 Add, Subtract, Multiply = (kind(_Merge, name) for name in ("Add", "Subtract", "Multiply"))
 Average, Maximum, Minimum = (
     kind(_Merge, name) for name in ("Average", "Maximum", "Minimum")
+)
+
+
+class Wrapper(Layer):
+    """``keras.layers.Wrapper`` of a layer."""
+
+    signature = "layer"
+
+    def _start(self) -> None:
+        self.track(self.layer)
+
+    def build(self, *shapes: Shape) -> None:
+        if not self.layer.built:
+            self.layer.build(*shapes)
+
+    def compute_output_shape(self, *shapes: Shape) -> Any:
+        return self.layer.compute_output_shape(*shapes)
+
+
+class TimeDistributed(Wrapper):
+    """``keras.layers.TimeDistributed``."""
+
+    def build(self, *shapes: Shape) -> None:
+        super().build((shapes[0][0], *shapes[0][2:]))
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        batch, time, *rest = shapes[0]
+        inner = self.layer.compute_output_shape((batch, *rest))
+        return (batch, time, *inner[1:])
+
+
+class SpectralNormalization(Wrapper):
+    """``keras.layers.SpectralNormalization`` of a layer with a kernel or embeddings."""
+
+    signature = "layer, power_iterations=1"
+
+    def build(self, *shapes: Shape) -> None:
+        super().build(*shapes)
+        found = vars(self.layer).get("kernel", vars(self.layer).get("embeddings"))
+        if found is None:
+            rule, got = "the layer must have a kernel or embeddings", self.layer.name
+            value_error(rule, got, "Wrap another.", where="SpectralNormalization")
+        self.kernel = found
+        drawn = TruncatedNormal(stddev=0.02)
+        self.weigh("vector_u", (1, found.shape[-1]), drawn, trainable=False)
+
+
+class Pipeline(Layer):
+    """``keras.layers.Pipeline``: layers one after the other."""
+
+    signature = "layers"
+
+    def _start(self) -> None:
+        self.steps = list(self.layers)
+
+    def call(self, *inputs: Any, **_options: Any) -> Any:
+        tensor = inputs[0]
+        for layer in self.steps:
+            tensor = layer(tensor)
+        return tensor
+
+
+def _refused(name: str) -> type[Layer]:
+    def refuse(self: Layer, *_args: Any, **_options: Any) -> None:
+        rule = f"{type(self).__name__} cannot be replayed: its weights are not Keras' own"
+        value_error(rule, name, "Describe what is inside with other layers.")
+
+    about = f"``keras.layers.{name}``, which cannot be replayed."
+    members = {"__doc__": about, "__module__": __name__, "__init__": refuse}
+    return type(name, (Layer,), members)
+
+
+FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper, STFTSpectrogram = map(
+    _refused,
+    ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "STFTSpectrogram"),
 )
 
 
@@ -267,13 +291,12 @@ def _called(kind: type[Layer]) -> Callable[..., KerasTensor]:
 add, subtract, multiply, average = map(_called, (Add, Subtract, Multiply, Average))
 maximum, minimum, concatenate, dot = map(_called, (Maximum, Minimum, Concatenate, Dot))
 
-__all__ = [
-    "Add", "AdditiveAttention", "Attention", "Average", "BatchNormalization",
-    "Concatenate", "Dot", "GroupNormalization", "Input", "InputLayer", "Lambda", "Layer",
-    "LayerNormalization", "Maximum", "Minimum", "MultiHeadAttention", "Multiply", "PReLU",
-    "RMSNormalization", "Subtract", "add", "average", "concatenate", "dot", "maximum",
-    "minimum", "multiply", "subtract",
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+    name
+    for name, value in vars().items()
+    if not name.startswith("_") and isinstance(value, type) and issubclass(value, Layer)
+]
+__all__ += [
+    "Input", "InputLayer", "add", "average", "concatenate", "dot", "maximum", "minimum",
+    "multiply", "subtract",
 ]  # fmt: skip
-__all__ += _keras_kernels.__all__
-__all__ += _keras_recurrent.__all__
-__all__ += _keras_shapeless.__all__

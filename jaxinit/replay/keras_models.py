@@ -15,117 +15,205 @@ from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error, value_error
 from jaxinit.replay import keras_initializers, keras_layers
 from jaxinit.replay._keras_backends import backend as backend_of
-from jaxinit.replay._keras_module import KerasTensor, Layer
-from jaxinit.replay._keras_session import current, session
+from jaxinit.replay._keras_module import Layer
+from jaxinit.replay._keras_session import Call, current, session
+from jaxinit.replay._keras_tensor import (
+    KerasTensor,
+    Named,
+    Ops,
+    Random,
+    mapped,
+    tensors,
+    tensors_of,
+)
 
 layers = keras_layers
 initializers = keras_initializers
-
-
 Input = keras_layers.Input
-
-
-class _Named:
-    """A part of Keras whose names may be given as arguments, and matter nothing."""
-
-    def __getattr__(self, name: str) -> "Callable[..., str]":
-        return lambda *_args, **_options: name
-
-
-activations, constraints, regularizers = _Named(), _Named(), _Named()
+ops, random = Ops(), Random()
+activations, constraints, losses, metrics, optimizers, regularizers = (
+    Named() for _ in range(6)
+)
 models = sys.modules[__name__]  # for keras.models.Sequential
 
 
 class Model(Layer):
-    """``keras.Model(inputs, outputs)``.
+    """``keras.Model``: of inputs and outputs, or a subclass with a ``call``.
 
-    The weights are those of all layers that the outputs depend on.
+    The weights are those of all layers that the outputs depend on, or those of the
+    layers that are attributes, in Keras' order.
     """
 
     def __init__(self, inputs: Any = None, outputs: Any = None, **options: Any) -> None:
         super().__init__(**options)
-        self.shapes = [x.shape for x in _listed(outputs)]
-        self.built = True
-        self.inside = _in_order(_listed(inputs), _listed(outputs))
+        if outputs is not None:
+            self._connect(inputs, outputs)
 
-    def _output(self, *_shapes: Any) -> Any:
-        return self.shapes[0]
+    def _connect(self, inputs: Any, outputs: Any) -> None:
+        runs, found = _graph(inputs, outputs)
+        shapes = [x.shape for x in tensors(inputs)]
+        shape = shapes[0] if isinstance(inputs, KerasTensor) else shapes
+        ends = {"inputs": list(tensors(inputs)), "outputs": list(tensors(outputs))}
+        made = {"input": inputs, "output": outputs, "input_shape": shape, "built": True}
+        vars(self).update(ends, **made, runs=runs, _tracked=found)
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers, in Keras' order."""
+        return self.sublayers
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """Return the layer of a name, or of a place."""
+        if index is not None:
+            return self.layers[index]
+        found = [layer for layer in self.layers if layer.name == name]
+        if not found:
+            rule = f"name must be one of {', '.join(x.name for x in self.layers)}"
+            value_error(rule, f"name={name!r}", "Choose one of these.")
+        return found[0]
+
+    def build(self, *shapes: Any) -> None:
+        """Make the weights for inputs of these shapes."""
+        if not self.built:
+            self.built = True
+            self(*(tensors_of(shape) for shape in shapes))
+
+    def call(self, *inputs: Any, **_options: Any) -> Any:
+        """Return what the model makes of other inputs."""
+        if "runs" not in vars(self):
+            rule, got = "a subclass of Model must have a call", type(self).__name__
+            type_error(rule, got, "Add a call, or give inputs and outputs.")
+        return self._run(inputs[0] if len(inputs) == 1 else inputs, lambda op: op)
+
+    def _run(self, inputs: Any, change: Callable[[Any], Any]) -> Any:
+        """Return the outputs for other inputs, of changed layers."""
+        if isinstance(self.input, dict) and isinstance(inputs, dict):
+            inputs = {key: inputs[key] for key in self.input}
+        known = dict(zip(map(id, tensors(self.input)), tensors(inputs), strict=False))
+
+        def replaced(x: Any) -> Any:
+            return known.get(id(x), x)
+
+        for call in self.runs:
+            args, options = mapped(replaced, (call.args, call.options))
+            made = change(call.op)(*args, **options)
+            known |= zip(map(id, tensors(call.made)), tensors(made), strict=True)
+        return mapped(replaced, self.output)
+
+    def again(self, name: str | None = None) -> Layer:
+        """Return the model with all its layers made once more."""
+        if "runs" not in vars(self):
+            return super().again(name)
+        copies = {id(layer): layer.again() for layer in self.layers}
+        return self._copied(name, lambda op: copies.get(id(op), op))
+
+    def _copied(self, name: str | None, change: Callable[[Any], Any]) -> Layer:
+        inputs = mapped(lambda x: KerasTensor(x.shape, x.dtype), self.input)
+        return Model(inputs, self._run(inputs, change), name=name or self.name)
 
 
-class Sequential(Layer):
-    """``keras.Sequential``, which begins with an input."""
+class Sequential(Model):
+    """``keras.Sequential``: layers one after the other, after an input or not."""
 
-    def __init__(self, layers: Iterable[Any] = (), **options: Any) -> None:
+    def __init__(self, layers: Iterable[Any] | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.steps: list[Any] = list(layers)
-        self._connect()
+        vars(self)["steps"] = []
+        for layer in layers or ():
+            self.add(layer, rebuild=False)
+        self._rebuild()
 
-    def add(self, layer: Any) -> None:
+    @property
+    def sublayers(self) -> list[Any]:
+        """The layers, in order."""
+        return [step for step in self.steps if isinstance(step, Layer)]
+
+    def add(self, layer: Any, rebuild: bool = True) -> None:
         """Add a layer at the end."""
+        shape = vars(layer).get("input_shape") if isinstance(layer, Layer) else None
+        if not self.steps and shape is not None and not isinstance(layer, Model):
+            self.steps.append(KerasTensor((None, *shape)))
         self.steps.append(layer)
-        self._connect()
+        if rebuild:
+            self._rebuild()
 
-    def _connect(self) -> None:
-        start = self.steps[0] if self.steps else None
-        if isinstance(start, Layer) and start.input_shape is not None:
-            start = KerasTensor((None, *start.input_shape))
-        if isinstance(start, KerasTensor):
-            self._run(start)
+    def pop(self, rebuild: bool = True) -> Any:
+        """Remove the last layer, and return it."""
+        layer = self.steps.pop()
+        if rebuild:
+            self._rebuild()
+        return layer
 
-    def _run(self, tensor: Any) -> Any:
-        self.inside = [step for step in self.steps if not isinstance(step, KerasTensor)]
-        for layer in self.inside:
+    def _rebuild(self) -> None:
+        self.built = False
+        if len(self.steps) > 1:
+            first = self.steps[0]
+            known = vars(first).get("shape", vars(first).get("input_shape"))
+            if isinstance(first, (KerasTensor, Model)) and known is not None:
+                self.build(known)
+
+    def build(self, *shapes: Any) -> None:
+        """Make the weights for an input of this shape."""
+        if not isinstance(self.steps[0], KerasTensor):
+            self.steps.insert(0, KerasTensor(tuple(shapes[0])))
+        tensor = self.steps[0]
+        for layer in self.layers:
             tensor = layer(tensor)
-        return tensor
+        self._connect(self.steps[0], tensor)
 
-    def _weigh(self, *shapes: Any) -> None:
-        self._run(KerasTensor(tuple(shapes[0])))
-
-    def _output(self, *shapes: Any) -> Any:
-        shape = shapes[0]
-        for layer in self.inside:
-            shape = layer.compute_output_shape(shape)
-        return shape
+    def again(self, name: str | None = None) -> Layer:
+        """Return the model with all its layers made once more."""
+        copies = [x.again() if isinstance(x, Layer) else x for x in self.steps]
+        return Sequential(copies, name=name or self.name)
 
 
-def _in_order(inputs: list[Any], outputs: list[Any]) -> list[Layer]:
-    """Return the layers between tensors as Keras orders them.
+@boundary
+def clone_model(model: Any) -> Any:
+    """Return a model of the same layers, made once more: ``keras.models.clone_model``."""
+    if isinstance(model, Sequential) or "runs" not in vars(model):
+        return model.again()
+    copies: dict[int, Any] = {}
+
+    def copied(op: Any) -> Any:
+        if isinstance(op, Layer) and id(op) not in copies:
+            copies[id(op)] = op.again()
+        return copies.get(id(op), op)
+
+    return model._copied(None, copied)
+
+
+def _graph(inputs: Any, outputs: Any) -> tuple[list[Call], list[Layer]]:
+    """Return the calls between tensors as Keras runs them, and the layers in its order.
 
     That is by their longest way to an output, the longest first, and then in the order in
     which a walk back from the outputs meets them.
     """
-    calls = current().calls
-    start = {id(x) for x in inputs}
-    makers = {id(made): (layer, taken) for layer, taken, made in calls}
+    calls, start = current().calls, {id(x) for x in tensors(inputs)}
+
+    def makers(found: Any) -> list[Call]:
+        return [calls[id(x)] for x in found if id(x) in calls and id(x) not in start]
+
     met: dict[int, int] = {}
-    done: dict[int, None] = {}
-    stack = [(id(x), False) for x in reversed(outputs)]
+    done: dict[int, Call] = {}
+    stack = [(call, False) for call in reversed(makers(tensors(outputs)))]
     while stack:
-        node, left = stack.pop()
+        call, left = stack.pop()
         if left:
-            done[node] = None
-        elif node in makers and node not in start and node not in done:
-            layer, taken = makers[node]
-            met.setdefault(node if layer is None else id(layer), len(met))
-            stack.append((node, True))
-            stack += [(id(x), False) for x in reversed(taken)]
+            done[id(call)] = call
+        elif id(call) not in done:
+            met.setdefault(id(call.op), len(met))
+            stack.append((call, True))
+            stack += [(other, False) for other in reversed(makers(call.taken))]
     depths: dict[int, int] = {}
-    layers: dict[int, tuple[int, Layer]] = {}
-    for node in reversed(done):
-        layer, taken = makers[node]
-        depth = max(depths.get(node, 0), layers.get(id(layer), (0, None))[0])
-        if layer is not None:
-            layers[id(layer)] = depth, layer
-        for x in taken:
-            depths[id(x)] = max(depth + 1, depths.get(id(x), 0))
-    order = sorted(layers, key=lambda key: (-layers[key][0], met[key]))
-    return [layers[key][1] for key in order]
-
-
-def _listed(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    ops: dict[int, int] = {}
+    for key, call in reversed(done.items()):
+        depth = max(depths.setdefault(key, 0), ops.get(id(call.op), 0))
+        ops[id(call.op)] = depths[key] = depth
+        for other in makers(call.taken):
+            depths[id(other)] = max(depth + 1, depths.get(id(other), 0))
+    runs = [done[key] for key in sorted(depths, key=lambda key: -depths[key])]
+    found = {id(call.op): call.op for call in runs if isinstance(call.op, Layer)}
+    order = sorted(found, key=lambda key: (-ops[key], met[key]))
+    return runs, [found[key] for key in order]
 
 
 @boundary
@@ -141,8 +229,8 @@ def build(
         backend: ``"tensorflow"``, ``"jax"`` or ``"torch"``.
 
     Returns:
-        The float32 weights by layer and name, in the order of ``model.get_weights()``
-        for models without branches.
+        The weights by Keras' path, in the order of ``model.weights``. The name of the
+        model itself is left out in front; a path that comes again gets ``#1``, ``#2``.
 
     Raises:
         TypeError: ``make`` returns no model.
@@ -166,18 +254,20 @@ def build(
     if not isinstance(model, Layer):
         rule = "make must return a model or a layer"
         type_error(rule, f"{model!r}", "Return the model.")
-    if isinstance(model, Sequential) and model.steps and not model.inside:
+    if isinstance(model, Model) and not model.built:
         rule, got = "a model must know the shape of its input", model.name
         value_error(rule, got, "Begin it with keras.Input, or call its build.")
-    start = len(model.name) + 1
-    whole = isinstance(model, (Model, Sequential))
-    return {
-        path[start if whole else 0 :]: weight.draw(weight.shape, backend)
-        for path, weight in model.walk()
-    }
+    start = f"{model.name}/"
+    found: dict[str, jax.Array] = {}
+    for weight in model.weights:
+        path = weight.path.removeprefix(start) if isinstance(model, Model) else weight.path
+        same = sum(known.partition("#")[0] == path for known in found)
+        found[f"{path}#{same}" if same else path] = weight.draw(backend)
+    return found
 
 
 __all__ = [
-    "Input", "Layer", "Model", "Sequential", "activations", "build", "constraints",
-    "initializers", "layers", "regularizers",
+    "Input", "Layer", "Model", "Sequential", "activations", "build", "clone_model",
+    "constraints", "initializers", "layers", "losses", "metrics", "ops", "optimizers",
+    "random", "regularizers",
 ]  # fmt: skip

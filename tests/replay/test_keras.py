@@ -14,7 +14,7 @@ from jaxinit.replay import keras_initializers, keras_tensorflow
 from jaxinit.replay import keras_models as keras
 from jaxinit.replay._keras_session import session
 from tests.replay.golden import assert_same_bits
-from tests.replay.keras_sources import MODELS
+from tests.replay.keras_sources import CASES, MODELS
 
 RECORDED = json.loads(
     (Path(__file__).parent.parent / "data" / "replay_keras.json").read_text()
@@ -68,16 +68,23 @@ def test_models_recorded(backend, name):
 
 
 @pytest.mark.keras
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_live_model_on_jax():
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CASES)
+def test_models_live(name):
     live = pytest.importorskip("keras")
     if live.backend.backend() != "jax":
         pytest.skip("another backend")
+    live.backend.clear_session()
     live.utils.set_random_seed(3)
-    known = MODELS["transformer"](live).get_weights()
-    weights = keras.build(3, lambda: MODELS["transformer"](keras), "jax")
-    for ours, theirs in zip(weights.values(), known, strict=True):
-        assert_same_bits(ours, theirs)
+    model = CASES[name](live)
+    known = [(w.path.removeprefix(f"{model.name}/"), np.asarray(w)) for w in model.weights]
+    weights = keras.build(3, lambda: CASES[name](keras), "jax")
+    assert [path.partition("#")[0] for path in weights] == [path for path, _ in known]
+    for (path, ours), (_, theirs) in zip(weights.items(), known, strict=True):
+        if "recurrent" in path or name == "spectral":  # orthogonal
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+        else:
+            assert_same_bits(ours, theirs)
 
 
 def plain(value):
@@ -87,10 +94,14 @@ def plain(value):
     return value
 
 
+REFUSED = {"FlaxLayer", "JaxLayer", "STFTSpectrogram", "TFSMLayer", "TorchModuleWrapper"}
 KINDS = {n for n in keras.layers.__all__ if isinstance(getattr(keras.layers, n), type)}
 
 
-@pytest.mark.parametrize("name", sorted(KINDS - {"Layer"}))
+@pytest.mark.keras
+@pytest.mark.parametrize(
+    "name", sorted(KINDS - REFUSED - {"Layer", "GroupedQueryAttention"})
+)
 def test_signatures_are_keras_own(name):
     live = pytest.importorskip("keras")
     ours = inspect.signature(getattr(keras.layers, name)).parameters
@@ -102,119 +113,6 @@ def test_signatures_are_keras_own(name):
     found = {k: v for k, v in found.items() if k not in newer}
     assert list(found.items()) == list(known.items())
     assert getattr(keras.layers, name).__name__ == getattr(live.layers, name).__name__
-
-
-def unused_initializers(keras):
-    layers, random = keras.layers, "random_normal"
-    norm = {"beta_initializer": random, "gamma_initializer": random}
-    return keras.Sequential([
-        keras.Input((4,)),
-        layers.BatchNormalization(center=False, **norm),
-        layers.LayerNormalization(scale=False, **norm),
-        layers.Dense(3, use_bias=False, bias_initializer=random),
-        layers.Dense(3),
-    ])
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_initializers_that_are_not_used_take_seeds_too():
-    live = pytest.importorskip("keras")
-    if live.backend.backend() != "jax":
-        pytest.skip("another backend")
-    live.utils.set_random_seed(3)
-    known = unused_initializers(live).get_weights()
-    weights = keras.build(3, lambda: unused_initializers(keras), "jax")
-    # Keras lists what is trained first.
-    moving = [w for k, w in weights.items() if "moving" in k]
-    ours = [w for k, w in weights.items() if "moving" not in k]
-    assert len(known) == len(ours) + len(moving)
-    for w in ours:
-        assert any(np.array_equal(w, x) for x in known)
-
-
-def first_shape(keras, **shape):
-    model = keras.Sequential([keras.layers.Dense(3, **shape)])
-    kernel = {"class_name": "HeNormal", "config": {"seed": 5}}
-    model.add(keras.layers.Dense(2, kernel_initializer=kernel))
-    model.compile("adam", "mse")
-    return model
-
-
-def built(keras, call):
-    model = keras.models.Sequential([keras.layers.Dense(3), keras.layers.Dense(2)])
-    call(model)
-    return model
-
-
-def factors(keras):
-    layers = keras.layers
-    users, items = layers.Input((1,)), layers.Input((1,))
-    both = [
-        layers.Flatten()(layers.Embedding(n, 4)(x)) for n, x in ((9, users), (7, items))
-    ]
-    return keras.models.Model([users, items], layers.Dot(axes=1)(both))
-
-
-def attention(keras):
-    layers, sizes = keras.layers, {"kernel_regularizer": keras.regularizers.l2(0.1)}
-    x = inputs = keras.Input((6, 4))
-    x = layers.add([x, layers.Dense(4, activation=keras.activations.relu, **sizes)(x)])
-    x = layers.AdditiveAttention(dropout=0.1)([x, x])
-    x = layers.concatenate(
-        [layers.Attention(True, "concat")([x, x])[:, :3], x[:, 3:]], axis=1
-    )
-    x = layers.Lambda(lambda x: x / 255.0)(x)
-    x = layers.RNN(layers.GRUCell(3), return_sequences=True)(x)
-    x = layers.RNN(layers.LSTMCell(2, unit_forget_bias=False))(x)
-    kernel = keras.initializers.he_normal()
-    return keras.Model(inputs, layers.Dense(2, kernel_initializer=kernel)(x))
-
-
-WRITTEN = {
-    "input_shape": lambda keras: first_shape(keras, input_shape=(4,)),
-    "input_dim": lambda keras: first_shape(keras, input_dim=4),
-    "build": lambda keras: built(keras, lambda model: model.build((None, 4))),
-    "call": lambda keras: built(keras, lambda model: model(np.zeros((1, 4), np.float32))),
-    "factors": factors,
-    "attention": attention,
-}
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", WRITTEN)
-def test_what_people_write(name):
-    live = pytest.importorskip("keras")
-    if live.backend.backend() != "jax":
-        pytest.skip("another backend")
-    live.utils.set_random_seed(3)
-    known = [w for w in WRITTEN[name](live).get_weights() if w.dtype == np.float32]
-    weights = keras.build(3, lambda: WRITTEN[name](keras), "jax")
-    for (path, ours), theirs in zip(weights.items(), known, strict=True):
-        if "recurrent" in path:
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
-        else:
-            assert_same_bits(ours, theirs)
-
-
-def seeded_recurrent(keras):
-    layers = keras.layers
-    x = inputs = keras.Input((4, 3))
-    for kind in (layers.SimpleRNN, layers.LSTM, layers.GRU):
-        x = layers.Bidirectional(kind(2, return_sequences=True, seed=5))(x)
-    return keras.Model(inputs, layers.Dense(2)(x))
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_wrapped_recurrent_layers_take_seeds_as_keras_copies_do():
-    live = pytest.importorskip("keras")
-    if live.backend.backend() != "jax":
-        pytest.skip("another backend")
-    live.utils.set_random_seed(3)
-    known = seeded_recurrent(live).get_weights()
-    weights = keras.build(3, lambda: seeded_recurrent(keras), "jax")
-    for (path, ours), theirs in zip(weights.items(), known, strict=True):
-        if "recurrent" not in path:
-            assert_same_bits(ours, theirs)
 
 
 def test_seeds_are_reduced_as_keras_reduces_them():
