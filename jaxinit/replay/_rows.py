@@ -140,7 +140,7 @@ def draw_rows(
             places, found = places_of(accept(words), rows)
             words = words[places]
         place = count - 1 - filled
-        here = (place >= 0) & (place < found)
+        here = place >= 0  # the last block for which this holds has the last wanted row
         place = jnp.clip(place, 0, rows - 1)
         result = after(each * (places[place] + 1)), words[place]
         end, last = jax.tree.map(
