@@ -10,6 +10,7 @@ which of them are reached.
 
 import base64
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -112,7 +113,8 @@ def _tails(words: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     zero = jnp.zeros(place.shape)
     start = jnp.int32(1), zero, zero.astype(jnp.int32)
-    return jax.lax.while_loop(more, step, start)[1:]
+    _, sizes, lengths = jax.lax.while_loop(more, step, start)
+    return sizes, lengths
 
 
 def standard_normal(
@@ -141,7 +143,7 @@ def standard_normal(
     sizes = other.at[tail].set(sizes, mode="drop")
     other = jnp.where(lowest & minus, -sizes, sizes)
 
-    def step(stand: jax.Array, one: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def step(stand: jax.Array, one: Any) -> tuple[jax.Array, jax.Array]:
         place, length, real = one
         here = real & (place >= stand)
         return jnp.where(here, place + length, stand), here

@@ -245,8 +245,8 @@ def _normal(
         values = finish(scaled(normals, affine[1], affine[0]), dtype)
         return (jnp.where(left > 0, after, state), left - length), values
 
-    carry, count = (stream.state, count), -(-room // length)
-    (state, _), values = jax.lax.scan(step, carry, None, length=count)
+    start, blocks = (stream.state, count), -(-room // length)
+    (state, _), values = jax.lax.scan(step, start, None, length=blocks)
     return dataclasses.replace(stream, state=state), values.reshape(-1)[:room]
 
 
