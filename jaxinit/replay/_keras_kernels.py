@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxinit._checks import check_choice, value_error
-from jaxinit.replay._keras_module import Layer, kind
+from jaxinit.replay._keras_module import Layer, kind, kinds
 from jaxinit.replay._keras_session import take_seed
 from jaxinit.replay._keras_tensor import KerasTensor, Shape, strided
 from jaxinit.replay.keras_initializers import (
@@ -365,16 +365,14 @@ class AdditiveAttention(Attention):
             self.weigh("scale", (shapes[0][-1],), GlorotUniform())
 
 
-Conv1D, Conv2D, Conv3D = (kind(_Conv, f"Conv{n}D", axes=n) for n in (1, 2, 3))
-Conv1DTranspose = kind(_ConvTranspose, "Conv1DTranspose", axes=1)
-Conv2DTranspose = kind(_ConvTranspose, "Conv2DTranspose", axes=2)
-Conv3DTranspose = kind(_ConvTranspose3D, "Conv3DTranspose", axes=3)
-DepthwiseConv1D, DepthwiseConv2D = (
-    kind(_Depthwise, f"DepthwiseConv{n}D", axes=n) for n in (1, 2)
+Conv1D, Conv2D, Conv3D = kinds(_Conv, "Conv")
+Conv1DTranspose, Conv2DTranspose, Conv3DTranspose = (
+    kind(_ConvTranspose, "Conv1DTranspose"),
+    kind(_ConvTranspose, "Conv2DTranspose"),
+    kind(_ConvTranspose3D, "Conv3DTranspose"),
 )
-SeparableConv1D, SeparableConv2D = (
-    kind(_Separable, f"SeparableConv{n}D", axes=n) for n in (1, 2)
-)
+DepthwiseConv1D, DepthwiseConv2D, _ = kinds(_Depthwise, "DepthwiseConv")
+SeparableConv1D, SeparableConv2D, _ = kinds(_Separable, "SeparableConv")
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
 Convolution3DTranspose = Conv3DTranspose

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -370,9 +371,22 @@ def _config(value: Any) -> Any:
 def kind(
     base: type[LayerT], name: str, signature: str | None = None, axes: int = 0
 ) -> type[LayerT]:
-    """Return the layer of Keras of this name."""
+    """Return the layer of Keras of this name; ``2D`` in it says how many axes it has."""
+    digit = re.search(r"([123])D", name)
+    axes = axes or (int(digit[1]) if digit else 0)
     about = f"``keras.layers.{name}``."
     members: Any = {"__doc__": about, "__module__": base.__module__, "axes": axes}
     members |= {} if signature is None else {"signature": signature}
     made: Any = type(name, (base,), members)
     return made
+
+
+def kinds(base: type[LayerT], *calls: str) -> list[type[LayerT]]:
+    """Return layers of Keras from what their calls look like.
+
+    One name without arguments stands for layers of one to three axes, as their base is.
+    """
+    if "(" not in calls[0]:
+        return [kind(base, f"{calls[0]}{n}D") for n in (1, 2, 3)]
+    parts = [call[:-1].partition("(") for call in calls]
+    return [kind(base, name, taken) for name, _, taken in parts]

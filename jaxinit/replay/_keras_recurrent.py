@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxinit._checks import check_choice, type_error
 from jaxinit.replay._keras_kernels import _Convolution
-from jaxinit.replay._keras_module import Layer, kind
+from jaxinit.replay._keras_module import Layer, kind, kinds
 from jaxinit.replay._keras_session import snake, take_seed
 from jaxinit.replay._keras_tensor import Shape
 
@@ -252,10 +252,11 @@ class GRU(_Recurrent):
         return GRUCell
 
 
-ConvLSTM1D, ConvLSTM2D, ConvLSTM3D = (
-    kind(_Recurrent, f"ConvLSTM{n}D", f"{_CONV}, {_LAYER}, seed=None, {_SOME_STATES}", n)
-    for n in (1, 2, 3)
-)
+class _ConvLSTM(_Recurrent):
+    signature = f"{_CONV}, {_LAYER}, seed=None, {_SOME_STATES}"
+
+
+ConvLSTM1D, ConvLSTM2D, ConvLSTM3D = kinds(_ConvLSTM, "ConvLSTM")
 
 
 class Bidirectional(Layer):

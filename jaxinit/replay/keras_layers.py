@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit.replay._keras_kernels import *  # noqa: F403
-from jaxinit.replay._keras_module import Layer, kind
+from jaxinit.replay._keras_module import Layer, kinds
 from jaxinit.replay._keras_recurrent import *  # noqa: F403
 from jaxinit.replay._keras_shapeless import *  # noqa: F403
 from jaxinit.replay._keras_tensor import KerasTensor, Shape, symbolic, tensors, tensors_of
@@ -179,8 +179,6 @@ class Dot(Layer):
 class _Merge(Layer):
     """What the sums and products of layers share."""
 
-    signature = ""
-
     def call(self, *inputs: Any, **_options: Any) -> Any:
         given = [inputs[0]] if isinstance(inputs[0], KerasTensor) else inputs[0]
         return symbolic(lambda *values: sum(values[1:], values[0]), *given)
@@ -198,9 +196,8 @@ class Concatenate(Layer):
         return tuple(result)
 
 
-Add, Subtract, Multiply = (kind(_Merge, name) for name in ("Add", "Subtract", "Multiply"))
-Average, Maximum, Minimum = (
-    kind(_Merge, name) for name in ("Average", "Maximum", "Minimum")
+Add, Subtract, Multiply, Average, Maximum, Minimum = kinds(
+    _Merge, "Add()", "Subtract()", "Multiply()", "Average()", "Maximum()", "Minimum()"
 )
 
 

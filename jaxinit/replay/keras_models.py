@@ -104,7 +104,7 @@ class Model(Layer):
         """Return the model with all its layers made once more."""
         if "runs" not in vars(self):
             return super().again(name)
-        copies = {id(layer): layer.again() for layer in self.layers}
+        copies = {id(layer): layer.remade() for layer in self.layers}
         return self._copied(name, lambda op: copies.get(id(op), op))
 
     def _copied(self, name: str | None, change: Callable[[Any], Any]) -> Layer:
@@ -162,14 +162,19 @@ class Sequential(Model):
 
     def again(self, name: str | None = None) -> Layer:
         """Return the model with all its layers made once more."""
-        copies = [x.again() if isinstance(x, Layer) else x for x in self.steps]
+        return self._stacked(name, lambda layer: layer.remade())
+
+    def _stacked(self, name: str | None, change: Callable[[Any], Any]) -> Layer:
+        copies = [change(x) if isinstance(x, Layer) else x for x in self.steps]
         return Sequential(copies, name=name or self.name)
 
 
 @boundary
 def clone_model(model: Any) -> Any:
     """Return a model of the same layers, made once more: ``keras.models.clone_model``."""
-    if isinstance(model, Sequential) or "runs" not in vars(model):
+    if isinstance(model, Sequential):
+        return model._stacked(None, lambda layer: layer.again())
+    if "runs" not in vars(model):
         return model.again()
     copies: dict[int, Any] = {}
 
