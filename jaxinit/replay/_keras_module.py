@@ -57,12 +57,13 @@ class Weight(KerasTensor):
 
     def draw(self, backend: str) -> jax.Array:
         """Return the weight."""
-        if isinstance(self._draw, Initializer):
-            made = self._draw(self.shape, backend)  # pyright: ignore[reportArgumentType]
-        elif "backend" in inspect.signature(self._draw).parameters:
+        if "backend" in inspect.signature(self._draw).parameters:
             made = self._draw(self.shape, backend=backend)
         else:  # a function of the user's own
             made = self._draw(self.shape, dtype="float32")
+        if isinstance(made, KerasTensor):
+            rule, got = "an initializer must return an array", f"a tensor for {self.path}"
+            type_error(rule, got, "Compute it with NumPy or JAX.")
         return jnp.asarray(made, self.dtype)
 
 
@@ -386,7 +387,7 @@ def kinds(base: type[LayerT], *calls: str) -> list[type[LayerT]]:
 
     One name without arguments stands for layers of one to three axes, as their base is.
     """
-    if "(" not in calls[0]:
-        return [kind(base, f"{calls[0]}{n}D") for n in (1, 2, 3)]
-    parts = [call[:-1].partition("(") for call in calls]
-    return [kind(base, name, taken) for name, _, taken in parts]
+    if len(calls) == 1 and "(" not in calls[0]:
+        calls = tuple(f"{calls[0]}{n}D" for n in (1, 2, 3))
+    parts = [call.partition("(") for call in calls]
+    return [kind(base, name, rest[:-1] if whole else None) for name, whole, rest in parts]

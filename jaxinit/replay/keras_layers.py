@@ -260,19 +260,14 @@ class Pipeline(Layer):
         return tensor
 
 
-def _refused(name: str) -> type[Layer]:
-    def refuse(self: Layer, *_args: Any, **_options: Any) -> None:
-        rule = f"{type(self).__name__} cannot be replayed: its weights are not Keras' own"
-        value_error(rule, name, "Describe what is inside with other layers.")
-
-    about = f"``keras.layers.{name}``, which cannot be replayed."
-    members = {"__doc__": about, "__module__": __name__, "__init__": refuse}
-    return type(name, (Layer,), members)
+class _Foreign(Layer):
+    def __init__(self, *_args: Any, **_options: Any) -> None:
+        rule, got = "its weights must be drawn by Keras' initializers", "others"
+        value_error(rule, got, "Describe what is inside with other layers.")
 
 
-FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper, STFTSpectrogram = map(
-    _refused,
-    ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "STFTSpectrogram"),
+FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper, STFTSpectrogram = kinds(
+    _Foreign, "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "STFTSpectrogram"
 )
 
 

@@ -254,20 +254,20 @@ def build(
     """
     backend_of(backend)
     check_int("seed", seed, least=0)
+    found: dict[str, jax.Array] = {}
     with session(seed):
         model = make()
-    if not isinstance(model, Layer):
-        rule = "make must return a model or a layer"
-        type_error(rule, f"{model!r}", "Return the model.")
-    if isinstance(model, Model) and not model.built:
-        rule, got = "a model must know the shape of its input", model.name
-        value_error(rule, got, "Begin it with keras.Input, or call its build.")
-    start = f"{model.name}/"
-    found: dict[str, jax.Array] = {}
-    for weight in model.weights:
-        path = weight.path.removeprefix(start) if isinstance(model, Model) else weight.path
-        same = sum(known.partition("#")[0] == path for known in found)
-        found[f"{path}#{same}" if same else path] = weight.draw(backend)
+        if not isinstance(model, Layer):
+            rule = "make must return a model or a layer"
+            type_error(rule, f"{model!r}", "Return the model.")
+        if isinstance(model, Model) and not model.built:
+            rule, got = "a model must know the shape of its input", model.name
+            value_error(rule, got, "Begin it with keras.Input, or call its build.")
+        start = f"{model.name}/" if isinstance(model, Model) else ""
+        for weight in model.weights:
+            path = weight.path.removeprefix(start)
+            same = sum(known.partition("#")[0] == path for known in found)
+            found[f"{path}#{same}" if same else path] = weight.draw(backend)
     return found
 
 
