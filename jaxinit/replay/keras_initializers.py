@@ -52,7 +52,7 @@ class Initializer:
         names = inspect.signature(type(self)).parameters
         return {n: getattr(self, "given_seed" if n == "seed" else n) for n in names}
 
-    def clone(self) -> "Initializer":
+    def clone(self) -> Any:
         """Return another with the same options; without a seed, it takes a new one."""
         return type(self)(**self.get_config())
 
@@ -252,6 +252,12 @@ _BY_NAME = {name: globals()[name] for name in reversed(__all__)}
 _BY_NAME |= {"uniform": RandomUniform, "normal": RandomNormal, "zero": Zeros, "one": Ones}
 del _BY_NAME["Initializer"], _BY_NAME["RandomInitializer"]
 __all__ += ["get"]
+
+
+def cloned(initializer: Any) -> Any:
+    """Return a clone of an initializer; a function of the user's own is as it is."""
+    known = isinstance(initializer, Initializer)
+    return initializer.clone() if known else initializer
 
 
 @boundary

@@ -17,7 +17,7 @@ from jaxinit.replay._keras_module import Layer, kinds
 from jaxinit.replay._keras_recurrent import *  # noqa: F403
 from jaxinit.replay._keras_shapeless import *  # noqa: F403
 from jaxinit.replay._keras_tensor import KerasTensor, Shape, symbolic, tensors, tensors_of
-from jaxinit.replay.keras_initializers import Initializer, Ones, TruncatedNormal, Zeros
+from jaxinit.replay.keras_initializers import Ones, TruncatedNormal, Zeros, cloned
 
 
 @boundary
@@ -74,16 +74,11 @@ class BatchNormalization(_Norm):
         if self.renorm:
             running |= {
                 "moving_stddev": _root(variance),
-                "renorm_mean": _cloned(mean),
+                "renorm_mean": cloned(mean),
                 "renorm_stddev": _root(variance),
             }
         for name, initializer in running.items():
             self.weigh(name, self._lengths(shapes[0]), initializer, trainable=False)
-
-
-def _cloned(initializer: Any) -> Any:
-    known = isinstance(initializer, Initializer)
-    return initializer.clone() if known else initializer
 
 
 def _root(initializer: Any) -> Any:
@@ -189,11 +184,8 @@ class Concatenate(Layer):
 
     signature = "axis=-1"
 
-    def compute_output_shape(self, *shapes: Shape) -> Shape:
-        result = list(shapes[0])
-        lengths = [shape[self.axis] for shape in shapes]
-        result[self.axis] = None if None in lengths else sum(n or 0 for n in lengths)
-        return tuple(result)
+    def call(self, *inputs: Any, **_options: Any) -> Any:
+        return symbolic(lambda *values: jnp.concatenate(values, self.axis), *inputs[0])
 
 
 Add, Subtract, Multiply, Average, Maximum, Minimum = kinds(
