@@ -47,14 +47,14 @@ def two_product(x: jax.Array, y: jax.Array) -> Double:
 def product(x: jax.Array, y: jax.Array) -> jax.Array:
     """Return the rounded product, which nothing after it can be fused with."""
     total, error = two_product(x, y)
-    return total + error
+    return jnp.where(total == 0, x * y, total + error)  # the halves lose the zero's sign
 
 
 def fma(x: jax.Array, y: jax.Array, z: jax.Array) -> jax.Array:
     """Return ``x * y + z``, rounded once."""
     high, low = two_product(x, y)
     total, error = two_sum(high, z)
-    return total + _to_odd(error, low)
+    return jnp.where(high == 0, x * y + z, total + _to_odd(error, low))
 
 
 def fma_single(x: jax.Array, y: jax.Array, z: jax.Array) -> jax.Array:
@@ -84,7 +84,7 @@ def narrow(x: jax.Array, dtype: np.dtype, small: bool = False) -> jax.Array:
     single = x.astype(jnp.float32)
     if small:
         units = jnp.rint(jnp.abs(x) * 2.0**149).astype(jnp.int32)
-        units = units | jnp.where(x < 0, np.int32(-(1 << 31)), np.int32(0))
+        units = units | jnp.where(jnp.signbit(x), np.int32(-(1 << 31)), np.int32(0))
         tiny = jax.lax.bitcast_convert_type(units, jnp.float32)
         single = jnp.where(jnp.abs(x) < 2.0**-126, tiny, single)
     if dtype == np.float32:

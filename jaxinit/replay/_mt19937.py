@@ -152,6 +152,10 @@ def ahead(
     raw = _states(window, states)
 
     def after(used: jax.Array | int) -> jax.Array:
+        if isinstance(used, int):
+            if used >= LENGTH:
+                return raw[used - LENGTH : used]
+            return jnp.concatenate([window[used:], raw[:used]])
         # Of two states alone: one slice of all words would copy them first.
         state = jnp.minimum(jnp.asarray(used, jnp.int32) // LENGTH, states - 1)
         here, before = (

@@ -4,6 +4,7 @@ All runs with 64-bit types. NumPy is compiled without fused operations: every pr
 rounded before it is added to.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -13,8 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinit.replay._chunks import Columns
 from jaxinit.replay._exact import narrow, product
-from jaxinit.replay._rows import draw_rows, mersenne
+from jaxinit.replay._native import native
+from jaxinit.replay._rows import bucket, draw_rows, first, mersenne
 
 
 def unit(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -52,34 +55,74 @@ def _point(words: jax.Array) -> tuple[jax.Array, ...]:
     return x, y, product(x, x) + product(y, y)
 
 
-def _accepted(words: jax.Array) -> jax.Array:
+def in_circle(words: jax.Array) -> jax.Array:
+    """Return which rows of four words are points in the unit circle, not its centre."""
     square = _point(words)[2]
     return (square < 1) & (square != 0)
 
 
-def polar_pair(
-    words: jax.Array, of: Callable[[jax.Array], jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    """Return what is computed of the two normals of each four words, as columns.
-
-    The value of the second coordinate comes first.
-    """
+def polar(words: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return two normals of each such row by Marsaglia's polar method, in NumPy's order."""
     x, y, square = _point(words)
     radius = jnp.sqrt(-2 * jnp.log(square) / square)
-    return of(radius * y)[:, None], of(radius * x)[:, None]
+    return radius * y, radius * x
 
 
-def polar_normals(
-    stream: Any, count: jax.Array, room: int, of: Callable[[jax.Array], jax.Array]
-) -> tuple[Any, jax.Array, jax.Array]:
-    """Draw pairs of normals by Marsaglia's polar method, in NumPy's order.
+Pair = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 
-    Points are drawn until ``count`` fall into the unit circle, the centre excluded.
+
+def normals_in_pairs(
+    stream: Any,
+    affine: np.ndarray,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    pair: Pair,
+    accept: Callable[[jax.Array], jax.Array] | None = None,
+    share: float = 1.0,
+) -> tuple[Any, jax.Array]:
+    """Draw normals, two of each four words; of an odd number the stream keeps the last.
+
+    Args:
+        stream: The stream, a `MersenneStream`.
+        affine: Mean and standard deviation.
+        shape: The shape.
+        dtype: The dtype.
+        pair: From rows of four words to their two normals.
+        accept: Which rows are taken; None means all.
+        share: The share of these rows.
 
     Returns:
-        The stream after the last point; what is computed of the values of ``room``
-        points; and the words of the last point.
+        The stream after the draw, and the array.
     """
-    work = functools.partial(polar_pair, of=of)
-    tries = work, _accepted, math.pi / 4
-    return draw_rows(mersenne, stream, count, room, 4, *tries)
+    size = math.prod(shape)
+    if size == 0:
+        return stream, jnp.zeros(shape, dtype)
+    fresh = size - (stream.spare is not None)
+    pairs = -(-fresh // 2)
+    static = pair, accept, share, bucket(pairs), fresh % 2 == 1, dtype
+    stream, values = _normals(stream, affine, np.int32(pairs), *static)
+    return stream, first(values, shape)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(3, 4, 5, 6, 7, 8))
+def _normals(
+    stream: Any,
+    affine: jax.Array,
+    count: jax.Array,
+    pair: Pair,
+    accept: Callable[[jax.Array], jax.Array] | None,
+    share: float,
+    room: int,
+    odd: bool,
+    dtype: np.dtype[Any],
+) -> tuple[Any, jax.Array]:
+    def work(words: jax.Array) -> Columns:
+        values = (scaled(x, affine[1], affine[0]) for x in pair(words))
+        return tuple(finish(x, dtype)[:, None] for x in values)
+
+    tries = work, accept, share
+    after, values, last = draw_rows(mersenne, stream, count, room, 4, *tries)
+    if stream.spare is not None:
+        values = jnp.concatenate([work(stream.spare[None])[1][0], values])
+    return dataclasses.replace(after, spare=last if odd else None), values

@@ -82,6 +82,25 @@ def _block(rows: int, most: int) -> int:
     return next((n for n in range(most, most // 4, -1) if rows % n == 0), most)
 
 
+def values_of(
+    work: Callable[[jax.Array], Columns], words: jax.Array, true: jax.Array
+) -> jax.Array:
+    """Return the columns that are made of rows of words, as one array.
+
+    XLA would make a row once for each of its columns. A branch keeps the two steps apart,
+    as long as XLA cannot know that ``true``, an array, always holds.
+    """
+    columns = jax.eval_shape(work, words)
+    if len(columns) == 1:
+        return work(words)[0]
+
+    def none(words: jax.Array) -> Columns:
+        del words
+        return tuple(jnp.zeros(c.shape, c.dtype) for c in columns)
+
+    return jnp.concatenate(jax.lax.cond(true, work, none, words), axis=1)
+
+
 def draw_rows(
     source: Source,
     state: Any,
@@ -111,11 +130,6 @@ def draw_rows(
     tries = room if accept is None else enough(room, share)
     rows = _block(tries, max((_BLOCK if accept is None else _SIEVED) // each, 1))
     slack = 0 if accept is None and room % rows == 0 else rows
-    columns = jax.eval_shape(work, jax.ShapeDtypeStruct((rows, each), jnp.uint32))
-
-    def none(words: jax.Array) -> Columns:
-        del words
-        return tuple(jnp.zeros(c.shape, c.dtype) for c in columns)
 
     def step(carry: Any, i: jax.Array) -> tuple[Any, None]:
         filled, state, end, last, out = carry
@@ -132,14 +146,12 @@ def draw_rows(
         end, last = jax.tree.map(
             lambda new, old: jnp.where(here, new, old), result, (end, last)
         )
-        # A branch, always taken, keeps XLA from making a row once for each column.
-        apart = len(columns) > 1
-        made = jax.lax.cond(i >= 0, work, none, words) if apart else work(words)
         # What is after the accepted rows is written over by the next block.
-        values = jnp.concatenate(made, axis=1)
+        values = values_of(work, words, i >= 0)
         out = jax.lax.dynamic_update_slice(out, values, (filled, np.int32(0)))
         return (filled + found, after(each * rows), end, last, out), None
 
+    columns = jax.eval_shape(work, jax.ShapeDtypeStruct((rows, each), jnp.uint32))
     width = sum(c.shape[1] for c in columns)
     out = jnp.zeros((room + slack, width), columns[0].dtype)
     carry = jnp.int32(0), state, state, jnp.zeros((each,), jnp.uint32), out

@@ -21,6 +21,7 @@ from jaxinit.replay._arguments import check_size
 from jaxinit.replay._chunks import Columns
 from jaxinit.replay._exact import is_small
 from jaxinit.replay._native import native
+from jaxinit.replay._rows import values_of
 from jaxinit.replay._torch_floats import BLOCK
 from jaxinit.replay._torch_record import Tensor, View
 from jaxinit.replay._torch_stream import Stream
@@ -230,30 +231,33 @@ def _program(
     length = _ROW * (2 if dtype == np.float64 else 1)
     words = jnp.concatenate([*kept, jnp.zeros((length,), jnp.uint32)])
 
-    def row(kind: str, small: bool, table: tuple[jax.Array, jax.Array]) -> Columns:
-        raw = jax.lax.dynamic_slice(words, (table[0],), (length,))
-        part, numbers = _mt19937.temper(raw), table[1]
+    def row(kind: str, small: bool, table: tuple[jax.Array, jax.Array]) -> jax.Array:
+        start, numbers = table
+        part = _mt19937.temper(jax.lax.dynamic_slice(words, (start,), (length,)))
         if kind == "normal":
+
+            def work(words: jax.Array) -> Columns:
+                return _torch_stream.normal_from_words(words, numbers, dtype, small)
+
             part = part.reshape(_ROW // BLOCK, -1)
-            return _torch_stream.normal_from_words(part, numbers, dtype, small)
+            return values_of(work, part, start >= 0).reshape(-1)
         values = _torch_stream.uniform_from_words(part, numbers[:2], dtype, small)
         if kind == "inverse":
             values = _torch_special.inverse_values(values, numbers[2:], dtype)
-        return (values.reshape(_ROW // BLOCK, BLOCK),)
+        return values
 
     groups = [
-        jax.lax.map(functools.partial(row, *kind), table) if len(table[0]) else ()
+        jax.lax.map(functools.partial(row, *kind), table) if len(table[0]) else words
         for kind, table in zip(_GROUPS, tables, strict=True)
     ]
     results = []
     for group, first, whole, shape in layout.values:
-        size = math.prod(shape)
+        size, rows = math.prod(shape), groups[group]
         count = -(-whole // _ROW)
-        made = [c[first : first + count + (whole < size)] for c in groups[group]]
-        rows = jnp.concatenate(made, axis=2).reshape(-1, _ROW)
-        flat = rows[:count].reshape(-1)[:whole]
+        flat = rows[first : first + count].reshape(-1)[:whole]
         if whole < size:
-            flat = jnp.concatenate([flat[: size - BLOCK], rows[count, :BLOCK]])
+            last = rows[first + count, :BLOCK]
+            flat = jnp.concatenate([flat[: size - BLOCK], last])
         results.append(flat.reshape(shape))
     return window, results
 
@@ -300,8 +304,12 @@ def _value(
             return jnp.asarray(value).reshape(-1)[source.part.places()]
         return value
     if write.kind in UPDATES:
-        by = np.asarray(number if write.source is None else write.source, np.float64)
-        return _updated(jnp.asarray(old), by, write.kind, dtype)
+        by = np.asarray(write.numbers if write.source is None else write.source)
+        by = number if write.kind == "mask" else by
+        new = _updated(jnp.asarray(old), np.asarray(by, np.float64), write.kind, dtype)
+        return (
+            new if write.kind != "mask" else jnp.where(np.asarray(write.source), new, old)
+        )
     return drawn
 
 

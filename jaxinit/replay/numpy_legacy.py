@@ -6,10 +6,9 @@ in every bit, with the logarithm of the same C library; float32 is its one round
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +20,8 @@ from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
 from jaxinit.replay._arguments import Seed, check_seed
 from jaxinit.replay._draws import Draws
-from jaxinit.replay._native import native
-from jaxinit.replay._numpy_floats import (
-    doubles,
-    finish,
-    polar_normals,
-    polar_pair,
-    scaled,
-)
-from jaxinit.replay._rows import bucket, first, mersenne
+from jaxinit.replay._numpy_floats import doubles, in_circle, normals_in_pairs, polar
+from jaxinit.replay._rows import mersenne
 from jaxinit.replay._walks import masked
 
 
@@ -146,7 +138,8 @@ def normal(
         The stream after the draw, and the array. Values are made in pairs; of an odd
         number the stream keeps the last, as NumPy does.
     """
-    return _normal(stream, *_DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale))
+    checked = _DRAWS.floats(stream, shape, dtype, loc=loc, scale=scale)
+    return normals_in_pairs(stream, *checked, polar, in_circle, math.pi / 4)
 
 
 @boundary
@@ -211,39 +204,6 @@ def choice(
         ValueError: ``p`` does not fit, or more is to be chosen than there is.
     """
     return _DRAWS.choice(stream, a, shape, replace, p)
-
-
-def _normal(
-    stream: Stream, affine: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> tuple[Stream, jax.Array]:
-    size = math.prod(shape)
-    if size == 0:
-        return stream, jnp.zeros(shape, dtype)
-    fresh = size - (stream.spare is not None)
-    pairs = -(-fresh // 2)
-    static = bucket(pairs), fresh % 2 == 1, dtype
-    stream, values = _normals(stream, affine, np.int32(pairs), *static)
-    return stream, first(values, shape)
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
-def _normals(
-    stream: Stream,
-    affine: jax.Array,
-    count: jax.Array,
-    room: int,
-    odd: bool,
-    dtype: np.dtype[Any],
-) -> tuple[Stream, jax.Array]:
-    def of(normals: jax.Array) -> jax.Array:
-        return finish(scaled(normals, affine[1], affine[0]), dtype)
-
-    after, values, last = polar_normals(stream, count, room, of)
-    if stream.spare is not None:
-        kept = polar_pair(stream.spare[None], of)[1][0]
-        values = jnp.concatenate([kept, values])
-    return dataclasses.replace(after, spare=last if odd else None), values
 
 
 random = random_sample = rand

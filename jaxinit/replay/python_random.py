@@ -6,11 +6,8 @@ is its one rounding. Python draws one value at a time: a shape stands for so man
 """
 
 import dataclasses
-import functools
 import hashlib
-import math
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +19,8 @@ from jaxinit._types import DTypeLike, Shape
 from jaxinit.replay import _mt19937
 from jaxinit.replay._arguments import words_of
 from jaxinit.replay._draws import Draws
-from jaxinit.replay._native import native
-from jaxinit.replay._numpy_floats import doubles, finish, scaled, unit
-from jaxinit.replay._rows import bucket, draw_rows, first, mersenne
+from jaxinit.replay._numpy_floats import doubles, normals_in_pairs, unit
+from jaxinit.replay._rows import mersenne
 from jaxinit.replay._walks import leading
 
 
@@ -130,15 +126,8 @@ def gauss(
         The stream after the draw, and the array. Values are made in pairs; of an odd
         number the stream keeps the last, as Python does.
     """
-    affine, lengths, kind = _DRAWS.floats(stream, shape, dtype, mu=mu, sigma=sigma)
-    size = math.prod(lengths)
-    if size == 0:
-        return stream, jnp.zeros(lengths, kind)
-    fresh = size - (stream.spare is not None)
-    pairs = np.int32(-(-fresh // 2))
-    static = bucket(int(pairs)), fresh % 2 == 1, kind
-    stream, values = _gauss(stream, affine, pairs, *static)
-    return stream, first(values, lengths)
+    checked = _DRAWS.floats(stream, shape, dtype, mu=mu, sigma=sigma)
+    return normals_in_pairs(stream, *checked, _pair)
 
 
 @boundary
@@ -162,34 +151,11 @@ def shuffle(stream: Stream, n: int) -> tuple[Stream, jax.Array]:
     return _DRAWS.permutation(stream, n)
 
 
-def _pair(
-    words: jax.Array, of: Callable[[jax.Array], jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    """Return what is computed of the two normals of each four words, as columns."""
+def _pair(words: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the two normals of each four words: first the angle, then the radius."""
     angle = unit(words[:, 0], words[:, 1]) * (2 * np.pi)
     radius = jnp.sqrt(-2.0 * jnp.log(1.0 - unit(words[:, 2], words[:, 3])))
-    return of(jnp.cos(angle) * radius)[:, None], of(jnp.sin(angle) * radius)[:, None]
-
-
-@native
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
-def _gauss(
-    stream: Stream,
-    affine: jax.Array,
-    count: jax.Array,
-    room: int,
-    odd: bool,
-    dtype: np.dtype[Any],
-) -> tuple[Stream, jax.Array]:
-    def of(normals: jax.Array) -> jax.Array:
-        return finish(scaled(normals, affine[1], affine[0]), dtype)
-
-    work = functools.partial(_pair, of=of)
-    after, values, last = draw_rows(mersenne, stream, count, room, 4, work)
-    if stream.spare is not None:
-        kept = _pair(stream.spare[None], of)[1][0]
-        values = jnp.concatenate([kept, values])
-    return dataclasses.replace(after, spare=last if odd else None), values
+    return jnp.cos(angle) * radius, jnp.sin(angle) * radius
 
 
 __all__ = ["Stream", "gauss", "randint", "random", "seed", "shuffle", "uniform"]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinit.replay import numpy_generator, numpy_legacy
+from jaxinit.replay import _numpy_floats, numpy_generator, numpy_legacy
 from tests.replay.golden import X64, assert_recorded, assert_same_bits, cases, name
 
 PICKED = {"uniform": [[5], [33, 7]], "normal": [[5], [100, 101]], "randn": [[311]]}
@@ -175,6 +175,14 @@ def test_wide_and_tiny_bounds():
         assert_same_bits(x, random.uniform(-8e307, 8e307, 50))
 
 
+def test_signed_zeros():
+    stream, random = numpy_legacy.seed(0), np.random.RandomState(0)
+    for loc, scale in ((-0.0, 0.0), (0.0, 0.0), (-0.0, 1e-42)):
+        known = random.normal(loc, scale, 50).astype(np.float32)
+        stream, x = numpy_legacy.normal(stream, (50,), loc, scale, "float32")
+        assert_same_bits(x, known)
+
+
 def test_seeds_may_be_traced():
     def draw(seed):
         legacy, new = numpy_legacy.seed(seed), numpy_generator.default_rng(seed)
@@ -194,7 +202,7 @@ def test_seeds_may_be_traced():
 
 
 def test_another_scale_compiles_nothing():
-    program = vars(numpy_legacy._normals)["__wrapped__"]
+    program = vars(_numpy_floats._normals)["__wrapped__"]
     stream = numpy_legacy.seed(0)
     numpy_legacy.normal(stream, (6,), 0.0, 0.1, "float32")
     before = program._cache_size()

@@ -254,6 +254,19 @@ def test_subnormal_values_live(torch):
 
 
 @pytest.mark.parity
+def test_signed_zeros_live(torch):
+    torch.manual_seed(5)
+    stream = torch_cpu.manual_seed(5)
+    for size in (5, 40):
+        for mean, std in ((-0.0, 0.0), (0.0, 0.0), (-0.0, 1e-42)):
+            stream, x = torch_cpu.normal(stream, (size,), mean, std, "float32")
+            assert_same_bits(x, from_torch(torch.empty(size).normal_(mean, std)))
+        for low, high in ((-0.0, 1e-44), (-1e-44, -0.0), (-0.0, 0.0)):
+            stream, x = torch_cpu.uniform(stream, (size,), low, high, "float32")
+            assert_same_bits(x, from_torch(torch.empty(size).uniform_(low, high)))
+
+
+@pytest.mark.parity
 @pytest.mark.parametrize("shape", [(64, 64), (5, 5), (33, 7), (64, 100)])
 def test_orthogonal_within_its_bound_live(torch, shape):
     for seed in range(10):
