@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxinit._checks import check_choice, value_error
-from jaxinit.replay._keras_module import Layer, kind, kinds
+from jaxinit.replay._keras_module import Layer, cloned, kind, kinds
 from jaxinit.replay._keras_session import take_seed
 from jaxinit.replay._keras_tensor import KerasTensor, Shape, strided
 from jaxinit.replay.keras_initializers import (
     GlorotUniform,
     Ones,
     VarianceScaling,
-    cloned,
 )
 
 _KERNEL = (

@@ -246,21 +246,21 @@ class Layer:
         **_options: Any,
     ) -> Weight:
         """Give the layer a weight, as Keras' ``add_weight`` does."""
-        if None in (shape or ()):
-            rule, got = "the lengths that a weight depends on must be known", f"{name}"
-            advice = "Give keras.Input all lengths but the batch's."
-            got = f"{name} of shape {shape}"
-            value_error(rule, got, advice, where=type(self).__name__)
         if not isinstance(shape, (list, tuple, type(None))):
-            rule = "the shape comes first, and must be a sequence"
-            type_error(
-                rule, f"shape={shown(shape)}", "Write add_weight(shape=..., name=...)."
-            )
+            rule, got = "the shape comes first, a sequence of ints", f"shape={shown(shape)}"
+            advice = "Write add_weight(shape=..., name=...)."
+            type_error(rule, got, advice, where="add_weight")
+        if None in (shape or ()):
+            rule = "the lengths that a weight depends on must be known"
+            got = f"{name} of shape {shape}"
+            advice = "Give keras.Input all lengths but the batch's."
+            value_error(rule, got, advice, where=type(self).__name__)
         whole = dtype is not None and "float" not in str(dtype)
         dtype = {"int": "int32", None: "float32"}.get(dtype, dtype)
         if not whole and dtype != "float32":
             rule, got = "weights are float32, or whole numbers", f"dtype={dtype!r}"
-            type_error(rule, got, "Leave dtype out, and convert the weights.")
+            advice = "Leave dtype out, and convert the weights."
+            type_error(rule, got, advice, where="add_weight")
         draw = get(initializer or ("zeros" if whole else "glorot_uniform"))
         path = f"{current().path if self.parent is None else self.parent}{self.name}/"
         path += name or unique_name("Variable")
@@ -358,6 +358,12 @@ class Layer:
 
 def _turned(x: Any) -> KerasTensor:
     return x if isinstance(x, KerasTensor) else KerasTensor(x.shape, x.dtype)
+
+
+def cloned(initializer: Any) -> Any:
+    """Return a clone of an initializer; a function of the user's own is as it is."""
+    known = isinstance(initializer, Initializer)
+    return initializer.clone() if known else initializer
 
 
 def _config(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from jaxinit._checks import check_choice, type_error
+from jaxinit._checks import check_choice, type_error, value_error
 from jaxinit.replay._keras_kernels import _Convolution
 from jaxinit.replay._keras_module import Layer, kind, kinds
 from jaxinit.replay._keras_session import snake, take_seed
@@ -269,6 +269,12 @@ class Bidirectional(Layer):
         layer, backward = self.layer, self.backward_layer
         if self.merge_mode is not None:
             check_choice("merge_mode", self.merge_mode, ("concat", "sum", "mul", "ave"))
+        if backward is None and layer.go_backwards:
+            rule, got = (
+                "the two layers must go in different directions",
+                "go_backwards=True",
+            )
+            value_error(rule, got, "Leave go_backwards out.")
         self.forward_layer = layer.remade(f"forward_{layer.name.removeprefix('forward_')}")
         name = f"backward_{layer.name.removeprefix('backward_')}"
         self.backward_layer = layer.remade(name) if backward is None else backward

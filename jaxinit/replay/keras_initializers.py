@@ -28,9 +28,10 @@ class Initializer:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        name = f"keras_initializers.{cls.__name__}"
-        boundary(cls, name)
-        cls.__call__ = boundary(cls.__call__, name)
+        if cls.__module__ == __name__:
+            name = f"keras_initializers.{cls.__name__}"
+            boundary(cls, name)
+            cls.__call__ = boundary(cls.__call__, name)
 
     def __call__(self, shape: Shape, backend: str = "tensorflow") -> jax.Array:
         """Return the float32 array that Keras' initializer returns.
@@ -252,12 +253,6 @@ _BY_NAME = {name: globals()[name] for name in reversed(__all__)}
 _BY_NAME |= {"uniform": RandomUniform, "normal": RandomNormal, "zero": Zeros, "one": Ones}
 del _BY_NAME["Initializer"], _BY_NAME["RandomInitializer"]
 __all__ += ["get"]
-
-
-def cloned(initializer: Any) -> Any:
-    """Return a clone of an initializer; a function of the user's own is as it is."""
-    known = isinstance(initializer, Initializer)
-    return initializer.clone() if known else initializer
 
 
 @boundary

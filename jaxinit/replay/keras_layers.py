@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit.replay._keras_kernels import *  # noqa: F403
-from jaxinit.replay._keras_module import Layer, kinds
+from jaxinit.replay._keras_module import Layer, cloned, kinds
 from jaxinit.replay._keras_recurrent import *  # noqa: F403
 from jaxinit.replay._keras_shapeless import *  # noqa: F403
 from jaxinit.replay._keras_tensor import KerasTensor, Shape, symbolic, tensors, tensors_of
-from jaxinit.replay.keras_initializers import Ones, TruncatedNormal, Zeros, cloned
+from jaxinit.replay.keras_initializers import Ones, TruncatedNormal, Zeros
 
 
 @boundary
@@ -32,8 +32,9 @@ def Input(  # noqa: N802
     """Return ``keras.Input(shape)``: a tensor of which the shape alone matters."""
     del sparse
     if batch_shape is not None:
-        return KerasTensor(tuple(batch_shape), dtype)
-    return KerasTensor((batch_size, *(() if shape is None else shape)), dtype)
+        return KerasTensor(tuple(batch_shape), dtype, source=True)
+    lengths = (batch_size, *(() if shape is None else shape))
+    return KerasTensor(lengths, dtype, source=True)
 
 
 InputLayer = Input  # at the beginning of a Sequential

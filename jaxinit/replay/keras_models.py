@@ -108,7 +108,7 @@ class Model(Layer):
         return self._copied(name, lambda op: copies.get(id(op), op))
 
     def _copied(self, name: str | None, change: Callable[[Any], Any]) -> Layer:
-        inputs = mapped(lambda x: KerasTensor(x.shape, x.dtype), self.input)
+        inputs = mapped(lambda x: KerasTensor(x.shape, x.dtype, source=True), self.input)
         return Model(inputs, self._run(inputs, change), name=name or self.name)
 
 
@@ -195,6 +195,10 @@ def _graph(inputs: Any, outputs: Any) -> tuple[list[Call], list[Layer]]:
     calls, start = current().calls, {id(x) for x in tensors(inputs)}
 
     def makers(found: Any) -> list[Call]:
+        found = list(found)
+        if any(x.source and id(x) not in start for x in found):
+            rule = "inputs must have each keras.Input that the outputs need"
+            value_error(rule, "too few", "Add it to inputs.", where="keras_models.Model")
         return [calls[id(x)] for x in found if id(x) in calls and id(x) not in start]
 
     met: dict[int, int] = {}
