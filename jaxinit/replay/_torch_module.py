@@ -10,7 +10,7 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error
 from jaxinit.replay._signatures import constructor
-from jaxinit.replay._torch_record import Parameter, Tensor, View
+from jaxinit.replay._torch_record import Parameter, Tensor, View, constant
 
 _LayerT = TypeVar("_LayerT", bound="Layer")
 
@@ -92,7 +92,7 @@ class Module:
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Give the module a buffer, a tensor or an array; not persistent, it is dropped."""
         if isinstance(tensor, (np.ndarray, jax.Array)):
-            tensor = Tensor(tensor.shape).write("array", source=tensor)
+            tensor = constant(tensor)
         elif isinstance(tensor, View):
             tensor = tensor.clone()
         if persistent or tensor is None:

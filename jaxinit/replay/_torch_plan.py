@@ -304,8 +304,12 @@ def _value(
             return jnp.asarray(value).reshape(-1)[source.part.places()]
         return value
     if write.kind in UPDATES:
-        by = np.asarray(number if write.source is None else write.source, np.float64)
-        return _updated(jnp.asarray(old), by, write.kind, dtype)
+        by = np.asarray(write.numbers if write.source is None else write.source)
+        by = number if write.kind == "mask" else by
+        new = _updated(jnp.asarray(old), np.asarray(by, np.float64), write.kind, dtype)
+        return (
+            new if write.kind != "mask" else jnp.where(np.asarray(write.source), new, old)
+        )
     return drawn
 
 

@@ -1,7 +1,4 @@
-"""Tensors without values: their shapes, and a record of what was written into them.
-
-A model is made with them as it is made with PyTorch.
-"""
+"""Tensors of a model that is being made: a record of what was written into them."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -10,27 +7,59 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from jaxinit._checks import check_number, check_shape, type_error, value_error
+from jaxinit._checks import check_number, check_shape, is_traced, type_error, value_error
+from jaxinit.replay._torch_maths import Maths
+from jaxinit.replay._torch_shapes import Shapes
+from jaxinit.replay._torch_values import (
+    computed,
+    default_dtype,
+    is_floating,
+    is_known,
+    is_tensor,
+    values,
+)
 from jaxinit.replay._torch_writes import DRAWS, Kind, Part, Update, Write, note
 
-_Numbers = float | np.ndarray
+_Dtype = np.dtype[Any]
+_Numbers = Any
+"""A number, an array or a tensor."""
 
 
-class Tensor:
-    """A tensor of a model that is being made: it has a shape and no values.
+def check_tensor_dtype(dtype: Any) -> _Dtype | None:
+    """Return the dtype of one tensor; None is the one that build takes."""
+    if dtype is not None and not isinstance(dtype, np.dtype):
+        rule = "all tensors of a model have one dtype, which build takes"
+        type_error(rule, f"dtype={dtype!r}", "Give dtype to build instead.")
+    return None if dtype == default_dtype() else dtype
+
+
+class Tensor(Maths, Shapes):
+    """A tensor of a model that is being made: a shape, and what was written into it.
 
     Its methods are those of ``torch.Tensor`` by which weights are set. They note what
-    PyTorch would do; the values are drawn by `torch_cpu.build`.
+    PyTorch would do; the values are drawn by `torch_cpu.build`. What nothing is drawn
+    into has its values at once, and can be computed with.
     """
 
     __array_ufunc__ = None  # so that NumPy's numbers leave products to it
-    dtype = device = None  # what makes other tensors like this one
+    device, is_meta = None, False
+    dtype: _Dtype | None = None  # None is the dtype that build takes
 
-    def __init__(self, *size: int | tuple[int, ...]) -> None:
+    def __init__(self, *size: Any, dtype: _Dtype | None = None) -> None:
         shape = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
-        self.shape: tuple[int, ...] = check_shape(shape)  # pyright: ignore[reportArgumentType]
+        data = isinstance(shape, list | np.ndarray)
+        self.shape: tuple[int, ...] = np.shape(shape) if data else check_shape(shape)
         self.writes: list[Write] = []
         self.requires_grad = False
+        if dtype is not None:
+            self.dtype = dtype
+        if data:
+            self.write("array", source=np.asarray(shape, dtype or float))
+
+    @staticmethod
+    def made(array: np.ndarray) -> "Tensor":
+        """Return a tensor of these values, in their dtype."""
+        return constant(array, array.dtype)
 
     @property
     def data(self) -> Self:
@@ -40,23 +69,6 @@ class Tensor:
     @data.setter
     def data(self, source: Any) -> None:
         self.copy_(source)
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    def dim(self) -> int:
-        """Return the number of axes."""
-        return len(self.shape)
-
-    def numel(self) -> int:
-        """Return the number of values."""
-        return math.prod(self.shape)
-
-    def size(self, axis: int | None = None) -> Any:
-        """Return the shape, or one length of it."""
-        return self.shape if axis is None else self.shape[axis]
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Return the tensor; gradients do not matter here."""
@@ -72,14 +84,15 @@ class Tensor:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape})"
 
-    def _place(self) -> "tuple[Tensor, Part | None]":
+    def place(self) -> "tuple[Tensor, Part | None]":
         """Return the whole tensor, and which part of it this is."""
         return self, None
 
     def write(self, kind: Kind, *numbers: float, source: Any = None) -> Self:
         """Note a write of one of the kinds; `torch_init` has a function for each."""
-        base, part = self._place()
-        plain = tuple(float(check_number("value", x)) for x in numbers)
+        base, part = self.place()
+        free = kind in ("fill", "mask", "clamp")  # where PyTorch takes infinities
+        plain = tuple(float(x if free else check_number("value", x)) for x in numbers)
         apart = part is not None and not part.contiguous
         if part is not None and apart and kind in DRAWS - {"uniform", "normal"}:
             rule = "this draw needs a tensor whose values follow each other in memory"
@@ -105,9 +118,33 @@ class Tensor:
         return self.write("normal", mean, std)
 
     def _update(self, kind: Update, by: Any) -> Self:
+        by = values(by) if is_tensor(by) else by
         if not isinstance(by, np.ndarray):
             return self.write(kind, by)
         return self.write(kind, source=np.broadcast_to(by, self.shape))
+
+    def masked_fill_(self, mask: Any, value: float) -> Self:
+        """Note ``tensor.masked_fill_(mask, value)``."""
+        return self.write("mask", value, source=np.broadcast_to(mask, self.shape))
+
+    def tril_(self, diagonal: int = 0) -> Self:
+        """Note ``tensor.tril_(diagonal)``."""
+        rows, columns = self.shape[-2:]
+        return self.masked_fill_(~np.tri(rows, columns, diagonal, bool), 0.0)
+
+    def triu_(self, diagonal: int = 0) -> Self:
+        """Note ``tensor.triu_(diagonal)``."""
+        rows, columns = self.shape[-2:]
+        return self.masked_fill_(np.tri(rows, columns, diagonal - 1, bool), 0.0)
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Self:  # noqa: A002
+        """Note ``tensor.clamp_(min, max)``."""
+        low, high = -math.inf if min is None else min, math.inf if max is None else max
+        return self.write("clamp", low, high)
+
+    def erfinv_(self) -> Self:
+        """Note ``tensor.erfinv_()``."""
+        return self.write("erfinv")
 
     def mul_(self, factor: _Numbers) -> Self:
         """Note ``tensor.mul_(factor)``."""
@@ -126,135 +163,130 @@ class Tensor:
         return self._update("add", term)
 
     def copy_(self, source: Any) -> Self:
-        """Note ``tensor.copy_(source)`` of a tensor or an array of the same shape."""
-        if tuple(source.shape) != self.shape:
-            rule = "source must have the shape of the tensor"
-            got = f"{tuple(source.shape)} for {self.shape}"
-            value_error(rule, got, "Reshape it first.", where="Tensor.copy_")
+        """Note ``tensor.copy_(source)`` of a tensor or an array."""
+        shape = tuple(source.shape)
+        if shape != self.shape:
+            if self.shape[self.ndim - len(shape) :] != shape and math.prod(shape) != 1:
+                rule = "source must have the shape of the tensor"
+                got = f"{shape} for {self.shape}"
+                value_error(rule, got, "Reshape it first.", where="Tensor.copy_")
+            source = source if isinstance(source, Tensor) else constant(source)
+            source = source.expand(self.shape)
         if isinstance(source, Tensor):
             return self.write("copy", source=source)
         return self.write("array", source=source.astype(float))
 
     def clone(self) -> "Tensor":
         """Return another tensor with the same values."""
-        return Tensor(self.shape).write("copy", source=self)
+        return Tensor(self.shape, dtype=self.dtype).write("copy", source=self)
 
-    def to(self, *_args: Any, **_options: Any) -> Self:
-        """Return the tensor itself: all of a model have the dtype that build takes."""
-        return self
+    def to(self, *args: Any, dtype: Any = None, **_options: Any) -> "Tensor":
+        """Return the tensor in another dtype; devices do not matter."""
+        kinds = [x.dtype if is_tensor(x) else x for x in (*args, dtype)]
+        found = [x for x in kinds if isinstance(x, np.dtype)]
+        if not found or found[0] == (self.dtype or default_dtype()):
+            return self
+        return self.made(values(self).astype(found[0]))
 
     cpu = cuda = detach = to
+    type_as = type = to
+
+    def _step(self, kind: Update, function: Any, other: Any) -> "Tensor":
+        """Return a sum, product or quotient: computed if all is known, else noted."""
+        if is_known(self) and not (is_tensor(other) and not is_known(other)):
+            return self.made(computed(function, self, other))
+        if is_known(self) and kind != "divide":
+            return other._step(kind, function, self)
+        shape = np.broadcast_shapes(self.shape, np.shape(other))
+        return self.expand(shape).clone()._update(kind, other)
 
     def __neg__(self) -> "Tensor":
-        return self.clone().mul_(-1.0)
+        return self * -1
 
     def __mul__(self, factor: _Numbers) -> "Tensor":
-        return self.clone().mul_(factor)
-
-    __rmul__ = __mul__
+        return self._step("scale", np.multiply, factor)
 
     def __truediv__(self, divisor: _Numbers) -> "Tensor":
-        return self.clone().div_(divisor)
+        return self._step("divide", np.true_divide, divisor)
 
     def __add__(self, term: _Numbers) -> "Tensor":
-        return self.clone().add_(term)
-
-    __radd__ = __add__
+        return self._step("add", np.add, term)
 
     def __sub__(self, term: _Numbers) -> "Tensor":
-        return self.clone().add_(-term)
+        return self + -term
 
     def __rsub__(self, term: _Numbers) -> "Tensor":
-        return (-self).add_(term)
+        return -self + term
 
-    mul, div, add, sub, neg = __mul__, __truediv__, __add__, __sub__, __neg__
+    __rmul__ = mul = __mul__
+    __radd__ = add = __add__
+    div, sub, neg = __truediv__, __sub__, __neg__
+    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
+
+    def masked_fill(self, mask: Any, value: float) -> "Tensor":
+        """Return the tensor with a value where a mask is true."""
+        return self.clone().masked_fill_(mask, value)
+
+    def tril(self, diagonal: int = 0) -> "Tensor":
+        """Return the tensor with zeros above a diagonal."""
+        return self.clone().tril_(diagonal)
+
+    def triu(self, diagonal: int = 0) -> "Tensor":
+        """Return the tensor with zeros below a diagonal."""
+        return self.clone().triu_(diagonal)
+
+    def clamp(self, min: Any = None, max: Any = None) -> "Tensor":  # noqa: A002
+        """Return the tensor with its values within bounds."""
+        return self.clone().clamp_(min, max)
 
     def new_zeros(self, *size: Any) -> "Tensor":
         """Return another tensor, of zeros."""
-        return Tensor(*size).zero_()
+        return Tensor(*size, dtype=self.dtype).zero_()
 
     new_empty = new_zeros
 
     def new_ones(self, *size: Any) -> "Tensor":
         """Return another tensor, of ones."""
-        return Tensor(*size).fill_(1.0)
+        return Tensor(*size, dtype=self.dtype).fill_(1.0)
+
+    def new_tensor(self, data: Any) -> "Tensor":
+        """Return a tensor of these numbers, of the dtype of this one."""
+        return Tensor(np.asarray(data), dtype=self.dtype)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         other = type(self).__new__(type(self))
         memo[id(self)] = other
-        other.shape, other.writes = self.shape, []
+        other.shape, other.writes, other.dtype = self.shape, [], self.dtype
         other.requires_grad = self.requires_grad
         return other.write("copy", source=self)
 
-    def __getitem__(self, index: Any) -> "View":
+    def __getitem__(self, index: Any) -> Any:
         # An array that is never touched takes no memory; it only does the indexing.
         whole = np.empty(self.shape, np.int8)
         return View(self, whole, whole)[index]
 
-    def _seen(self, change: Callable[[np.ndarray], np.ndarray]) -> "View":
-        return self[...]._seen(change)
-
-    def diagonal(self) -> "View":
-        """Return the diagonal of a matrix."""
-        return self._seen(np.diagonal)
-
-    def view(self, *shape: Any) -> "View":
-        """Return the tensor in another shape, as ``tensor.view(shape)`` does."""
-        sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-        return self._seen(lambda window: window.reshape(sizes))
-
-    reshape = view
-
-    def flatten(self, start: int = 0) -> "View":
-        """Return the tensor with its axes from one on as one."""
-        return self.view(*self.shape[:start], -1)
-
-    def transpose(self, dim0: int, dim1: int) -> "View":
-        """Return the tensor with two axes exchanged."""
-        return self._seen(lambda window: window.swapaxes(dim0, dim1))
-
-    def permute(self, *dims: int) -> "View":
-        """Return the tensor with its axes in another order."""
-        return self._seen(lambda window: window.transpose(*dims))
-
-    def unsqueeze(self, dim: int) -> "View":
-        """Return the tensor with one more axis, of length 1."""
-        return self._seen(lambda window: np.expand_dims(window, dim))
-
-    def squeeze(self, dim: int | None = None) -> "View":
-        """Return the tensor without an axis of length 1, or without any."""
-        return self._seen(lambda window: window.squeeze(dim))
-
-    def expand(self, *sizes: Any) -> "View":
-        """Return the tensor with its axes of length 1 repeated; -1 leaves a length."""
-        wanted = sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
-        old = (1,) * (len(wanted) - self.ndim) + self.shape
-        shape = [o if n == -1 else n for n, o in zip(wanted, old, strict=True)]
-        return self._seen(lambda window: np.broadcast_to(window, shape))
+    def seen(self, change: Callable[[np.ndarray], np.ndarray]) -> "View":
+        """Return a view; ``change`` makes it of an array in place of the tensor."""
+        return self[...].seen(change)
 
     def contiguous(self) -> "Tensor":
         """Return the tensor, copied if its values do not follow each other in memory."""
-        part = self._place()[1]
+        part = self.place()[1]
         return self if part is None or part.contiguous else self.clone()
 
-    def t(self) -> "View":
-        """Return the transpose of a matrix."""
-        return self._seen(np.transpose)
-
-    T = property(t)
-
     def __setitem__(self, index: Any, value: Any) -> None:
-        self[index]._assign(value)
-
-    def split(self, size: int, dim: int = 0) -> tuple["View", ...]:
-        """Return the parts of ``tensor.split(size, dim)``, all of one length."""
-        before = (slice(None),) * (dim % len(self.shape))
-        cuts = range(0, self.shape[dim], size)
-        return tuple(self[(*before, slice(i, i + size))] for i in cuts)
-
-    def chunk(self, chunks: int, dim: int = 0) -> tuple["View", ...]:
-        """Return the parts of ``tensor.chunk(chunks, dim)``."""
-        return self.split(-(-self.shape[dim] // chunks), dim)
+        if _is_basic(index):
+            self[index].assign(value)
+            return
+        places, number = _plain_index(index), not np.shape(value)
+        if number and not is_tensor(value):
+            mask = np.zeros(self.shape, np.bool_)
+            mask[places] = True
+            self.masked_fill_(mask, value)
+            return
+        whole = values(self).copy()
+        whole[places] = values(value) if is_tensor(value) else value
+        self.write("array", source=whole)
 
 
 class View(Tensor):
@@ -262,6 +294,7 @@ class View(Tensor):
 
     def __init__(self, base: Tensor, window: np.ndarray, whole: np.ndarray) -> None:
         self.shape, self.requires_grad = window.shape, False
+        self.dtype = base.dtype
         self.base, self._window, self._whole = base, window, whole
 
     @property
@@ -271,32 +304,55 @@ class View(Tensor):
         window = self._window
         return Part(start, window.shape, window.strides, window.flags.c_contiguous)
 
-    def _place(self) -> tuple[Tensor, Part | None]:
+    def place(self) -> tuple[Tensor, Part | None]:
         return self.base, self.part
 
-    def _assign(self, value: Any) -> None:
-        if isinstance(value, (int, float)):
-            self.fill_(value)
+    def assign(self, value: Any) -> None:
+        """Note an assignment to the part."""
+        if isinstance(value, View) and value.place() == self.place():
+            return  # after an update in place
+        if np.shape(value) == () and not is_tensor(value):
+            self.write("fill", float(value))
         else:
-            self.copy_(value)
+            self.copy_(np.asarray(value) if isinstance(value, list | tuple) else value)
 
-    def _seen(self, change: Callable[[np.ndarray], np.ndarray]) -> "View":
+    def seen(self, change: Callable[[np.ndarray], np.ndarray]) -> "View":
         window = change(self._window)
-        if window.size and not np.shares_memory(window, self._whole):
+        if window.size and not np.may_share_memory(window, self._whole):
             rule = "a view must not need a copy"
             value_error(rule, f"shape={self.shape}", "Clone it first.", where="Tensor.view")
         return View(self.base, window, self._whole)
 
-    def __getitem__(self, index: Any) -> "View":
+    def __getitem__(self, index: Any) -> Any:
+        if not _is_basic(index):
+            return self.made(values(self)[_plain_index(index)])
         parts = index if isinstance(index, tuple) else (index,)
-        if not all(isinstance(i, (int, slice, type(None), type(...))) for i in parts):
-            rule = "an index must be made of ints and slices"
-            type_error(
-                rule, f"index={index!r}", "Index one part at a time.", where="Tensor"
-            )
         # The ellipsis keeps NumPy from returning a scalar in place of a view.
         full = parts if Ellipsis in parts else (*parts, ...)
         return View(self.base, self._window[full], self._whole)
+
+
+def _is_basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    basic = int | np.integer | slice | type(None) | type(...)
+    return all(isinstance(i, basic) and not isinstance(i, bool) for i in parts)
+
+
+def _plain_index(index: Any) -> Any:
+    """Return an index with known tensors as arrays."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return tuple(values(i) if is_tensor(i) else i for i in parts)
+
+
+def constant(array: Any, dtype: Any = None) -> Tensor:
+    """Return a tensor of known values; floats get the default dtype unless one is given."""
+    if is_traced(array):
+        return Tensor(array.shape).write("array", source=array)
+    array = np.asarray(array, dtype)
+    if dtype is None and is_floating(array.dtype):
+        array = array.astype(default_dtype())
+    kind = None if array.dtype == default_dtype() else array.dtype
+    return Tensor(array.shape, dtype=kind).write("array", source=array)
 
 
 def _address(array: np.ndarray) -> int:
@@ -326,7 +382,8 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, init: Any = None, requires_grad: bool = True) -> None:
         filled = isinstance(data, (Tensor, np.ndarray, jax.Array))
-        super().__init__(data.shape if filled else data)
+        kind = data.dtype if isinstance(data, Tensor) else None
+        super().__init__(data.shape if filled else data, dtype=kind)
         self.requires_grad = requires_grad
         if filled and init is not None and not isinstance(init, bool):
             rule = "init fills a parameter that is given as a shape"

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -165,13 +166,21 @@ def draw(
 def inverse_values(unit: jax.Array, numbers: jax.Array, dtype: np.dtype[Any]) -> jax.Array:
     """Return truncated normals of uniform numbers on (-1, 1), step by step as PyTorch."""
     mean, std, low, high = numbers
-    values = narrow(jax.lax.erf_inv(unit.astype(jnp.float64)), dtype)
+    values = stepped(unit, mean, "erfinv", dtype)
     values = stepped(values, std * math.sqrt(2.0), "scale", dtype)
     values = stepped(values, mean, "add", dtype)
-    return jnp.clip(values, low.astype(dtype), high.astype(dtype))
+    return stepped(values, jnp.stack([low, high]), "clamp", dtype)
 
 
-_STEPS = {"scale": product, "divide": jnp.divide, "add": jnp.add}
+_STEPS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    # The inverse error function of -1 is infinite, which ``product`` does not take.
+    "scale": lambda old, by: jnp.where(jnp.isinf(old), old * by, product(old, by)),
+    "divide": jnp.divide,
+    "add": jnp.add,
+    "mask": lambda old, new: jnp.broadcast_to(new, old.shape),
+    "clamp": lambda old, bounds: jnp.clip(old, bounds[0], bounds[1]),
+    "erfinv": lambda old, _: jax.lax.erf_inv(old),
+}
 
 
 def stepped(

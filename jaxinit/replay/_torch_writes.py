@@ -16,7 +16,7 @@ import numpy as np
 Drawn = Literal[
     "uniform", "normal", "trunc_normal", "trunc_normal_inverse", "orthogonal", "sparse"
 ]
-Update = Literal["scale", "divide", "add"]
+Update = Literal["scale", "divide", "add", "mask", "clamp", "erfinv"]
 Kind = Literal["array", "copy", "fill"] | Update | Drawn
 DRAWS, UPDATES = frozenset(get_args(Drawn)), frozenset(get_args(Update))
 """Writes that draw, and writes that read what was there before."""
@@ -61,6 +61,12 @@ class Part:
     def order(self) -> tuple[int, ...]:
         """Its axes in the order of memory, in which PyTorch draws its elements."""
         return tuple(sorted(range(len(self.shape)), key=lambda i: -self.strides[i]))
+
+    def of(self, whole: np.ndarray) -> np.ndarray:
+        """Return the part of an array that is contiguous, as a view."""
+        flat, step = whole.reshape(-1)[self.start :], whole.itemsize
+        strides = [stride * step for stride in self.strides]
+        return np.lib.stride_tricks.as_strided(flat, self.shape, strides)
 
     def places(self) -> np.ndarray:
         """Return the place of each element in the flat tensor."""

@@ -7,12 +7,12 @@ drawn and returns the state dict; `jaxinit.replay.layouts` turns it into the par
 of Flax, NNX, Haiku and Equinox.
 """
 
-import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxinit._boundary import boundary
@@ -24,17 +24,25 @@ from jaxinit.replay import (
     _torch_plain,
     _torch_record,
     _torch_recurrent,
+    _torch_tensors,
     torch_init,
 )
 from jaxinit.replay._torch_basic import *  # noqa: F403
 from jaxinit.replay._torch_module import *  # noqa: F403
-from jaxinit.replay._torch_module import Module, check_no_dtype
+from jaxinit.replay._torch_module import Module
 from jaxinit.replay._torch_plain import *  # noqa: F403
 from jaxinit.replay._torch_plan import execute
 from jaxinit.replay._torch_record import Tensor, View
 from jaxinit.replay._torch_recurrent import *  # noqa: F403
 from jaxinit.replay._torch_stream import Stream
-from jaxinit.replay._torch_writes import Kind, Write, recorded
+from jaxinit.replay._torch_tensors import *  # noqa: F403
+from jaxinit.replay._torch_values import (
+    computing_in,
+    default_dtype,
+    is_known,
+    values,
+)
+from jaxinit.replay._torch_writes import Write, recorded
 
 init = torch_init
 Parameter = boundary(_torch_record.Parameter, "torch_layers.Parameter")
@@ -51,103 +59,30 @@ class _Functional:
         return f"torch.nn.functional.{name}"
 
 
-class no_grad(contextlib.ContextDecorator):  # noqa: N801
-    """``torch.no_grad()``, which changes nothing here."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_error: object) -> None:
-        pass
-
-
-functional = _Functional()
+functional, get_default_dtype = _Functional(), default_dtype
 nn = modules = parameter = sys.modules[__name__]  # for torch.nn.modules.Linear and so on
+batchnorm = conv = dropout = instancenorm = linear = normalization = modules
+_BatchNorm, _ConvNd, _InstanceNorm, _NormBase = BatchNorm, Conv, InstanceNorm, Norm  # noqa: F405
 
 
-def _tensors(name: str, kind: Kind, *numbers: float) -> Callable[..., Tensor]:
-    def make(
-        *args: Any,
-        size: Any = None,
-        dtype: Any = None,
-        device: Any = None,
-        requires_grad: bool = False,
-    ) -> Tensor:
-        """Return a tensor, as PyTorch's function of this name does of these sizes."""
-        del device
-        check_no_dtype(dtype)
-        tensor = Tensor(*(args if size is None else (size,))).write(kind, *numbers)
-        return tensor.requires_grad_(requires_grad)
-
-    make.__name__ = make.__qualname__ = name
-    return boundary(make)
+_DTYPES = {
+    **dict.fromkeys(("float", "float32"), np.dtype(np.float32)),
+    **dict.fromkeys(("double", "float64"), np.dtype(np.float64)),
+    **dict.fromkeys(("half", "float16"), np.dtype(np.float16)),
+    **dict.fromkeys(("long", "int64"), np.dtype(np.int64)),
+    **dict.fromkeys(("int", "int32"), np.dtype(np.int32)),
+    **{name: np.dtype(name) for name in ("bool", "int16", "int8", "uint8")},
+    "bfloat16": np.dtype(jnp.bfloat16),
+}
 
 
-def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def like(tensor: Tensor, **options: Any) -> Tensor:
-        """Return a tensor of the shape of another."""
-        return make(size=tensor.shape, **options)
-
-    like.__name__ = like.__qualname__ = f"{make.__name__}_like"
-    return boundary(like)
-
-
-zeros, ones = _tensors("zeros", "fill", 0.0), _tensors("ones", "fill", 1.0)
-empty = _tensors("empty", "fill", 0.0)
-rand, randn = _tensors("rand", "uniform", 0.0, 1.0), _tensors("randn", "normal", 0.0, 1.0)
-zeros_like, ones_like, empty_like = _like(zeros), _like(ones), _like(empty)
-rand_like, randn_like = _like(rand), _like(randn)
-FloatTensor = Tensor
-linspace = np.linspace  # for the rates of dropout: these are wanted as numbers
-
-
-@boundary
-def full(size: Any, fill_value: float) -> Tensor:
-    """Return a tensor for ``torch.full(size, fill_value)``."""
-    return Tensor(size).fill_(fill_value)
-
-
-@boundary
-def normal(mean: float, std: float, size: Any) -> Tensor:
-    """Return a tensor for ``torch.normal(mean, std, size)``."""
-    return Tensor(size).normal_(mean, std)
-
-
-@boundary
-def tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """Return a tensor of these numbers."""
-    del device
-    check_no_dtype(dtype)
-    return Tensor(np.shape(data)).write("array", source=np.asarray(data))
-
-
-@boundary
-def arange(*bounds: float, dtype: Any = None, device: Any = None) -> Tensor:
-    """Return a tensor for ``torch.arange(start, end, step)``."""
-    return tensor(np.arange(*bounds), dtype, device)
-
-
-def _triangle(matrix: Tensor, diagonal: int) -> np.ndarray:
-    rows, columns = matrix.shape
-    return np.tri(rows, columns, diagonal)
-
-
-@boundary
-def tril(matrix: Tensor, diagonal: int = 0) -> Tensor:
-    """Return a matrix with zeros above a diagonal."""
-    return matrix.clone().mul_(_triangle(matrix, diagonal))
-
-
-@boundary
-def triu(matrix: Tensor, diagonal: int = 0) -> Tensor:
-    """Return a matrix with zeros below a diagonal."""
-    return matrix.clone().mul_(1 - _triangle(matrix, diagonal - 1))
-
-
-@boundary
-def eye(n: int, m: int | None = None) -> Tensor:
-    """Return a tensor for ``torch.eye(n, m)``."""
-    return tensor(np.eye(n, m))
+def __getattr__(name: str) -> Any:
+    """Return a dtype, or a function that is a method of tensors, too: ``torch.sin``."""
+    found = _DTYPES.get(name) or (None if name[0] == "_" else getattr(Tensor, name, None))
+    if found is None:
+        text = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(text)
+    return found
 
 
 class _Tree(Module):
@@ -238,7 +173,7 @@ def build(
     """
     kind = check_dtype(dtype)
     check_choice("dtype", kind.name, ("float64", "float32", "bfloat16", "float16"))
-    with recorded() as log:
+    with recorded() as log, computing_in(kind):
         module = as_module(model)
     named = module.state_dict()
     history = {w.order: w for w in (*_history(list(named.values())), *log)}
@@ -247,17 +182,33 @@ def build(
         rule = "nothing may be drawn between the modules of a model that it does not hold"
         advice = "Give build a function that makes the model, so that all is recorded."
         value_error(rule, f"{len(named)} tensors with others between", advice)
-    stream, values = execute(stream, writes, list(named.values()), kind)
-    return stream, {name: values[id(tensor)] for name, tensor in named.items()}
+    known = {id(t): _known(t, kind) for t in named.values() if is_known(t)}
+    drawn = {n: t for n, t in named.items() if id(t) not in known}
+    for name, tensor in drawn.items():
+        if tensor.dtype is not None and tensor.dtype != kind:
+            rule = "all drawn tensors of a model must have the dtype of build"
+            got = f"{name} in {tensor.dtype} with dtype={kind}"
+            value_error(rule, got, "Leave out the dtype of the tensor.")
+    stream, made = execute(stream, writes, list(drawn.values()), kind)
+    known |= made
+    return stream, {name: known[id(tensor)] for name, tensor in named.items()}
+
+
+def _known(tensor: Tensor, dtype: np.dtype[Any]) -> jax.Array:
+    with computing_in(dtype):
+        return jnp.asarray(values(tensor))
 
 
 __all__ = [
-    "FloatTensor", "Model", "Parameter", "Tensor", "arange", "build", "empty",
-    "empty_like", "eye", "full", "functional", "init", "no_grad", "normal", "ones",
-    "ones_like", "rand", "rand_like", "randn", "randn_like", "tensor", "tril", "triu",
-    "zeros", "zeros_like",
-]  # fmt: skip
+    "Model",
+    "Parameter",
+    "build",
+    "functional",
+    "get_default_dtype",
+    "init",
+]
 __all__ += _torch_basic.__all__
 __all__ += _torch_module.__all__
 __all__ += _torch_plain.__all__
 __all__ += _torch_recurrent.__all__
+__all__ += _torch_tensors.__all__
