@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxinit._checks import check_choice, value_error
-from jaxinit.replay._keras_module import Layer, kind
+from jaxinit.replay._keras_module import Layer, cloned, kind, kinds
 from jaxinit.replay._keras_session import take_seed
 from jaxinit.replay._keras_tensor import KerasTensor, Shape, strided
 from jaxinit.replay.keras_initializers import (
     GlorotUniform,
-    Initializer,
     Ones,
     VarianceScaling,
 )
@@ -102,49 +101,43 @@ class EinsumDense(Layer):
     )
 
     def _start(self) -> None:
-        form = r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?"
+        form = r"(\.{3})?([a-zA-Z]+)(\.{3})?,([a-zA-Z]+)->(\.{3})?([a-zA-Z]+)(\.{3})?"
         found = re.fullmatch(form, self.equation.replace(" ", ""))
-        left, right = (found[1], found[3]) if found else (None, None)
-        if not found or (left, right) != (found[5], found[7]) or (left and right):
+        if (
+            not found
+            or found[1] != found[5]
+            or found[3] != found[7]
+            or (found[1] and found[3])
+        ):
             rule = "equation must be ab,bc->ac, with ... on one side of both or of none"
             value_error(rule, f"equation={self.equation!r}", "Write it so.")
-        self.left, self.taken, self.kernel_axes, self.made = (
-            left,
-            found[2],
-            found[4],
-            found[6],
-        )
+        self.left, self.parts = bool(found[1]), (found[2], found[4], found[6])
 
     def _lengths(self, shape: Shape) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
         """Return the lengths by letter, of the input and the output, and the output's."""
         given = self.output_shape
         rest = list(given) if isinstance(given, (list, tuple)) else [given]
-        more = len(shape) - len(self.taken)
-        output = [shape[0], *rest]
-        if more and self.left:
-            output[1:1] = shape[1:more]
-        elif more:
-            output += shape[len(shape) - more :]
+        taken, _, made = self.parts
+        more = len(shape) - len(taken)
         start = more if self.left else 0
-        inputs = dict(zip(self.taken, shape[start:], strict=False))
-        return inputs, dict(zip(self.made, output[start:], strict=False)), output
+        before, after = shape[1:start], () if self.left else shape[len(taken) :]
+        output = [shape[0], *before, *rest, *after]
+        inputs = dict(zip(taken, shape[start:], strict=False))
+        return inputs, dict(zip(made, output[start:], strict=False)), output
 
     def build(self, *shapes: Shape) -> None:
         inputs, outputs, whole = self._lengths(shapes[0])
-        axes, kernel = self.kernel_axes, self.kernel_initializer
-        if isinstance(kernel, VarianceScaling) and None in (
-            kernel.input_axes,
-            kernel.output_axes,
-        ):
+        _, axes, made = self.parts
+        kernel = self.kernel_initializer
+        if isinstance(kernel, VarianceScaling) and kernel.input_axes is None:
             ends = [i for i, axis in enumerate(axes) if axis in outputs]
             starts = [i for i in range(len(axes)) if i not in ends]
             kernel = kernel.with_axes(starts, ends)
-        shape = [outputs[a] if a in outputs else inputs.get(a) for a in axes]
-        self.weigh("kernel", shape, kernel)
+        self.weigh("kernel", [(inputs | outputs).get(axis) for axis in axes], kernel)
         if self.bias_axes is not None:
-            start = min(self.made.find(axis) for axis in self.bias_axes)
-            bias = [outputs[a] if a in self.bias_axes else 1 for a in self.made[start:]]
-            more = 0 if self.left else len(whole) - len(self.made)
+            start = min(made.find(axis) for axis in self.bias_axes)
+            bias = [outputs[axis] if axis in self.bias_axes else 1 for axis in made[start:]]
+            more = 0 if self.left else len(whole) - len(made)
             self.weigh("bias", (*bias, *(1,) * more), self.bias_initializer)
 
     def compute_output_shape(self, *shapes: Shape) -> Shape:
@@ -152,12 +145,10 @@ class EinsumDense(Layer):
 
 
 class _Convolution(Layer):
-    """What the convolutions share."""
-
     def _start(self) -> None:
-        self.padding = self.padding.lower()
-        choices = "valid", "same", "causal"
-        check_choice("padding", self.padding, choices)
+        self.padding = check_choice(
+            "padding", self.padding.lower(), ("valid", "same", "causal")
+        )
 
     def _outputs(self, inputs: int | None) -> int:
         """Return the number of channels that come out."""
@@ -255,15 +246,12 @@ class _Attention(Layer):
     takes = "query", "value", "key"
 
     def _dense(self, name: str, shape: Shape, equation: str, output: Sequence[Any]) -> None:
-        kernel, bias = self.kernel_initializer, self.bias_initializer
         axes = equation.partition("->")[2].lstrip(".")
         made = EinsumDense(
             equation,
             output,
-            kernel_initializer=kernel.clone()
-            if isinstance(kernel, Initializer)
-            else kernel,
-            bias_initializer=bias.clone() if isinstance(bias, Initializer) else bias,
+            kernel_initializer=cloned(self.kernel_initializer),
+            bias_initializer=cloned(self.bias_initializer),
             bias_axes=axes if self.use_bias else None,
             name=name,
         )
@@ -365,16 +353,14 @@ class AdditiveAttention(Attention):
             self.weigh("scale", (shapes[0][-1],), GlorotUniform())
 
 
-Conv1D, Conv2D, Conv3D = (kind(_Conv, f"Conv{n}D", axes=n) for n in (1, 2, 3))
-Conv1DTranspose = kind(_ConvTranspose, "Conv1DTranspose", axes=1)
-Conv2DTranspose = kind(_ConvTranspose, "Conv2DTranspose", axes=2)
-Conv3DTranspose = kind(_ConvTranspose3D, "Conv3DTranspose", axes=3)
-DepthwiseConv1D, DepthwiseConv2D = (
-    kind(_Depthwise, f"DepthwiseConv{n}D", axes=n) for n in (1, 2)
+Conv1D, Conv2D, Conv3D = kinds(_Conv, "Conv")
+Conv1DTranspose, Conv2DTranspose, Conv3DTranspose = (
+    kind(_ConvTranspose, "Conv1DTranspose"),
+    kind(_ConvTranspose, "Conv2DTranspose"),
+    kind(_ConvTranspose3D, "Conv3DTranspose"),
 )
-SeparableConv1D, SeparableConv2D = (
-    kind(_Separable, f"SeparableConv{n}D", axes=n) for n in (1, 2)
-)
+DepthwiseConv1D, DepthwiseConv2D, _ = kinds(_Depthwise, "DepthwiseConv")
+SeparableConv1D, SeparableConv2D, _ = kinds(_Separable, "SeparableConv")
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
 Convolution3DTranspose = Conv3DTranspose

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -56,12 +57,13 @@ class Weight(KerasTensor):
 
     def draw(self, backend: str) -> jax.Array:
         """Return the weight."""
-        if isinstance(self._draw, Initializer):
-            made = self._draw(self.shape, backend)  # pyright: ignore[reportArgumentType]
-        elif "backend" in inspect.signature(self._draw).parameters:
+        if "backend" in inspect.signature(self._draw).parameters:
             made = self._draw(self.shape, backend=backend)
         else:  # a function of the user's own
             made = self._draw(self.shape, dtype="float32")
+        if isinstance(made, KerasTensor):
+            rule, got = "an initializer must return an array", f"a tensor for {self.path}"
+            type_error(rule, got, "Compute it with NumPy or JAX.")
         return jnp.asarray(made, self.dtype)
 
 
@@ -244,21 +246,21 @@ class Layer:
         **_options: Any,
     ) -> Weight:
         """Give the layer a weight, as Keras' ``add_weight`` does."""
-        if None in (shape or ()):
-            rule, got = "the lengths that a weight depends on must be known", f"{name}"
-            advice = "Give keras.Input all lengths but the batch's."
-            got = f"{name} of shape {shape}"
-            value_error(rule, got, advice, where=type(self).__name__)
         if not isinstance(shape, (list, tuple, type(None))):
-            rule = "the shape comes first, and must be a sequence"
-            type_error(
-                rule, f"shape={shown(shape)}", "Write add_weight(shape=..., name=...)."
-            )
+            rule, got = "the shape comes first, a sequence of ints", f"shape={shown(shape)}"
+            advice = "Write add_weight(shape=..., name=...)."
+            type_error(rule, got, advice, where="add_weight")
+        if None in (shape or ()):
+            rule = "the lengths that a weight depends on must be known"
+            got = f"{name} of shape {shape}"
+            advice = "Give keras.Input all lengths but the batch's."
+            value_error(rule, got, advice, where=type(self).__name__)
         whole = dtype is not None and "float" not in str(dtype)
         dtype = {"int": "int32", None: "float32"}.get(dtype, dtype)
         if not whole and dtype != "float32":
             rule, got = "weights are float32, or whole numbers", f"dtype={dtype!r}"
-            type_error(rule, got, "Leave dtype out, and convert the weights.")
+            advice = "Leave dtype out, and convert the weights."
+            type_error(rule, got, advice, where="add_weight")
         draw = get(initializer or ("zeros" if whole else "glorot_uniform"))
         path = f"{current().path if self.parent is None else self.parent}{self.name}/"
         path += name or unique_name("Variable")
@@ -358,6 +360,12 @@ def _turned(x: Any) -> KerasTensor:
     return x if isinstance(x, KerasTensor) else KerasTensor(x.shape, x.dtype)
 
 
+def cloned(initializer: Any) -> Any:
+    """Return a clone of an initializer; a function of the user's own is as it is."""
+    known = isinstance(initializer, Initializer)
+    return initializer.clone() if known else initializer
+
+
 def _config(value: Any) -> Any:
     """Return what makes an initializer or a layer again; other values as they are."""
     if isinstance(value, Initializer):
@@ -370,9 +378,22 @@ def _config(value: Any) -> Any:
 def kind(
     base: type[LayerT], name: str, signature: str | None = None, axes: int = 0
 ) -> type[LayerT]:
-    """Return the layer of Keras of this name."""
+    """Return the layer of Keras of this name; ``2D`` in it says how many axes it has."""
+    digit = re.search(r"([123])D", name)
+    axes = axes or (int(digit[1]) if digit else 0)
     about = f"``keras.layers.{name}``."
     members: Any = {"__doc__": about, "__module__": base.__module__, "axes": axes}
     members |= {} if signature is None else {"signature": signature}
     made: Any = type(name, (base,), members)
     return made
+
+
+def kinds(base: type[LayerT], *calls: str) -> list[type[LayerT]]:
+    """Return layers of Keras from what their calls look like.
+
+    One name without arguments stands for layers of one to three axes, as their base is.
+    """
+    if len(calls) == 1 and "(" not in calls[0]:
+        calls = tuple(f"{calls[0]}{n}D" for n in (1, 2, 3))
+    parts = [call.partition("(") for call in calls]
+    return [kind(base, name, rest[:-1] if whole else None) for name, whole, rest in parts]

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from jaxinit._checks import check_choice, type_error
+from jaxinit._checks import check_choice, type_error, value_error
 from jaxinit.replay._keras_kernels import _Convolution
-from jaxinit.replay._keras_module import Layer, kind
+from jaxinit.replay._keras_module import Layer, kind, kinds
 from jaxinit.replay._keras_session import snake, take_seed
 from jaxinit.replay._keras_tensor import Shape
 
@@ -252,10 +252,11 @@ class GRU(_Recurrent):
         return GRUCell
 
 
-ConvLSTM1D, ConvLSTM2D, ConvLSTM3D = (
-    kind(_Recurrent, f"ConvLSTM{n}D", f"{_CONV}, {_LAYER}, seed=None, {_SOME_STATES}", n)
-    for n in (1, 2, 3)
-)
+class _ConvLSTM(_Recurrent):
+    signature = f"{_CONV}, {_LAYER}, seed=None, {_SOME_STATES}"
+
+
+ConvLSTM1D, ConvLSTM2D, ConvLSTM3D = kinds(_ConvLSTM, "ConvLSTM")
 
 
 class Bidirectional(Layer):
@@ -268,6 +269,12 @@ class Bidirectional(Layer):
         layer, backward = self.layer, self.backward_layer
         if self.merge_mode is not None:
             check_choice("merge_mode", self.merge_mode, ("concat", "sum", "mul", "ave"))
+        if backward is None and layer.go_backwards:
+            rule, got = (
+                "the two layers must go in different directions",
+                "go_backwards=True",
+            )
+            value_error(rule, got, "Leave go_backwards out.")
         self.forward_layer = layer.remade(f"forward_{layer.name.removeprefix('forward_')}")
         name = f"backward_{layer.name.removeprefix('backward_')}"
         self.backward_layer = layer.remade(name) if backward is None else backward

@@ -3,35 +3,45 @@
 import math
 
 from jaxinit._checks import check_choice, check_number, value_error
-from jaxinit.replay._keras_module import Layer, kind
+from jaxinit.replay._keras_module import Layer, kinds
 from jaxinit.replay._keras_session import take_seed
 from jaxinit.replay._keras_tensor import Shape, sizes, strided
 
 _RANGE = "value_range=(0, 255)"
+_MAP = "interpolation='bilinear'"
+_FILL = f"fill_mode='reflect', {_MAP}, seed=None, fill_value=0.0, data_format=None"
+_FILLED = f"{_MAP}, fill_mode='reflect', fill_value=0.0"
+_SEED, _LAST = "data_format=None, seed=None", "seed=None, data_format=None"
 
 
 class _Same(Layer):
     """A layer that changes no shape and takes no seed."""
 
 
-Activation = kind(_Same, "Activation", "activation")
-ReLU = kind(_Same, "ReLU", "max_value=None, negative_slope=0.0, threshold=0.0")
-LeakyReLU = kind(_Same, "LeakyReLU", "negative_slope=0.3")
-ELU = kind(_Same, "ELU", "alpha=1.0")
-Softmax = kind(_Same, "Softmax", "axis=-1")
-Rescaling = kind(_Same, "Rescaling", "scale, offset=0.0")
-Masking = kind(_Same, "Masking", "mask_value=0.0")
-Identity = kind(_Same, "Identity", "")
-ActivityRegularization = kind(_Same, "ActivityRegularization", "l1=0.0, l2=0.0")
-UnitNormalization = kind(_Same, "UnitNormalization", "axis=-1")
-AutoContrast = kind(_Same, "AutoContrast", _RANGE)
-Equalization = kind(_Same, "Equalization", f"{_RANGE}, bins=256, data_format=None")
-ContrastLimitedAdaptiveHistogramEqualization = kind(
+Activation, ReLU, LeakyReLU, ELU, Softmax, UnitNormalization, Identity = kinds(
     _Same,
-    "ContrastLimitedAdaptiveHistogramEqualization",
-    f"{_RANGE}, clip_limit=4.0, tile_grid_size=(8, 8), data_format=None",
+    "Activation(activation)",
+    "ReLU(max_value=None, negative_slope=0.0, threshold=0.0)",
+    "LeakyReLU(negative_slope=0.3)",
+    "ELU(alpha=1.0)",
+    "Softmax(axis=-1)",
+    "UnitNormalization(axis=-1)",
+    "Identity()",
 )
-MaxNumBoundingBoxes = kind(_Same, "MaxNumBoundingBoxes", "max_number, fill_value=-1")
+ActivityRegularization, Masking, Rescaling, AutoContrast, Equalization = kinds(
+    _Same,
+    "ActivityRegularization(l1=0.0, l2=0.0)",
+    "Masking(mask_value=0.0)",
+    "Rescaling(scale, offset=0.0)",
+    f"AutoContrast({_RANGE})",
+    f"Equalization({_RANGE}, bins=256, data_format=None)",
+)
+ContrastLimitedAdaptiveHistogramEqualization, MaxNumBoundingBoxes = kinds(
+    _Same,
+    f"ContrastLimitedAdaptiveHistogramEqualization({_RANGE}, clip_limit=4.0, "
+    "tile_grid_size=(8, 8), data_format=None)",
+    "MaxNumBoundingBoxes(max_number, fill_value=-1)",
+)
 
 
 class _Noise(Layer):
@@ -44,13 +54,19 @@ class _Noise(Layer):
             take_seed(self.seed)
 
 
-Dropout = kind(_Noise, "Dropout", "rate, noise_shape=None, seed=None")
-AlphaDropout = kind(_Noise, "AlphaDropout", "rate, noise_shape=None, seed=None")
-GaussianDropout = kind(_Noise, "GaussianDropout", "rate, seed=None")
-GaussianNoise = kind(_Noise, "GaussianNoise", "stddev, seed=None")
-SpatialDropout1D = kind(_Noise, "SpatialDropout1D", "rate, seed=None")
-SpatialDropout2D = kind(_Noise, "SpatialDropout2D", "rate, data_format=None, seed=None")
-SpatialDropout3D = kind(_Noise, "SpatialDropout3D", "rate, data_format=None, seed=None")
+Dropout, AlphaDropout, GaussianDropout, GaussianNoise = kinds(
+    _Noise,
+    "Dropout(rate, noise_shape=None, seed=None)",
+    "AlphaDropout(rate, noise_shape=None, seed=None)",
+    "GaussianDropout(rate, seed=None)",
+    "GaussianNoise(stddev, seed=None)",
+)
+SpatialDropout1D, SpatialDropout2D, SpatialDropout3D = kinds(
+    _Noise,
+    "SpatialDropout1D(rate, seed=None)",
+    "SpatialDropout2D(rate, data_format=None, seed=None)",
+    "SpatialDropout3D(rate, data_format=None, seed=None)",
+)
 
 
 class _Random(Layer):
@@ -63,58 +79,42 @@ class _Random(Layer):
         take_seed(self.seed, self._count())
 
 
-_MAP = "interpolation='bilinear'"
-_FILL = f"fill_mode='reflect', {_MAP}, seed=None, fill_value=0.0, data_format=None"
-_FILLED = f"{_MAP}, fill_mode='reflect', fill_value=0.0"
-_LAST = "seed=None, data_format=None"
-_FACTOR = f"factor, {_RANGE}, data_format=None, seed=None"
-RandomFlip = kind(_Random, "RandomFlip", f"mode='horizontal_and_vertical', {_LAST}")
-RandomRotation = kind(_Random, "RandomRotation", f"factor, {_FILL}")
-RandomZoom = kind(_Random, "RandomZoom", f"height_factor, width_factor=None, {_FILL}")
-RandomTranslation = kind(
-    _Random, "RandomTranslation", f"height_factor, width_factor, {_FILL}"
-)
-RandomContrast = kind(_Random, "RandomContrast", f"factor, {_RANGE}, seed=None")
-RandomBrightness = kind(_Random, "RandomBrightness", f"factor, {_RANGE}, seed=None")
-RandomHue, RandomSaturation, RandomSharpness = (
-    kind(_Random, f"Random{name}", _FACTOR) for name in ("Hue", "Saturation", "Sharpness")
-)
-RandomColorDegeneration = kind(_Random, "RandomColorDegeneration", _FACTOR)
-RandomPosterization = kind(_Random, "RandomPosterization", _FACTOR)
-RandomGrayscale = kind(
-    _Random, "RandomGrayscale", "factor=0.5, data_format=None, seed=None"
-)
-RandomInvert = kind(_Random, "RandomInvert", f"factor=1.0, {_RANGE}, {_LAST}")
-RandomErasing = kind(
+RandomFlip, RandomRotation, RandomZoom, RandomTranslation, RandomShear = kinds(
     _Random,
-    "RandomErasing",
-    f"factor=1.0, scale=(0.02, 0.33), fill_value=None, {_RANGE}, {_LAST}",
+    f"RandomFlip(mode='horizontal_and_vertical', {_LAST})",
+    f"RandomRotation(factor, {_FILL})",
+    f"RandomZoom(height_factor, width_factor=None, {_FILL})",
+    f"RandomTranslation(height_factor, width_factor, {_FILL})",
+    f"RandomShear(x_factor=0.0, y_factor=0.0, {_FILLED}, {_SEED})",
 )
-RandomElasticTransform = kind(
+RandomContrast, RandomBrightness, RandomGrayscale, RandomInvert, RandomErasing = kinds(
     _Random,
-    "RandomElasticTransform",
-    f"factor=1.0, scale=1.0, {_FILLED}, {_RANGE}, {_LAST}",
+    f"RandomContrast(factor, {_RANGE}, seed=None)",
+    f"RandomBrightness(factor, {_RANGE}, seed=None)",
+    f"RandomGrayscale(factor=0.5, {_SEED})",
+    f"RandomInvert(factor=1.0, {_RANGE}, {_LAST})",
+    f"RandomErasing(factor=1.0, scale=(0.02, 0.33), fill_value=None, {_RANGE}, {_LAST})",
 )
-RandomGaussianBlur = kind(
+RandomHue, RandomSaturation, RandomSharpness, RandomColorDegeneration = kinds(
     _Random,
-    "RandomGaussianBlur",
-    f"factor=1.0, kernel_size=3, sigma=1.0, {_RANGE}, data_format=None, seed=None",
+    f"RandomHue(factor, {_RANGE}, {_SEED})",
+    f"RandomSaturation(factor, {_RANGE}, {_SEED})",
+    f"RandomSharpness(factor, {_RANGE}, {_SEED})",
+    f"RandomColorDegeneration(factor, {_RANGE}, {_SEED})",
 )
-RandomPerspective = kind(
-    _Random, "RandomPerspective", f"factor=1.0, scale=1.0, {_MAP}, fill_value=0.0, {_LAST}"
-)
-RandomShear = kind(
+RandomPosterization, Solarization, RandomElasticTransform, RandomGaussianBlur = kinds(
     _Random,
-    "RandomShear",
-    f"x_factor=0.0, y_factor=0.0, {_FILLED}, data_format=None, seed=None",
+    f"RandomPosterization(factor, {_RANGE}, {_SEED})",
+    f"Solarization(addition_factor=0.0, threshold_factor=0.0, {_RANGE}, seed=None)",
+    f"RandomElasticTransform(factor=1.0, scale=1.0, {_FILLED}, {_RANGE}, {_LAST})",
+    f"RandomGaussianBlur(factor=1.0, kernel_size=3, sigma=1.0, {_RANGE}, {_SEED})",
 )
-Solarization = kind(
+RandomPerspective, CutMix, MixUp = kinds(
     _Random,
-    "Solarization",
-    f"addition_factor=0.0, threshold_factor=0.0, {_RANGE}, seed=None",
+    f"RandomPerspective(factor=1.0, scale=1.0, {_MAP}, fill_value=0.0, {_LAST})",
+    f"CutMix(factor=1.0, {_LAST})",
+    f"MixUp(alpha=0.2, {_SEED})",
 )
-CutMix = kind(_Random, "CutMix", f"factor=1.0, {_LAST}")
-MixUp = kind(_Random, "MixUp", "alpha=0.2, data_format=None, seed=None")
 
 
 class RandAugment(_Random):
@@ -164,7 +164,7 @@ class Resizing(Layer):
         return (*shapes[0][:-3], self.height, self.width, shapes[0][-1])
 
 
-CenterCrop = kind(Resizing, "CenterCrop", "height, width, data_format=None")
+(CenterCrop,) = kinds(Resizing, "CenterCrop(height, width, data_format=None)")
 
 
 class RandomCrop(_Random, Resizing):
@@ -257,6 +257,8 @@ class _Adaptive(Layer):
 class _Resizing(Layer):
     """What padding, cropping and upsampling share; their first argument is a size."""
 
+    signature = "padding=1, data_format=None"
+
     def _start(self) -> None:
         size = next(iter(self.given.values()))
         pairs = (size,) * self.axes if isinstance(size, int) else tuple(size)
@@ -288,38 +290,106 @@ class _UpSampling(_Resizing):
         return n * pair[0]
 
 
-_AXES = 1, 2, 3
-MaxPooling1D, MaxPooling2D, MaxPooling3D = (
-    kind(_Pooling, f"MaxPooling{n}D", axes=n) for n in _AXES
+MaxPooling1D, MaxPooling2D, MaxPooling3D = kinds(_Pooling, "MaxPooling")
+AveragePooling1D, AveragePooling2D, AveragePooling3D = kinds(_Average, "AveragePooling")
+GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D = kinds(
+    _Global, "GlobalAveragePooling"
 )
-AveragePooling1D, AveragePooling2D, AveragePooling3D = (
-    kind(_Average, f"AveragePooling{n}D", axes=n) for n in _AXES
+GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D = kinds(
+    _Global, "GlobalMaxPooling"
 )
-GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D = (
-    kind(_Global, f"GlobalAveragePooling{n}D") for n in _AXES
+AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D = kinds(
+    _Adaptive, "AdaptiveAveragePooling"
 )
-AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D = (
-    kind(_Adaptive, f"AdaptiveAveragePooling{n}D", axes=n) for n in _AXES
+AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = kinds(
+    _Adaptive, "AdaptiveMaxPooling"
 )
-AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = (
-    kind(_Adaptive, f"AdaptiveMaxPooling{n}D", axes=n) for n in _AXES
+ZeroPadding1D, ZeroPadding2D, ZeroPadding3D = kinds(_Resizing, "ZeroPadding")
+Cropping1D, Cropping2D, Cropping3D = kinds(
+    _Cropping,
+    "Cropping1D(cropping=1)",
+    "Cropping2D(cropping=0, data_format=None)",
+    "Cropping3D(cropping=1, data_format=None)",
 )
-GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D = (
-    kind(_Global, f"GlobalMaxPooling{n}D") for n in _AXES
+UpSampling1D, UpSampling2D, UpSampling3D = kinds(
+    _UpSampling,
+    "UpSampling1D(size=2)",
+    "UpSampling2D(size=2, data_format=None, interpolation='nearest')",
+    "UpSampling3D(size=2, data_format=None)",
 )
-ZeroPadding1D, ZeroPadding2D, ZeroPadding3D = (
-    kind(_Resizing, f"ZeroPadding{n}D", "padding=1, data_format=None", n) for n in _AXES
-)
-Cropping1D = kind(_Cropping, "Cropping1D", "cropping=1", 1)
-Cropping2D = kind(_Cropping, "Cropping2D", "cropping=0, data_format=None", 2)
-Cropping3D = kind(_Cropping, "Cropping3D", "cropping=1, data_format=None", 3)
-UpSampling1D = kind(_UpSampling, "UpSampling1D", "size=2", 1)
-UpSampling2D = kind(
-    _UpSampling, "UpSampling2D", "size=2, data_format=None, interpolation='nearest'", 2
-)
-UpSampling3D = kind(_UpSampling, "UpSampling3D", "size=2, data_format=None", 3)
 MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
 AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
 GlobalAvgPool1D, GlobalMaxPool1D = GlobalAveragePooling1D, GlobalMaxPooling1D
 GlobalAvgPool2D, GlobalMaxPool2D = GlobalAveragePooling2D, GlobalMaxPooling2D
 GlobalAvgPool3D, GlobalMaxPool3D = GlobalAveragePooling3D, GlobalMaxPooling3D
+
+
+class _Categories(Layer):
+    """What layers of categories share: numbers in place of values, or counts of them."""
+
+    def _depth(self) -> int | None:
+        given = vars(self)
+        words, bounds = given.get("vocabulary"), given.get("bin_boundaries")
+        if bounds is not None:
+            return len(bounds) + 1
+        if words is not None and not given.get("pad_to_max_tokens"):
+            return len(words) + given.get("num_oov_indices", 1)
+        return given.get("num_tokens") or given.get("num_bins") or given.get("max_tokens")
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        shape = shapes[0]
+        if self.output_mode == "int":
+            return shape
+        whole = self.output_mode == "one_hot" and shape[-1] != 1
+        return (*(shape if whole else shape[:-1]), self._depth())
+
+
+_WORDS = "vocabulary=None, idf_weights=None"
+CategoryEncoding, Discretization, Hashing, HashedCrossing = kinds(
+    _Categories,
+    "CategoryEncoding(num_tokens=None, output_mode='multi_hot', sparse=False)",
+    "Discretization(bin_boundaries=None, num_bins=None, epsilon=0.01, output_mode='int', "
+    "sparse=False)",
+    "Hashing(num_bins, mask_value=None, salt=None, output_mode='int', sparse=False)",
+    "HashedCrossing(num_bins, output_mode='int', sparse=False)",
+)
+IntegerLookup, StringLookup = kinds(
+    _Categories,
+    "IntegerLookup(max_tokens=None, num_oov_indices=1, mask_token=None, oov_token=-1, "
+    "vocabulary=None, vocabulary_dtype='int64', idf_weights=None, invert=False, "
+    "output_mode='int', sparse=False, pad_to_max_tokens=False, oov_method='floormod', "
+    "salt=None)",
+    "StringLookup(max_tokens=None, num_oov_indices=1, mask_token=None, "
+    f"oov_token='[UNK]', {_WORDS}, invert=False, output_mode='int', "
+    "pad_to_max_tokens=False, sparse=False, encoding='utf-8', salt=None)",
+)
+
+
+class TextVectorization(_Categories):
+    """``keras.layers.TextVectorization``."""
+
+    signature = (
+        "max_tokens=None, standardize='lower_and_strip_punctuation', split='whitespace', "
+        "ngrams=None, output_mode='int', output_sequence_length=None, "
+        f"pad_to_max_tokens=False, {_WORDS}, sparse=False, ragged=False, encoding='utf-8'"
+    )
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        if self.output_mode == "int":
+            return (shapes[0][0], self.output_sequence_length)
+        return (*shapes[0], self._depth())
+
+
+class MelSpectrogram(Layer):
+    """``keras.layers.MelSpectrogram``."""
+
+    signature = (
+        "fft_length=2048, sequence_stride=512, sequence_length=None, window='hann', "
+        "sampling_rate=16000, num_mel_bins=128, min_freq=20.0, max_freq=None, "
+        "power_to_db=True, top_db=80.0, mag_exp=2.0, min_power=1e-10, ref_power=1.0"
+    )
+
+    def compute_output_shape(self, *shapes: Shape) -> Shape:
+        *start, n = shapes[0]
+        steps = None if n is None else 1 + n // self.sequence_stride
+        return (*start, self.num_mel_bins, steps)

@@ -21,9 +21,13 @@ def _free(shape: Shape) -> tuple[int, ...]:
 
 
 class KerasTensor:
-    """What a layer returns: a shape, whose first length is the batch's, and a dtype."""
+    """What a layer returns: a shape, whose first length is the batch's, and a dtype.
 
-    def __init__(self, shape: Shape, dtype: Any = None) -> None:
+    A source is what ``keras.Input`` returns.
+    """
+
+    def __init__(self, shape: Shape, dtype: Any = None, source: bool = False) -> None:
+        self.source = source
         known = (None if n is None or n >= FREE // 2 else int(n) for n in shape)
         self.shape: Shape = tuple(known)
         self.dtype = np.dtype("float32" if dtype in (None, "string") else dtype)
@@ -97,8 +101,14 @@ def symbolic(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         return function(*args, **options)
 
     shapes = [jax.ShapeDtypeStruct(_free(x.shape), x.dtype) for x in given]
-    with jax.numpy_dtype_promotion("standard"):
-        made = jax.eval_shape(run, shapes)
+    try:
+        with jax.numpy_dtype_promotion("standard"):
+            made = jax.eval_shape(run, shapes)
+    except (TypeError, ValueError) as error:
+        rule = "an operation must fit the shapes of its tensors"
+        got = ", ".join(str(x.shape) for x in given) or f"{args}"
+        text = str(error).partition("\n")[0].replace(str(FREE), "None").rstrip(".")
+        value_error(rule, got, f"{text}.", where="keras_models.ops")
     result = jax.tree.map(lambda x: KerasTensor(x.shape, x.dtype), made)
     again = lambda *args, **options: symbolic(function, *args, **options)  # noqa: E731
     return connected(again, args, options, result)

@@ -20,7 +20,7 @@ from jaxinit._types import Shape
 from jaxinit.replay._arguments import Seed
 from jaxinit.replay._keras_backends import Backend
 from jaxinit.replay._keras_backends import backend as backend_of
-from jaxinit.replay._keras_session import next_seed, snake
+from jaxinit.replay._keras_session import next_seed
 
 
 class Initializer:
@@ -28,12 +28,10 @@ class Initializer:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        name = f"keras_initializers.{cls.__name__}"
-        boundary(cls, name)
-        cls.__call__ = boundary(cls.__call__, name)
-
-    def __init__(self) -> None:
-        pass
+        if cls.__module__ == __name__:
+            name = f"keras_initializers.{cls.__name__}"
+            boundary(cls, name)
+            cls.__call__ = boundary(cls.__call__, name)
 
     def __call__(self, shape: Shape, backend: str = "tensorflow") -> jax.Array:
         """Return the float32 array that Keras' initializer returns.
@@ -55,7 +53,7 @@ class Initializer:
         names = inspect.signature(type(self)).parameters
         return {n: getattr(self, "given_seed" if n == "seed" else n) for n in names}
 
-    def clone(self) -> "Initializer":
+    def clone(self) -> Any:
         """Return another with the same options; without a seed, it takes a new one."""
         return type(self)(**self.get_config())
 
@@ -238,28 +236,23 @@ class Orthogonal(RandomInitializer):
         return jnp.float32(self.gain) * q.reshape(shape)
 
 
-_CLASSES = {
-    snake(kind.__name__): kind
-    for kind in (
-        Zeros, Ones, Constant, Identity, RandomUniform, RandomNormal, TruncatedNormal,
-        VarianceScaling, GlorotUniform, GlorotNormal, LecunUniform, LecunNormal, HeUniform,
-        HeNormal, Orthogonal,
-    )
-} | {
-    "uniform": RandomUniform, "normal": RandomNormal, "zero": Zeros, "one": Ones,
-    "OrthogonalInitializer": Orthogonal, "IdentityInitializer": Identity,
-}  # fmt: skip
-zeros, ones, constant, identity = Zeros, Ones, Constant, Identity
-random_uniform, random_normal, truncated_normal = (
-    RandomUniform,
-    RandomNormal,
-    TruncatedNormal,
-)
-variance_scaling, orthogonal = VarianceScaling, Orthogonal
+random_uniform, random_normal = RandomUniform, RandomNormal
+truncated_normal, variance_scaling = TruncatedNormal, VarianceScaling
 glorot_uniform, glorot_normal = GlorotUniform, GlorotNormal
 lecun_uniform, lecun_normal = LecunUniform, LecunNormal
 he_uniform, he_normal = HeUniform, HeNormal
-_BY_NAME = {**_CLASSES, **{c.__name__: c for c in _CLASSES.values()}}
+OrthogonalInitializer, IdentityInitializer = Orthogonal, Identity
+orthogonal, identity, constant, ones, zeros = Orthogonal, Identity, Constant, Ones, Zeros
+
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+    name
+    for name, value in vars().items()
+    if name[0] != "_" and isinstance(value, type) and issubclass(value, Initializer)
+]
+_BY_NAME = {name: globals()[name] for name in reversed(__all__)}
+_BY_NAME |= {"uniform": RandomUniform, "normal": RandomNormal, "zero": Zeros, "one": Ones}
+del _BY_NAME["Initializer"], _BY_NAME["RandomInitializer"]
+__all__ += ["get"]
 
 
 @boundary
@@ -286,13 +279,3 @@ def get(identifier: Any) -> Any:
     if callable(identifier):
         return identifier() if isinstance(identifier, type) else identifier
     return _BY_NAME[check_choice("identifier", identifier, _BY_NAME)]()
-
-
-__all__ = [
-    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
-    "Initializer", "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomNormal",
-    "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "constant", "get",
-    "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "identity",
-    "lecun_normal", "lecun_uniform", "ones", "orthogonal", "random_normal",
-    "random_uniform", "truncated_normal", "variance_scaling", "zeros",
-]  # fmt: skip

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jaxinit._boundary import boundary
 from jaxinit._checks import value_error
 from jaxinit.replay._keras_kernels import *  # noqa: F403
-from jaxinit.replay._keras_module import Layer, kind
+from jaxinit.replay._keras_module import Layer, cloned, kinds
 from jaxinit.replay._keras_recurrent import *  # noqa: F403
 from jaxinit.replay._keras_shapeless import *  # noqa: F403
 from jaxinit.replay._keras_tensor import KerasTensor, Shape, symbolic, tensors, tensors_of
-from jaxinit.replay.keras_initializers import Initializer, Ones, TruncatedNormal, Zeros
+from jaxinit.replay.keras_initializers import Ones, TruncatedNormal, Zeros
 
 
 @boundary
@@ -32,8 +32,9 @@ def Input(  # noqa: N802
     """Return ``keras.Input(shape)``: a tensor of which the shape alone matters."""
     del sparse
     if batch_shape is not None:
-        return KerasTensor(tuple(batch_shape), dtype)
-    return KerasTensor((batch_size, *(() if shape is None else shape)), dtype)
+        return KerasTensor(tuple(batch_shape), dtype, source=True)
+    lengths = (batch_size, *(() if shape is None else shape))
+    return KerasTensor(lengths, dtype, source=True)
 
 
 InputLayer = Input  # at the beginning of a Sequential
@@ -74,16 +75,11 @@ class BatchNormalization(_Norm):
         if self.renorm:
             running |= {
                 "moving_stddev": _root(variance),
-                "renorm_mean": _cloned(mean),
+                "renorm_mean": cloned(mean),
                 "renorm_stddev": _root(variance),
             }
         for name, initializer in running.items():
             self.weigh(name, self._lengths(shapes[0]), initializer, trainable=False)
-
-
-def _cloned(initializer: Any) -> Any:
-    known = isinstance(initializer, Initializer)
-    return initializer.clone() if known else initializer
 
 
 def _root(initializer: Any) -> Any:
@@ -179,8 +175,6 @@ class Dot(Layer):
 class _Merge(Layer):
     """What the sums and products of layers share."""
 
-    signature = ""
-
     def call(self, *inputs: Any, **_options: Any) -> Any:
         given = [inputs[0]] if isinstance(inputs[0], KerasTensor) else inputs[0]
         return symbolic(lambda *values: sum(values[1:], values[0]), *given)
@@ -191,16 +185,12 @@ class Concatenate(Layer):
 
     signature = "axis=-1"
 
-    def compute_output_shape(self, *shapes: Shape) -> Shape:
-        result = list(shapes[0])
-        lengths = [shape[self.axis] for shape in shapes]
-        result[self.axis] = None if None in lengths else sum(n or 0 for n in lengths)
-        return tuple(result)
+    def call(self, *inputs: Any, **_options: Any) -> Any:
+        return symbolic(lambda *values: jnp.concatenate(values, self.axis), *inputs[0])
 
 
-Add, Subtract, Multiply = (kind(_Merge, name) for name in ("Add", "Subtract", "Multiply"))
-Average, Maximum, Minimum = (
-    kind(_Merge, name) for name in ("Average", "Maximum", "Minimum")
+Add, Subtract, Multiply, Average, Maximum, Minimum = kinds(
+    _Merge, "Add()", "Subtract()", "Multiply()", "Average()", "Maximum()", "Minimum()"
 )
 
 
@@ -263,19 +253,14 @@ class Pipeline(Layer):
         return tensor
 
 
-def _refused(name: str) -> type[Layer]:
-    def refuse(self: Layer, *_args: Any, **_options: Any) -> None:
-        rule = f"{type(self).__name__} cannot be replayed: its weights are not Keras' own"
-        value_error(rule, name, "Describe what is inside with other layers.")
-
-    about = f"``keras.layers.{name}``, which cannot be replayed."
-    members = {"__doc__": about, "__module__": __name__, "__init__": refuse}
-    return type(name, (Layer,), members)
+class _Foreign(Layer):
+    def __init__(self, *_args: Any, **_options: Any) -> None:
+        rule, got = "its weights must be drawn by Keras' initializers", "others"
+        value_error(rule, got, "Describe what is inside with other layers.")
 
 
-FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper, STFTSpectrogram = map(
-    _refused,
-    ("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "STFTSpectrogram"),
+FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper, STFTSpectrogram = kinds(
+    _Foreign, "FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper", "STFTSpectrogram"
 )
 
 

@@ -104,11 +104,11 @@ class Model(Layer):
         """Return the model with all its layers made once more."""
         if "runs" not in vars(self):
             return super().again(name)
-        copies = {id(layer): layer.again() for layer in self.layers}
+        copies = {id(layer): layer.remade() for layer in self.layers}
         return self._copied(name, lambda op: copies.get(id(op), op))
 
     def _copied(self, name: str | None, change: Callable[[Any], Any]) -> Layer:
-        inputs = mapped(lambda x: KerasTensor(x.shape, x.dtype), self.input)
+        inputs = mapped(lambda x: KerasTensor(x.shape, x.dtype, source=True), self.input)
         return Model(inputs, self._run(inputs, change), name=name or self.name)
 
 
@@ -162,14 +162,19 @@ class Sequential(Model):
 
     def again(self, name: str | None = None) -> Layer:
         """Return the model with all its layers made once more."""
-        copies = [x.again() if isinstance(x, Layer) else x for x in self.steps]
+        return self._stacked(name, lambda layer: layer.remade())
+
+    def _stacked(self, name: str | None, change: Callable[[Any], Any]) -> Layer:
+        copies = [change(x) if isinstance(x, Layer) else x for x in self.steps]
         return Sequential(copies, name=name or self.name)
 
 
 @boundary
 def clone_model(model: Any) -> Any:
     """Return a model of the same layers, made once more: ``keras.models.clone_model``."""
-    if isinstance(model, Sequential) or "runs" not in vars(model):
+    if isinstance(model, Sequential):
+        return model._stacked(None, lambda layer: layer.again())
+    if "runs" not in vars(model):
         return model.again()
     copies: dict[int, Any] = {}
 
@@ -190,6 +195,10 @@ def _graph(inputs: Any, outputs: Any) -> tuple[list[Call], list[Layer]]:
     calls, start = current().calls, {id(x) for x in tensors(inputs)}
 
     def makers(found: Any) -> list[Call]:
+        found = list(found)
+        if any(x.source and id(x) not in start for x in found):
+            rule = "inputs must have each keras.Input that the outputs need"
+            value_error(rule, "too few", "Add it to inputs.", where="keras_models.Model")
         return [calls[id(x)] for x in found if id(x) in calls and id(x) not in start]
 
     met: dict[int, int] = {}
@@ -249,20 +258,20 @@ def build(
     """
     backend_of(backend)
     check_int("seed", seed, least=0)
+    found: dict[str, jax.Array] = {}
     with session(seed):
         model = make()
-    if not isinstance(model, Layer):
-        rule = "make must return a model or a layer"
-        type_error(rule, f"{model!r}", "Return the model.")
-    if isinstance(model, Model) and not model.built:
-        rule, got = "a model must know the shape of its input", model.name
-        value_error(rule, got, "Begin it with keras.Input, or call its build.")
-    start = f"{model.name}/"
-    found: dict[str, jax.Array] = {}
-    for weight in model.weights:
-        path = weight.path.removeprefix(start) if isinstance(model, Model) else weight.path
-        same = sum(known.partition("#")[0] == path for known in found)
-        found[f"{path}#{same}" if same else path] = weight.draw(backend)
+        if not isinstance(model, Layer):
+            rule = "make must return a model or a layer"
+            type_error(rule, f"{model!r}", "Return the model.")
+        if isinstance(model, Model) and not model.built:
+            rule, got = "a model must know the shape of its input", model.name
+            value_error(rule, got, "Begin it with keras.Input, or call its build.")
+        start = f"{model.name}/" if isinstance(model, Model) else ""
+        for weight in model.weights:
+            path = weight.path.removeprefix(start)
+            same = sum(known.partition("#")[0] == path for known in found)
+            found[f"{path}#{same}" if same else path] = weight.draw(backend)
     return found
 
 

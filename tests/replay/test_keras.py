@@ -164,6 +164,23 @@ def made(*layers):
     return lambda: keras.Sequential([keras.Input((8, 8, 3)), *(f() for f in layers)])
 
 
+def disconnected(keras):
+    return keras.Model(keras.Input((3,)), keras.layers.Dense(2)(keras.Input((3,))))
+
+
+def named_first():
+    keras.layers.Layer().add_weight("w", (3,))
+    return keras.layers.Dense(2)
+
+
+def unfit():
+    return keras.Model(None, keras.Input((3,)) @ keras.Input((4,)))
+
+
+def backwards():
+    return keras.layers.Bidirectional(keras.layers.LSTM(2, go_backwards=True))
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "text"),
     [
@@ -211,6 +228,42 @@ def made(*layers):
             ValueError,
             "keras_models.build: backend must be one of tensorflow, jax, torch; got "
             "backend='theano'. Choose one of these.",
+        ),
+        (
+            lambda: keras.build(0, lambda: keras.layers.FlaxLayer(3)),
+            ValueError,
+            "keras_layers.FlaxLayer: its weights must be drawn by Keras' initializers; got "
+            "others. Describe what is inside with other layers.",
+        ),
+        (
+            lambda: keras.build(0, made(lambda: keras.layers.Lambda(keras.ops.frob))),
+            ValueError,
+            "keras_models.ops: an operation must be one that JAX has too; got ops.frob. "
+            "Write it with others, or give the layer a compute_output_shape.",
+        ),
+        (
+            lambda: keras.build(0, lambda: disconnected(keras)),
+            ValueError,
+            "keras_models.Model: inputs must have each keras.Input that the outputs need; "
+            "got too few. Add it to inputs.",
+        ),
+        (
+            lambda: keras.build(0, unfit),
+            ValueError,
+            "keras_models.ops: an operation must fit the shapes of its tensors; got (None, "
+            "3), (None, 4).",
+        ),
+        (
+            lambda: keras.build(0, named_first),
+            TypeError,
+            "add_weight: the shape comes first, a sequence of ints; got shape='w'. Write "
+            "add_weight(shape=..., name=...).",
+        ),
+        (
+            lambda: keras.build(0, backwards),
+            ValueError,
+            "keras_layers.Bidirectional: the two layers must go in different directions; "
+            "got go_backwards=True. Leave go_backwards out.",
         ),
         (
             lambda: keras.build(0, lambda: None),  # pyright: ignore[reportArgumentType]
