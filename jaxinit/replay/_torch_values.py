@@ -7,13 +7,14 @@ these functions, and never in a wider one. The default dtype is float32, and ins
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from jaxinit._checks import is_traced, value_error
-from jaxinit.replay._torch_writes import DRAWS, Write
+from jaxinit.replay._torch_writes import DRAWS, UPDATES, Write
 
 Dtype = np.dtype[Any]
 
@@ -47,26 +48,33 @@ def is_floating(dtype: Any) -> bool:
     return dtype.kind not in "biu"
 
 
-def is_known(tensor: Any) -> bool:
-    """Return whether nothing that is drawn or traced went into a tensor."""
-    for write in tensor.place()[0].writes:
+def _writes(base: Any, before: float) -> list[Write]:
+    """Return the writes that a tensor's values depend on at a moment."""
+    writes = [w for w in base.writes if w.order < before]
+    whole = [i for i, w in enumerate(writes) if w.part is None and w.kind not in UPDATES]
+    return writes[whole[-1] :] if whole else writes
+
+
+def is_known(tensor: Any, before: float = math.inf) -> bool:
+    """Return whether nothing that is drawn or traced is in a tensor, before a write."""
+    for write in _writes(tensor.place()[0], before):
         if write.kind in DRAWS or write.kind == "erfinv" or is_traced(write.source):
             return False
-        if is_tensor(write.source) and not is_known(write.source):
+        if is_tensor(write.source) and not is_known(write.source, write.order):
             return False
     return True
 
 
-def values(tensor: Any) -> np.ndarray:
-    """Return the values of a tensor into which nothing is drawn."""
-    if not is_known(tensor):
+def values(tensor: Any, before: float = math.inf) -> np.ndarray:
+    """Return the values of a tensor into which nothing is drawn, before a write."""
+    if not is_known(tensor, before):
         rule = "values are known only of tensors into which nothing is drawn"
         got = f"{tensor!r}"
         advice = "Compute it of the state dict that build returns."
         value_error(rule, got, advice, where="Tensor")
     base, part = tensor.place()
     whole = np.zeros(base.shape, base.dtype or default_dtype())
-    for write in base.writes:
+    for write in _writes(base, before):
         there = whole if write.part is None else write.part.of(whole)
         there[...] = _after(write, there)
     return whole if part is None else part.of(whole)
@@ -74,7 +82,8 @@ def values(tensor: Any) -> np.ndarray:
 
 def _after(write: Write, old: np.ndarray) -> Any:
     """Return what a write makes of the values before it."""
-    source = values(write.source) if is_tensor(write.source) else write.source
+    source = write.source
+    source = values(source, write.order) if is_tensor(source) else source
     if write.kind in ("array", "copy"):
         return np.asarray(source)
     if write.kind == "fill":

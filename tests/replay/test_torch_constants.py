@@ -128,6 +128,20 @@ def test_relative_positions_of_swin():
     assert state["cum"][0].tolist() == [0.5, 1.5, 2.5, 3.5]
 
 
+def test_a_copy_has_the_values_of_its_moment():
+    def make():
+        first, second = ours.zeros(2), ours.ones(2)
+        second.copy_(first)
+        first.fill_(3.0)
+        first.data = ours.functional.pad(first, (0, 0)) + 1.0
+        for _ in range(200):  # and takes no longer for a long past
+            second, first = first.copy_(second), second.copy_(first)
+        return {"first": ours.Parameter(first), "second": ours.Parameter(second)}
+
+    state = build(make)
+    assert {k: v.tolist() for k, v in state.items()} == {"first": [0, 0], "second": [0, 0]}
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("make", [constants, drawn])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
