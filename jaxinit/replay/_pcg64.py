@@ -124,11 +124,10 @@ def start(words: jax.Array) -> tuple[jax.Array, jax.Array]:
     return _limbs(state), _limbs(increment)
 
 
-def draw(state: jax.Array, increment: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """Return the states after 0, 1, ..., ``count`` outputs, and those outputs, uint64.
+def draw(state: jax.Array, increment: jax.Array, count: int) -> jax.Array:
+    """Return ``count`` outputs, uint64.
 
     Lane i of a row stands i steps after the row's start; all lanes then jump together.
-    The states are two uint64 of shape ``(count + 1,)``, stacked; see `limbs_at`.
     """
     lanes = min(_LANES, max(count, 1))
     rows = max(1, -(-count // lanes))
@@ -141,20 +140,14 @@ def draw(state: jax.Array, increment: jax.Array, count: int) -> tuple[jax.Array,
     first = jump(begin, _constant(powers), _constant(totals))
     far = _constant(powers[-1:]), _constant(totals[-1:])
 
-    def body(lane: Wide, _: None) -> tuple[Wide, Wide]:
-        return jump(lane, *far), lane
+    def body(lane: Wide, _: None) -> tuple[Wide, jax.Array]:
+        high, low = lane
+        mixed, turn = high ^ low, high >> 58
+        output = mixed >> turn | mixed << (-turn & np.uint64(63))
+        return jump(lane, *far), output
 
-    _, states = jax.lax.scan(body, first, None, length=rows)
-    high, low = (s.reshape(-1)[:count] for s in states)
-    mixed, turn = high ^ low, high >> 58
-    output = mixed >> turn | mixed << (-turn & np.uint64(63))
-    both = [jnp.concatenate([b[None], s]) for b, s in zip(begin, (high, low), strict=True)]
-    return jnp.stack(both), output
-
-
-def limbs_at(states: jax.Array, place: jax.Array | int) -> jax.Array:
-    """Return the limbs of one of the states that `draw` returns."""
-    return _limbs((states[0, place], states[1, place]))
+    _, outputs = jax.lax.scan(body, first, None, length=rows)
+    return outputs.reshape(-1)[:count]
 
 
 def advance(state: jax.Array, increment: jax.Array, count: jax.Array) -> jax.Array:

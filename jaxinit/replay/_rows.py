@@ -73,7 +73,7 @@ def enough(count: int, share: float) -> int:
     return math.ceil((count + 8 * math.sqrt(count)) / share) + 64
 
 
-def _block(rows: int, most: int) -> int:
+def block(rows: int, most: int) -> int:
     """Return how many rows a block has; if possible, a number that divides them all.
 
     There are two blocks at least: XLA makes one program of a loop that runs once.
@@ -128,7 +128,7 @@ def draw_rows(
         those after the wanted ones are any; and the words of the last wanted row.
     """
     tries = room if accept is None else enough(room, share)
-    rows = _block(tries, max((_BLOCK if accept is None else _SIEVED) // each, 1))
+    rows = block(tries, max((_BLOCK if accept is None else _SIEVED) // each, 1))
     slack = 0 if accept is None and room % rows == 0 else rows
 
     def step(carry: Any, i: jax.Array) -> tuple[Any, None]:
@@ -140,7 +140,7 @@ def draw_rows(
             places, found = places_of(accept(words), rows)
             words = words[places]
         place = count - 1 - filled
-        here = (place >= 0) & (place < found)
+        here = place >= 0  # the last block for which this holds has the last wanted row
         place = jnp.clip(place, 0, rows - 1)
         result = after(each * (places[place] + 1)), words[place]
         end, last = jax.tree.map(

@@ -24,6 +24,19 @@ def _computed(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
+def _rounded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method of a curve, in doubles, rounded once: it is nearest to PyTorch."""
+
+    def curve(*args: Any) -> Any:
+        kinds = [x.dtype for x in args if isinstance(x, np.ndarray)]
+        if kinds[0].kind in "biu":
+            return function(*args)
+        return function(*(np.asarray(x, np.float64) for x in args)).astype(kinds[0])
+
+    curve.__name__ = function.__name__
+    return _computed(curve)
+
+
 def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return _computed(lambda x, y: function(y, x))
 
@@ -64,18 +77,18 @@ class Maths:
         """Return the tensor in another dtype."""
         raise NotImplementedError
 
-    sin, cos, tan, tanh = map(_computed, (np.sin, np.cos, np.tan, np.tanh))
-    exp, expm1, sqrt = map(_computed, (np.exp, np.expm1, np.sqrt))
-    log, log1p, log2, log10 = map(_computed, (np.log, np.log1p, np.log2, np.log10))
-    abs, sign, square = map(_computed, (np.abs, np.sign, np.square))
+    sin, cos, tan, tanh = map(_rounded, (np.sin, np.cos, np.tan, np.tanh))
+    exp, expm1 = map(_rounded, (np.exp, np.expm1))
+    log, log1p, log2, log10 = map(_rounded, (np.log, np.log1p, np.log2, np.log10))
+    abs, sign, square, sqrt = map(_computed, (np.abs, np.sign, np.square, np.sqrt))
     floor, ceil, round = map(_computed, (np.floor, np.ceil, np.round))
     rsqrt = _computed(lambda x: 1 / np.sqrt(x))
     reciprocal = _computed(lambda x: 1 / x)
     isinf, isnan, logical_not = map(_computed, (np.isinf, np.isnan, np.logical_not))
     __abs__, __invert__ = map(_computed, (np.abs, np.invert))
 
-    __pow__ = pow = _computed(np.power)
-    __rpow__ = _swapped(np.power)
+    __pow__ = pow = _rounded(np.power)
+    __rpow__ = _rounded(lambda x, y: np.power(y, x))
     __floordiv__ = floor_divide = _computed(np.floor_divide)
     __mod__ = remainder = _computed(np.remainder)
     __rtruediv__ = _swapped(np.true_divide)
@@ -125,9 +138,14 @@ class Maths:
         x = values(self)
         return self.made(np.argsort(-x if descending else x, dim, kind="stable"))
 
-    def unique(self) -> Self:
-        """Return the different known values, in order."""
-        return self.made(np.unique(values(self)))
+    def diff(self, n: int = 1, dim: int = -1) -> Self:
+        """Return the differences between known values and the next."""
+        return self.made(np.diff(values(self), n, dim))
+
+    def unique(self, return_counts: bool = False) -> Any:
+        """Return the different known values, in order, and how often each is there."""
+        found, counts = np.unique(values(self), return_counts=True)
+        return (self.made(found), self.made(counts)) if return_counts else self.made(found)
 
     def repeat_interleave(self, repeats: int, dim: int | None = None) -> Self:
         """Return known values, each repeated in place."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxinit._boundary import boundary
 from jaxinit._checks import check_int, type_error
 from jaxinit.replay._signatures import constructor
-from jaxinit.replay._torch_record import Parameter, Tensor, View, constant
+from jaxinit.replay._torch_record import Device, Parameter, Tensor, View, constant
 
 _LayerT = TypeVar("_LayerT", bound="Layer")
 
@@ -172,6 +172,15 @@ class Module:
         """Return parameters and persistent buffers by their dotted names."""
         return dict(self._named("_parameters", "_buffers"))
 
+    def register_forward_hook(self, *_args: Any, **_options: Any) -> None:
+        """Ignore a function that PyTorch would call later."""
+
+    register_forward_pre_hook = register_full_backward_hook = register_forward_hook
+    register_load_state_dict_pre_hook = register_state_dict_post_hook = (
+        register_forward_hook
+    )
+    _register_load_state_dict_pre_hook = _register_state_dict_hook = register_forward_hook
+
     def get_submodule(self, target: str) -> "Module":
         """Return the module of a dotted name."""
         module = self
@@ -181,7 +190,7 @@ class Module:
 
     def to(self, device: Any = None, **_options: Any) -> Self:
         """Return the module: devices and gradients do not matter, build takes the dtype."""
-        if not isinstance(device, str | int | None):
+        if not isinstance(device, str | int | Device | None):
             rule, got = "a device must be its name", f"device={device!r}"
             type_error(rule, got, "Give dtype to build instead.", where="Module.to")
         return self

@@ -1,5 +1,6 @@
 """Tensors of a model that is being made: a record of what was written into them."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -21,12 +22,24 @@ from jaxinit.replay._torch_values import (
 from jaxinit.replay._torch_writes import DRAWS, Kind, Part, Update, Write, note
 
 _Dtype = np.dtype[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """``torch.device``: which one does not matter here."""
+
+    type: str = "cpu"
+    index: int | None = None
+
+
 _Numbers = Any
 """A number, an array or a tensor."""
 
 
 def check_tensor_dtype(dtype: Any) -> _Dtype | None:
     """Return the dtype of one tensor; None is the one that build takes."""
+    if isinstance(dtype, type) and dtype in (bool, int, float):
+        dtype = np.dtype(dtype)
     if dtype is not None and not isinstance(dtype, np.dtype):
         rule = "all tensors of a model have one dtype, which build takes"
         type_error(rule, f"dtype={dtype!r}", "Give dtype to build instead.")
@@ -42,7 +55,7 @@ class Tensor(Maths, Shapes):
     """
 
     __array_ufunc__ = None  # so that NumPy's numbers leave products to it
-    device, is_meta = None, False
+    device, is_meta = Device(), False
     dtype: _Dtype | None = None  # None is the dtype that build takes
 
     def __init__(self, *size: Any, dtype: _Dtype | None = None) -> None:
@@ -188,7 +201,7 @@ class Tensor(Maths, Shapes):
             return self
         return self.made(values(self).astype(found[0]))
 
-    cpu = cuda = detach = to
+    cpu = cuda = detach = detach_ = to
     type_as = type = to
 
     def _step(self, kind: Update, function: Any, other: Any) -> "Tensor":
@@ -218,9 +231,11 @@ class Tensor(Maths, Shapes):
     def __rsub__(self, term: _Numbers) -> "Tensor":
         return -self + term
 
-    __rmul__ = mul = __mul__
+    __rmul__ = mul = multiply = __mul__
     __radd__ = add = __add__
-    div, sub, neg = __truediv__, __sub__, __neg__
+    div = divide = true_divide = __truediv__
+    sub = subtract = __sub__
+    neg = __neg__
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 
     def masked_fill(self, mask: Any, value: float) -> "Tensor":
@@ -309,7 +324,8 @@ class View(Tensor):
 
     def assign(self, value: Any) -> None:
         """Note an assignment to the part."""
-        if isinstance(value, View) and value.place() == self.place():
+        same = isinstance(value, View) and value.base is self.base
+        if same and value.part == self.part:
             return  # after an update in place
         if np.shape(value) == () and not is_tensor(value):
             self.write("fill", float(value))

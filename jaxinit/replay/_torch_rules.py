@@ -116,13 +116,7 @@ def trunc_normal(
     shape: Shape, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0
 ) -> Draw:
     """Draw within bounds, again and again."""
-    _, numbers = trunc_normal_inverse(shape, mean, std, low, high)
-    below, above = ((1 + math.erf((x - mean) / std / 2**0.5)) / 2 for x in (low, high))
-    if above - below <= 0.3:
-        rule = "the bounds must hold more than 0.3 of the normal distribution"
-        got = f"a share of {above - below:.3g}"
-        value_error(rule, got, "PyTorch's values cannot be replayed there.")
-    return "trunc_normal", numbers
+    return "trunc_normal", trunc_normal_inverse(shape, mean, std, low, high)[1]
 
 
 def orthogonal(shape: Shape, gain: float = 1.0) -> Draw:

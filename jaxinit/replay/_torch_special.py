@@ -21,6 +21,7 @@ from jaxinit.replay._torch_stream import (
     normal_of,
     uniform,
     uniform_from_words,
+    uniform_of,
     words_of_uniform,
 )
 from jaxinit.replay._torch_writes import Kind
@@ -50,6 +51,36 @@ def trunc_normal(
     # The first draw is the loop's too, so that it is compiled once.
     start = stream, jnp.full(shape, jnp.inf, dtype)
     return jax.lax.while_loop(lambda s: jnp.any(outside(s[1])), body, start)
+
+
+@native
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def trunc_normal_uniform(
+    stream: Stream,
+    numbers: jax.Array,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    small: bool,
+) -> tuple[Stream, jax.Array]:
+    """Draw uniform tensors until the density has accepted a value in each place."""
+    mean, std, low, high = numbers
+    peak = -0.5 * ((jnp.clip(mean, low, high) - mean) / std) ** 2
+    bounds, unit = jnp.stack([low, high]), np.array([0.0, 1.0])
+
+    def body(state: tuple[Stream, jax.Array, jax.Array]) -> tuple[Any, ...]:
+        stream, values, pending = state
+        stream, fresh = uniform_of(stream, bounds, shape, dtype, small)
+        stream, chance = uniform_of(stream, unit, shape, dtype, False)
+        density = stepped(fresh, -mean, "add", dtype)
+        density = stepped(density, std, "divide", dtype)
+        density = stepped(density, density, "scale", dtype)
+        density = stepped(density, jnp.float64(-0.5), "scale", dtype)
+        density = stepped(density, -peak, "add", dtype)
+        chance = narrow(jnp.log(chance.astype(jnp.float64)), dtype)
+        return stream, jnp.where(pending, fresh, values), pending & (chance > density)
+
+    start = stream, jnp.zeros(shape, dtype), jnp.full(shape, True)
+    return jax.lax.while_loop(lambda s: jnp.any(s[2]), body, start)[:2]
 
 
 @native
@@ -100,9 +131,20 @@ def sparse(
     return dataclasses.replace(stream, window=window), values
 
 
+def _below(mean: float, std: float, a: float, b: float) -> tuple[float, float]:
+    low, high = ((1 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2 for x in (a, b))
+    return low, high
+
+
+def share(mean: float, std: float, a: float, b: float) -> float:
+    """Return which share of a normal distribution is within bounds."""
+    low, high = _below(mean, std, a, b)
+    return high - low
+
+
 def uniform_bounds(mean: float, std: float, a: float, b: float) -> tuple[float, float]:
     """Return the bounds of the uniform numbers behind a truncated normal."""
-    low, high = ((1 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2 for x in (a, b))
+    low, high = _below(mean, std, a, b)
     return 2 * low - 1, 2 * high - 1
 
 
@@ -154,6 +196,9 @@ def draw(
     if kind == "sparse":
         zeros = math.ceil(numbers[0] * shape[0])
         return sparse(stream, pair, shape, zeros, dtype, small)
+    if kind == "trunc_normal" and share(*numbers) <= 0.3:  # as PyTorch decides it
+        small = is_small((numbers[2], numbers[3]), dtype)
+        return trunc_normal_uniform(stream, np.array(numbers), shape, dtype, small)
     if kind == "trunc_normal":
         bounds = np.array(numbers[2:])
         return trunc_normal(stream, pair, bounds, shape, dtype, small)

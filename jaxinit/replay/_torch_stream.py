@@ -98,14 +98,16 @@ def uniform(
     stream: Stream, shape: Shape, bounds: Pair, dtype: Dtype
 ) -> tuple[Stream, jax.Array]:
     """Draw ``torch.empty(shape).uniform_(low, high)``."""
-    return _uniform(stream, np.array(bounds), shape, dtype, is_small(bounds, dtype))
+    return uniform_of(stream, np.array(bounds), shape, dtype, is_small(bounds, dtype))
 
 
 @native
 @functools.partial(jax.jit, static_argnums=(2, 3, 4))
-def _uniform(
+def uniform_of(
     stream: Stream, bounds: jax.Array, shape: Shape, dtype: Dtype, small: bool
 ) -> tuple[Stream, jax.Array]:
+    """Draw uniform numbers whose bounds are traced."""
+
     def work(words: jax.Array) -> Columns:
         return (uniform_from_words(words.reshape(-1), bounds, dtype, small)[:, None],)
 

@@ -9,6 +9,8 @@ which of them are reached.
 """
 
 import base64
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +68,7 @@ _HEIGHTS[0] = 1.0
 _LIMITS = np.zeros(256, np.uint64)
 _LIMITS[0] = np.rint(_EDGES[255] / _EDGES[0] * 2.0**52)
 _LIMITS[2:] = np.rint(_EDGES[1:255] / _EDGES[2:] * 2.0**52)
-_AHEAD = 64
+_AHEAD = 40
 """Words that one value may take at most; 10^-20 of the tail would take more."""
 
 
@@ -95,13 +97,24 @@ def _tails(words: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     The lowest layer has no box beside it but the tail: pairs of words, until one fits.
     """
-    index = place[:, None] + np.arange(1, _AHEAD - 1, dtype=np.int32)
-    minus = log1p(-_unit(words[index])).reshape(place.shape[0], -1, 2)
-    far = product(minus[..., 0], jnp.float64(-_INVERSE_R))
-    up = -minus[..., 1]
-    first = jax.lax.argmax(up + up > far * far, 1, jnp.int32)
-    chosen = jnp.take_along_axis(far, first[:, None], axis=1)[:, 0]
-    return _R + chosen, 3 + 2 * first
+
+    def step(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        used, sizes, lengths = carry
+        index = place[:, None] + used + np.arange(2, dtype=np.int32)
+        minus = log1p(-_unit(words[index]))
+        far = product(minus[:, 0], jnp.float64(-_INVERSE_R))
+        up = -minus[:, 1]
+        ends = (lengths == 0) & (up + up > far * far)
+        used = used + np.int32(2)
+        return used, jnp.where(ends, _R + far, sizes), jnp.where(ends, used, lengths)
+
+    def more(carry: tuple[jax.Array, ...]) -> jax.Array:
+        return (carry[0] < _AHEAD) & jnp.any(carry[2] == 0)
+
+    zero = jnp.zeros(place.shape)
+    start = jnp.int32(1), zero, zero.astype(jnp.int32)
+    _, sizes, lengths = jax.lax.while_loop(more, step, start)
+    return sizes, lengths
 
 
 def standard_normal(
@@ -109,13 +122,14 @@ def standard_normal(
 ) -> tuple[jax.Array, jax.Array]:
     """Return the state after ``count`` normals, at least 1, and ``length`` values.
 
-    The first ``count`` are the normals, float64; how many these are may be traced. The
-    room for values that take several words is more than 20 standard deviations above
-    what is due.
+    The first ``count`` are the normals, float64; how many these are may be traced.
     """
     starts = enough(length, 0.975)  # a value takes 1.02 words
-    room, few = starts // 50 + 256, starts // 1000 + 64  # 1.2 % and 0.03 % are due
-    states, words = _pcg64.draw(state, increment, starts + _AHEAD)
+    # 1.2 % and 0.03 % of the words are due, and these bounds fail once in 10^20 draws.
+    spread = math.sqrt(starts)
+    room = math.ceil(starts / 80 + 1.25 * spread + 32)
+    few = math.ceil(starts / 3000 + spread / 7 + 16)
+    words = _pcg64.draw(state, increment, starts + _AHEAD)
     layer, fast, bits, success = _first_try(words[:starts])
     special, found = places_of(~success, room)
     layer, other = layer[special], fast[special]
@@ -129,14 +143,13 @@ def standard_normal(
     sizes = other.at[tail].set(sizes, mode="drop")
     other = jnp.where(lowest & minus, -sizes, sizes)
 
-    def step(k: jax.Array, walk: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
-        stand, reached = walk
-        here = special[k] >= stand
-        stand = jnp.where(here, special[k] + taken[k], stand)
-        return stand, reached.at[k].set(here)
+    def step(stand: jax.Array, one: Any) -> tuple[jax.Array, jax.Array]:
+        place, length, real = one
+        here = real & (place >= stand)
+        return jnp.where(here, place + length, stand), here
 
-    walk = jnp.int32(0), jnp.zeros((room,), jnp.bool_)
-    _, reached = jax.lax.fori_loop(0, found, step, walk)
+    table = special, taken, index < found
+    _, reached = jax.lax.scan(step, jnp.int32(0), table)
     # A value that takes several words skips those that would begin others.
     inner = np.arange(1, _AHEAD, dtype=np.int32)
     reach = jnp.where(reached, taken, np.int32(0))
@@ -154,4 +167,5 @@ def standard_normal(
     drawn = fast.at[target].set(other, mode="drop")
     chosen, _ = places_of(lengths > 0, length)
     last = chosen[count - 1]
-    return _pcg64.limbs_at(states, last + lengths[last]), drawn[chosen]
+    state = _pcg64.advance(state, increment, last + lengths[last])
+    return state, drawn[chosen]

@@ -24,9 +24,12 @@ from jaxinit.replay._draws import Draws
 from jaxinit.replay._draws import permutation as permuted
 from jaxinit.replay._native import native
 from jaxinit.replay._numpy_floats import finish, scaled
-from jaxinit.replay._rows import After, bucket, first
+from jaxinit.replay._rows import After, block, bucket, first
 from jaxinit.replay._seed_sequence import SeedSequence, entropy_words
 from jaxinit.replay._walks import masked, multiplied, shuffle, walk
+
+_NORMALS = 1 << 14
+"""Normals that are made at a time, in the caches."""
 
 
 @jax.tree_util.register_dataclass
@@ -221,7 +224,7 @@ def choice(
 def _random64(
     stream: Stream, count: jax.Array, room: int, of: Callable[[jax.Array], jax.Array]
 ) -> tuple[Stream, jax.Array]:
-    _, words = _pcg64.draw(stream.state, stream.increment, room)
+    words = _pcg64.draw(stream.state, stream.increment, room)
     state = _pcg64.advance(stream.state, stream.increment, count)
     values = (words >> 11).astype(jnp.float64) * 2.0**-53
     return dataclasses.replace(stream, state=state), of(values)
@@ -232,15 +235,24 @@ def _random64(
 def _normal(
     stream: Stream, affine: jax.Array, count: jax.Array, room: int, dtype: np.dtype[Any]
 ) -> tuple[Stream, jax.Array]:
-    passed = stream.state, stream.increment, count, room
-    state, normals = _ziggurat.standard_normal(*passed)
-    values = finish(scaled(normals, affine[1], affine[0]), dtype)
-    return dataclasses.replace(stream, state=state), values
+    length = block(room, _NORMALS)
+
+    def step(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[Any, jax.Array]:
+        state, left = carry
+        wanted = jnp.clip(left, 1, length)
+        passed = state, stream.increment, wanted, length
+        after, normals = _ziggurat.standard_normal(*passed)
+        values = finish(scaled(normals, affine[1], affine[0]), dtype)
+        return (jnp.where(left > 0, after, state), left - length), values
+
+    start, blocks = (stream.state, count), -(-room // length)
+    (state, _), values = jax.lax.scan(step, start, None, length=blocks)
+    return dataclasses.replace(stream, state=state), values.reshape(-1)[:room]
 
 
 def _halves(stream: Stream, count: int) -> tuple[jax.Array, After]:
     """Return the next 32-bit words, a `Source`: of each 64 bits the lower half first."""
-    states, words = _pcg64.draw(stream.state, stream.increment, count // 2 + 1)
+    words = _pcg64.draw(stream.state, stream.increment, count // 2 + 1)
     halves = jnp.stack([words, words >> 32], axis=1).reshape(-1).astype(jnp.uint32)
     halves = jnp.concatenate([stream.spare[None], halves])
     kept = stream.kept.astype(jnp.int32)
@@ -248,7 +260,8 @@ def _halves(stream: Stream, count: int) -> tuple[jax.Array, After]:
     def after(used: jax.Array | int) -> Stream:
         fresh = jnp.asarray(used, jnp.int32) - kept
         taken = (fresh + 1) // 2
-        state = _pcg64.limbs_at(states, jnp.maximum(taken, 0))
+        passed = stream.state, stream.increment, jnp.maximum(taken, 0)
+        state = _pcg64.advance(*passed)
         spare = jnp.where(fresh > 0, halves[2 * taken], stream.spare)
         odd = jnp.where(fresh > 0, fresh % 2 == 1, stream.kept & (used == 0))
         return Stream(state, stream.increment, spare, odd)

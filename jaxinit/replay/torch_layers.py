@@ -32,7 +32,7 @@ from jaxinit.replay._torch_module import *  # noqa: F403
 from jaxinit.replay._torch_module import Module
 from jaxinit.replay._torch_plain import *  # noqa: F403
 from jaxinit.replay._torch_plan import execute
-from jaxinit.replay._torch_record import Tensor, View
+from jaxinit.replay._torch_record import Device, Tensor, View
 from jaxinit.replay._torch_recurrent import *  # noqa: F403
 from jaxinit.replay._torch_stream import Stream
 from jaxinit.replay._torch_tensors import *  # noqa: F403
@@ -53,13 +53,27 @@ stands for a module without parameters, such as an activation."""
 
 
 class _Functional:
-    """``torch.nn.functional``: constructors may name its functions; they are not called."""
+    """``torch.nn.functional``: constructors name its functions; only ``pad`` is called."""
+
+    @staticmethod
+    def pad(
+        x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0
+    ) -> Tensor:
+        """Return a tensor with constants around it; the last axis is first in ``pad``."""
+        check_choice("mode", mode, ("constant",))
+        pairs = [(0, 0)] * x.ndim
+        for i in range(len(pad) // 2):
+            pairs[-1 - i] = pad[2 * i], pad[2 * i + 1]
+        sides = list(zip(pairs, x.shape, strict=True))
+        wide = Tensor(tuple(a + n + b for (a, b), n in sides))
+        wide.fill_(value)[tuple(slice(a, a + n) for (a, _), n in sides)] = x
+        return wide
 
     def __getattr__(self, name: str) -> str:
         return f"torch.nn.functional.{name}"
 
 
-functional, get_default_dtype = _Functional(), default_dtype
+functional, get_default_dtype, device = _Functional(), default_dtype, Device
 nn = modules = parameter = sys.modules[__name__]  # for torch.nn.modules.Linear and so on
 batchnorm = conv = dropout = instancenorm = linear = normalization = modules
 _BatchNorm, _ConvNd, _InstanceNorm, _NormBase = BatchNorm, Conv, InstanceNorm, Norm  # noqa: F405
@@ -203,6 +217,7 @@ __all__ = [
     "Model",
     "Parameter",
     "build",
+    "device",
     "functional",
     "get_default_dtype",
     "init",

@@ -10,3 +10,8 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("parity"):
                 item.add_marker(pytest.mark.skip(reason="PyTorch is not installed"))
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")

@@ -108,9 +108,9 @@ def test_pcg64_words(count):
 
     @native
     def draw(count, state, step):
-        states, output = _pcg64.draw(state, step, count)
+        output = _pcg64.draw(state, step, count)
         halves = (output >> 32).astype(jnp.uint32), output.astype(jnp.uint32)
-        return _pcg64.limbs_at(states, count), _joined(*halves)
+        return _pcg64.advance(state, step, jnp.int32(count)), _joined(*halves)
 
     entropy = jnp.asarray([0xDEADBEAF], dtype=jnp.uint32)
     state, step = native(_pcg64.start)(_pcg64.seed_sequence(entropy))

@@ -20,8 +20,7 @@ def built(model, library, seed=3):
 
 
 @pytest.fixture
-def torch():
-    torch = pytest.importorskip("torch")
+def torch(torch):
     torch.manual_seed(3)
     return torch
 
