@@ -37,8 +37,6 @@ _GATES = "units, activation='tanh', recurrent_activation='sigmoid'"
 
 
 class _Cell(Layer):
-    """What the cells of recurrent layers share."""
-
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 

@@ -1,6 +1,7 @@
 """Keras' layers without weights: the seeds that some take, and their output's shape."""
 
 import math
+from typing import ClassVar
 
 from jaxinit._checks import check_choice, check_number, value_error
 from jaxinit.replay._keras_module import Layer, kinds
@@ -72,11 +73,10 @@ SpatialDropout1D, SpatialDropout2D, SpatialDropout3D = kinds(
 class _Random(Layer):
     """What the random image layers share: seeds, one for each generator inside."""
 
-    def _count(self) -> int:
-        return 1
+    seeds: ClassVar[int] = 1
 
     def _start(self) -> None:
-        take_seed(self.seed, self._count())
+        take_seed(self.seed, self.seeds)
 
 
 RandomFlip, RandomRotation, RandomZoom, RandomTranslation, RandomShear = kinds(
@@ -120,10 +120,8 @@ RandomPerspective, CutMix, MixUp = kinds(
 class RandAugment(_Random):
     """``keras.layers.RandAugment``."""
 
+    seeds = 10
     signature = f"{_RANGE}, num_ops=2, factor=0.5, {_MAP}, {_LAST}"
-
-    def _count(self) -> int:
-        return 10
 
 
 class AugMix(_Random):
@@ -134,8 +132,8 @@ class AugMix(_Random):
         f"{_MAP}, {_LAST}"
     )
 
-    def _count(self) -> int:
-        return 10 if self.all_ops else 6
+    def _start(self) -> None:
+        take_seed(self.seed, 10 if self.all_ops else 6)
 
 
 class RandomColorJitter(_Random):
@@ -146,9 +144,10 @@ class RandomColorJitter(_Random):
         f"hue_factor=None, {_LAST}"
     )
 
-    def _count(self) -> int:
+    def _start(self) -> None:
         names = "brightness", "contrast", "saturation", "hue"
-        return 1 + sum(vars(self)[f"{name}_factor"] is not None for name in names)
+        given = [name for name in names if vars(self)[f"{name}_factor"] is not None]
+        take_seed(self.seed, 1 + len(given))
 
 
 class Resizing(Layer):
@@ -170,10 +169,8 @@ class Resizing(Layer):
 class RandomCrop(_Random, Resizing):
     """``keras.layers.RandomCrop``."""
 
+    seeds = 2
     signature = f"height, width, {_LAST}"
-
-    def _count(self) -> int:
-        return 2
 
 
 class Flatten(Layer):

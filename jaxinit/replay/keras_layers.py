@@ -46,8 +46,6 @@ _FREE = (
 
 
 class _Norm(Layer):
-    """What the normalizations share."""
-
     def _lengths(self, shape: Shape) -> Shape:
         axes = self.axis if isinstance(self.axis, (list, tuple)) else [self.axis]
         return tuple(shape[axis] for axis in axes)
@@ -173,8 +171,6 @@ class Dot(Layer):
 
 
 class _Merge(Layer):
-    """What the sums and products of layers share."""
-
     def call(self, *inputs: Any, **_options: Any) -> Any:
         given = [inputs[0]] if isinstance(inputs[0], KerasTensor) else inputs[0]
         return symbolic(lambda *values: sum(values[1:], values[0]), *given)
