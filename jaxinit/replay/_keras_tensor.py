@@ -122,6 +122,13 @@ def _cast(x: Any, dtype: Any) -> Any:
     return symbolic(lambda x: jnp.asarray(x).astype(dtype), x)
 
 
+def _no_protocol(owner: object, name: str) -> None:
+    """Refuse names by which Python, copies and pages of help ask what an object can do."""
+    if name.startswith("__"):
+        text = f"{type(owner).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(text)
+
+
 class Ops:
     """``keras.ops``, as far as NumPy's names and those of ``jax.nn`` and ``jax.lax`` go."""
 
@@ -129,6 +136,7 @@ class Ops:
     cast = staticmethod(_cast)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        _no_protocol(self, name)
         name = {"convert_to_tensor": "asarray"}.get(name, name)
         places = jnp, jax.nn, jax.lax, jnp.linalg, jax.scipy.special
         found = next((vars(p)[name] for p in places if name in vars(p)), None)
@@ -143,6 +151,8 @@ class Named:
     """A part of Keras whose functions matter nothing: a call returns what it is given."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        _no_protocol(self, name)
+
         def call(value: Any = None, *_args: Any, **_options: Any) -> Any:
             given = isinstance(value, KerasTensor)
             return symbolic(lambda x: x, value) if given else value
@@ -163,6 +173,8 @@ class Random:
     SeedGenerator = SeedGenerator
 
     def __getattr__(self, name: str) -> Callable[..., KerasTensor]:
+        _no_protocol(self, name)
+
         def draw(shape: Any, *args: Any, seed: Any = None, **options: Any) -> KerasTensor:
             del args
             if seed is None and not current().drawn:

@@ -1,5 +1,6 @@
 """Keras' initializers and whole models, against recorded ones, on three backends."""
 
+import copy
 import inspect
 import json
 import zlib
@@ -147,6 +148,13 @@ def test_a_clone_without_a_seed_takes_a_new_one():
         shape = 2, 3
         assert not np.array_equal(first.clone()(shape), first(shape))
         assert_same_bits(given.clone()(shape), given(shape))
+
+
+@pytest.mark.parametrize("part", ["ops", "random", "losses"])
+def test_parts_say_what_they_cannot_do(part):
+    found = getattr(keras, part)
+    assert not hasattr(found, "__wrapped__")
+    assert not hasattr(copy.copy(found), "__fspath__")
 
 
 def test_one_initializer_draws_the_same_at_every_call():
