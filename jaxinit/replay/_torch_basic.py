@@ -5,8 +5,9 @@ from typing import Any, ClassVar, Self
 
 from jaxinit._checks import value_error
 from jaxinit.replay import torch_init as init
-from jaxinit.replay._torch_module import Layer, kind
-from jaxinit.replay._torch_record import Parameter, Tensor
+from jaxinit.replay._torch_layer import Layer, kind
+from jaxinit.replay._torch_parameter import Parameter
+from jaxinit.replay._torch_record import Tensor
 
 __all__ = [
     "BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Bilinear", "Conv", "Conv1D",

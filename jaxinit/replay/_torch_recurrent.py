@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from jaxinit._checks import check_choice, check_int, value_error
 from jaxinit.replay import torch_init as init
 from jaxinit.replay._torch_basic import LayerNorm, Linear
-from jaxinit.replay._torch_module import Layer, ModuleList, Sequential, kind
+from jaxinit.replay._torch_layer import Layer, kind
+from jaxinit.replay._torch_module import ModuleList, Sequential
+from jaxinit.replay._torch_parameter import Parameter
 from jaxinit.replay._torch_plain import Dropout
-from jaxinit.replay._torch_record import Parameter
 
 __all__ = [
     "GRU", "LSTM", "RNN", "AdaptiveLogSoftmaxWithLoss", "Cell", "GRUCell", "LSTMCell",

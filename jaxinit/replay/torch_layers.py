@@ -20,14 +20,16 @@ from jaxinit._checks import check_choice, check_dtype, type_error, value_error
 from jaxinit._types import DTypeLike
 from jaxinit.replay import (
     _torch_basic,
+    _torch_layer,
     _torch_module,
+    _torch_parameter,
     _torch_plain,
-    _torch_record,
     _torch_recurrent,
     _torch_tensors,
     torch_init,
 )
 from jaxinit.replay._torch_basic import *  # noqa: F403
+from jaxinit.replay._torch_layer import *  # noqa: F403
 from jaxinit.replay._torch_module import *  # noqa: F403
 from jaxinit.replay._torch_module import Module
 from jaxinit.replay._torch_plain import *  # noqa: F403
@@ -45,7 +47,7 @@ from jaxinit.replay._torch_values import (
 from jaxinit.replay._torch_writes import Write, recorded
 
 init = torch_init
-Parameter = boundary(_torch_record.Parameter, "torch_layers.Parameter")
+Parameter = boundary(_torch_parameter.Parameter, "torch_layers.Parameter")
 
 Model = Any
 """A function that makes a model; a module; or lists and dicts of modules, in which None
@@ -223,6 +225,7 @@ __all__ = [
     "init",
 ]
 __all__ += _torch_basic.__all__
+__all__ += _torch_layer.__all__
 __all__ += _torch_module.__all__
 __all__ += _torch_plain.__all__
 __all__ += _torch_recurrent.__all__

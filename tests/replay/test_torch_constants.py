@@ -1,6 +1,7 @@
 """Constants that constructors compute with tensors, and what they do to drawn ones."""
 
 import math
+import re
 from functools import partial
 
 import jax.numpy as jnp
@@ -194,6 +195,15 @@ def test_values_that_are_drawn_are_not_known():
         "Tensor: values are known only of tensors into which nothing is drawn; "
         "got Tensor(shape=(3,)). Compute it of the state dict that build returns."
     )
+
+
+def test_the_dtype_of_build_may_be_named():
+    options = {"device": "cpu", "dtype": ours.float32}
+    state = build(lambda: ours.Linear(3, 4, **options))
+    assert_same_bits(state["weight"], build(lambda: ours.Linear(3, 4))["weight"])
+    text = "Linear: all tensors of a model have one dtype, which build takes; got "
+    with pytest.raises(TypeError, match=re.escape(text + "dtype=dtype('float64')")):
+        build(lambda: ours.Linear(3, 4, dtype=ours.float64))
 
 
 def test_a_draw_of_another_dtype_is_refused():
