@@ -125,7 +125,7 @@ def _states(window: jax.Array, count: int) -> jax.Array:
         def step(i: jax.Array, carry: Pair) -> Pair:
             windows, raw = carry
             new = jax.vmap(twist)(windows)
-            places = np.int32(0), (i * LENGTH).astype(jnp.int32)
+            places = np.int32(0), jnp.asarray(i * LENGTH, jnp.int32)
             return new, jax.lax.dynamic_update_slice(raw, new, places)
 
         raw = jnp.zeros((windows.shape[0], count * LENGTH), jnp.uint32)

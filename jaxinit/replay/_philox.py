@@ -37,7 +37,7 @@ def philox(counter: Block, key: tuple[jax.Array, jax.Array]) -> Block:
 
     def step(i: jax.Array, words: Block) -> Block:
         c0, c1, c2, c3 = words
-        i = i.astype(jnp.uint32)
+        i = jnp.asarray(i, jnp.uint32)
         k0, k1 = key[0] + i * WEYL[0], key[1] + i * WEYL[1]
         high0, low0 = _multiply_wide(c0, MULTIPLIERS[0])
         high1, low1 = _multiply_wide(c2, MULTIPLIERS[1])

@@ -12,6 +12,7 @@ from jaxinit.replay import (
     numpy_generator,
     numpy_legacy,
     python_random,
+    tf_stateless,
     torch_cpu,
 )
 from tests.replay.golden import assert_same_bits
@@ -101,3 +102,16 @@ def test_many_seeds_at_once_over_several_blocks(draw, start):
     for i, j in ((0, 0), (0, 1), (1, 1)):
         for alone, many in zip(one(seeds[i, j]), together, strict=True):
             assert_same_bits(many[i, j], alone)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: torch_uniform(torch_cpu.manual_seed(3), 7)[1],
+        lambda: tf_stateless.stateless_uniform((7,), (0, 1), dtype="float32"),
+    ],
+)
+def test_without_compilation(draw):
+    with jax.disable_jit():
+        known = draw()
+    assert_same_bits(draw(), known)
