@@ -11,6 +11,7 @@ import numpy as np
 from jaxinit.replay._torch_values import computed, is_tensor, values
 
 Dims = int | Sequence[int] | None
+_np: Any = np  # type checkers take minutes for tables of NumPy's own types
 
 
 def _computed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,36 +78,36 @@ class Maths:
         """Return the tensor in another dtype."""
         raise NotImplementedError
 
-    sin, cos, tan, tanh = map(_rounded, (np.sin, np.cos, np.tan, np.tanh))
-    exp, expm1 = map(_rounded, (np.exp, np.expm1))
-    log, log1p, log2, log10 = map(_rounded, (np.log, np.log1p, np.log2, np.log10))
-    abs, sign, square, sqrt = map(_computed, (np.abs, np.sign, np.square, np.sqrt))
-    floor, ceil, round = map(_computed, (np.floor, np.ceil, np.round))
-    rsqrt = _computed(lambda x: 1 / np.sqrt(x))
+    sin, cos, tan, tanh = map(_rounded, (_np.sin, _np.cos, _np.tan, _np.tanh))
+    exp, expm1 = map(_rounded, (_np.exp, _np.expm1))
+    log, log1p, log2, log10 = map(_rounded, (_np.log, _np.log1p, _np.log2, _np.log10))
+    abs, sign, square, sqrt = map(_computed, (_np.abs, _np.sign, _np.square, _np.sqrt))
+    floor, ceil, round = map(_computed, (_np.floor, _np.ceil, _np.round))
+    rsqrt = _computed(lambda x: 1 / _np.sqrt(x))
     reciprocal = _computed(lambda x: 1 / x)
-    isinf, isnan, logical_not = map(_computed, (np.isinf, np.isnan, np.logical_not))
-    __abs__, __invert__ = map(_computed, (np.abs, np.invert))
+    isinf, isnan, logical_not = map(_computed, (_np.isinf, _np.isnan, _np.logical_not))
+    __abs__, __invert__ = map(_computed, (_np.abs, _np.invert))
 
-    __pow__ = pow = _rounded(np.power)
-    __rpow__ = _rounded(lambda x, y: np.power(y, x))
-    __floordiv__ = floor_divide = _computed(np.floor_divide)
-    __mod__ = remainder = _computed(np.remainder)
-    __rtruediv__ = _swapped(np.true_divide)
-    __rfloordiv__ = _swapped(np.floor_divide)
-    __lt__, __le__ = lt, le = _computed(np.less), _computed(np.less_equal)
-    __gt__, __ge__ = gt, ge = _computed(np.greater), _computed(np.greater_equal)
-    eq, ne = _computed(np.equal), _computed(np.not_equal)
-    __and__ = _computed(np.bitwise_and)
-    __or__ = _computed(np.bitwise_or)
-    logical_and, logical_or = _computed(np.logical_and), _computed(np.logical_or)
-    maximum, minimum = _computed(np.maximum), _computed(np.minimum)
-    outer = ger = _computed(np.outer)
-    __matmul__ = matmul = mm = _computed(np.matmul)
+    __pow__ = pow = _rounded(_np.power)
+    __rpow__ = _rounded(lambda x, y: _np.power(y, x))
+    __floordiv__ = floor_divide = _computed(_np.floor_divide)
+    __mod__ = remainder = _computed(_np.remainder)
+    __rtruediv__ = _swapped(_np.true_divide)
+    __rfloordiv__ = _swapped(_np.floor_divide)
+    __lt__, __le__ = lt, le = _computed(_np.less), _computed(_np.less_equal)
+    __gt__, __ge__ = gt, ge = _computed(_np.greater), _computed(_np.greater_equal)
+    eq, ne = _computed(_np.equal), _computed(_np.not_equal)
+    __and__ = _computed(_np.bitwise_and)
+    __or__ = _computed(_np.bitwise_or)
+    logical_and, logical_or = _computed(_np.logical_and), _computed(_np.logical_or)
+    maximum, minimum = _computed(_np.maximum), _computed(_np.minimum)
+    outer = ger = _computed(_np.outer)
+    __matmul__ = matmul = mm = _computed(_np.matmul)
 
-    sum, prod, mean = map(_reduced, (np.sum, np.prod, np.mean))
-    amax, amin, any, all = map(_reduced, (np.max, np.min, np.any, np.all))
-    argmax, argmin = map(_reduced, (np.argmax, np.argmin))
-    cumsum, cumprod = _summed(np.cumsum), _summed(np.cumprod)
+    sum, prod, mean = map(_reduced, (_np.sum, _np.prod, _np.mean))
+    amax, amin, any, all = map(_reduced, (_np.max, _np.min, _np.any, _np.all))
+    argmax, argmin = map(_reduced, (_np.argmax, _np.argmin))
+    cumsum, cumprod = _summed(_np.cumsum), _summed(_np.cumprod)
 
     def __eq__(self, other: object) -> Any:
         return other is not None and self.eq(other)
