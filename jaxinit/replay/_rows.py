@@ -37,14 +37,12 @@ def mersenne(stream: Any, count: int) -> tuple[jax.Array, After]:
     return _mt19937.temper(raw), moved
 
 
-def places_of(
-    mask: jax.Array, count: int, filled: jax.Array | int = 0
-) -> tuple[jax.Array, jax.Array]:
-    """Return where the mask holds, written from ``filled`` on, and where that ends.
+def places_of(mask: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """Return where the mask holds, and in how many places that is.
 
-    Of the ``count`` places those that are not written are 0; what is too much is lost.
+    The places are ``count`` in number: those too many are lost, those missing are 0.
     """
-    rank = filled + jnp.cumsum(mask, dtype=jnp.int32)
+    rank = jnp.cumsum(mask, dtype=jnp.int32)
     target = jnp.where(mask, rank - 1, count)
     places = jnp.zeros((count,), jnp.int32)
     index = jnp.arange(mask.shape[0], dtype=jnp.int32)

@@ -294,6 +294,8 @@ def _value(
     number = write.numbers[0] if write.numbers else 0.0
     if write.kind == "fill":
         return np.full(write.shape, number, dtype)
+    if write.kind == "mask":
+        return jnp.where(np.asarray(write.source), np.full((), number, dtype), old)
     if write.kind == "array":
         real = jnp.issubdtype(write.source.dtype, jnp.floating)
         return jnp.asarray(write.source, dtype if real else None)
@@ -304,12 +306,9 @@ def _value(
             return jnp.asarray(value).reshape(-1)[source.part.places()]
         return value
     if write.kind in UPDATES:
-        by = np.asarray(write.numbers if write.source is None else write.source)
-        by = number if write.kind == "mask" else by
-        new = _updated(jnp.asarray(old), np.asarray(by, np.float64), write.kind, dtype)
-        return (
-            new if write.kind != "mask" else jnp.where(np.asarray(write.source), new, old)
-        )
+        by = write.numbers if write.source is None else write.source
+        by = np.asarray(by, np.float64)
+        return _updated(jnp.asarray(old), by, write.kind, dtype)
     return drawn
 
 

@@ -222,7 +222,6 @@ _STEPS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "scale": lambda old, by: jnp.where(jnp.isinf(old), old * by, product(old, by)),
     "divide": jnp.divide,
     "add": jnp.add,
-    "mask": lambda old, new: jnp.broadcast_to(new, old.shape),
     "clamp": lambda old, bounds: jnp.clip(old, bounds[0], bounds[1]),
     "erfinv": lambda old, _: jax.lax.erf_inv(old),
 }

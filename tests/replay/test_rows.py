@@ -9,6 +9,7 @@ import scipy.stats
 from jaxinit.replay import (
     _mt19937,
     _rows,
+    _ziggurat,
     numpy_generator,
     numpy_legacy,
     python_random,
@@ -26,6 +27,15 @@ SIZES = 1, 625, BLOCK // 2 + 1, 70001
 def test_enough_tries_fail_once_in_10_to_the_20(count, share):
     tries = _rows.enough(count, share)
     assert scipy.stats.binom.logcdf(count - 1, tries, share) < -20 * np.log(10)
+
+
+@pytest.mark.parametrize("count", [1, 1024, 16384, 10**6])
+def test_the_ziggurat_has_room_but_once_in_10_to_the_20(count):
+    starts = _rows.enough(count, 0.975)
+    below = _ziggurat._LIMITS / 2.0**52  # the share of words of a layer that succeed
+    shares = 1 - below.mean(), (1 - below[0]) / 256
+    for room, share in zip(_ziggurat.rooms(starts), shares, strict=True):
+        assert scipy.stats.binom.logsf(room, starts, share) < -20 * np.log(10)
 
 
 @pytest.mark.parametrize("used", [0, 1, 623, 624, 625, 1248, 1500])
